@@ -1,0 +1,8 @@
+"""Residual networks of He et al. (arXiv:1512.03385, arXiv:1603.05027) for Keras 3."""
+
+from keras_resnet.analysis import Cost, cost
+from keras_resnet.builders import *  # noqa: F403
+from keras_resnet.layers import FusedBatchNormalization
+from keras_resnet.models import resnet
+from keras_resnet.preprocessing import decode_predictions, preprocess
+from keras_resnet.specs import FAMILY, Spec

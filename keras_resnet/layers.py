@@ -1,0 +1,89 @@
+"""The two layers that Keras lacks or does slowly."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = keras.KerasTensor
+FUSED_DTYPES = ("float32", "bfloat16", "float16")
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization (Ioffe & Szegedy, arXiv:1502.03167) in one kernel on TensorFlow.
+
+    The same arguments, weights and numbers as `keras.layers.BatchNormalization`, which it
+    falls back to on other backends and for whatever the kernel cannot do: another axis or
+    rank, float64, masks, renormalization, and statistics synchronized over replicas.
+
+    Under a mixed policy activations stay in bfloat16 or float16 in memory while mean and
+    variance are float32, as are the weights. The moving variance averages the *biased*
+    variance of the batch, as Keras does and unlike Torch and the kernel itself, so that a
+    checkpoint does not depend on the backend that wrote it.
+    """
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
+        if not self._fuses(inputs, mask):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf  # deferred: the library also runs where TensorFlow is absent
+
+        gamma, beta, mean, variance = (
+            tf.cast(weight, tf.float32)
+            for weight in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
+        )
+        batch = bool(training and self.trainable)
+        outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=gamma,
+            offset=beta,
+            mean=[] if batch else mean,
+            variance=[] if batch else variance,
+            epsilon=self.epsilon,
+            is_training=batch,
+        )
+        if batch:
+            count = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
+            biased = batch_variance * ((count - 1.0) / count)
+            self._average(self.moving_mean, mean, batch_mean)
+            self._average(self.moving_variance, variance, biased)
+        return ops.cast(outputs, self.compute_dtype)
+
+    def _average(self, weight: Any, old: Any, new: Any) -> None:
+        weight.assign(ops.cast(old * self.momentum + new * (1.0 - self.momentum), weight.dtype))
+
+    def _fuses(self, inputs: Tensor, mask: Any) -> bool:
+        return (
+            keras.backend.backend() == "tensorflow"
+            and mask is None
+            and len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and self.scale
+            and self.center
+            and not self.synchronized
+            and not self.renorm
+            and keras.backend.standardize_dtype(inputs.dtype) in FUSED_DTYPES
+        )
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class PadChannels(keras.layers.Layer):
+    """Appends channels of zeros: the shortcut of option A (arXiv:1512.03385, section 3.3).
+
+    Maps [batch, height, width, channels] to [..., before + channels + after].
+    """
+
+    def __init__(self, before: int, after: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if min(before, after) < 0:
+            raise ValueError(f"channels can only be added, got before={before}, after={after}")
+        self.before, self.after = before, after
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.pad(inputs, [(0, 0)] * 3 + [(self.before, self.after)])
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], self.before + input_shape[-1] + self.after)  # type: ignore
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "before": self.before, "after": self.after}

@@ -1,0 +1,152 @@
+"""Whole networks: `resnet` walks a spec from the image to logits or endpoints."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import keras
+from keras import layers
+
+from keras_resnet import blocks, weights as weight_files
+from keras_resnet.specs import Spec, spec as find_spec
+
+Tensor = keras.KerasTensor
+Activation = str | Callable[[Any], Any] | None
+Pooling = Literal["avg", "max"] | None
+Shape = Sequence[int | None]
+
+# No ReLU follows the classifier, so that He's gain of 2 becomes 1 (arXiv:1502.01852).
+CLASSIFIER_INIT = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1.0, "mode": "fan_in", "distribution": "untruncated_normal"},
+}
+
+
+def resnet(
+    network: str,
+    *,
+    include_top: bool = True,
+    weights: str | None = None,
+    input_tensor: Tensor | None = None,
+    input_shape: Shape | None = None,
+    pooling: Pooling = None,
+    classes: int | None = None,
+    classifier_activation: Activation = "softmax",
+    name: str | None = None,
+    endpoints: bool = False,
+    **fields: Any,
+) -> keras.Model:
+    """Builds a network of the family, such as `resnet("resnet34", shortcut="C")`.
+
+    The graph is flat and functional, its layers are named `stage2_block1_conv3_bn`, and its
+    images are [batch, height, width, channels] as `keras_resnet.preprocess` returns them.
+
+    Args:
+        network: a name in `keras_resnet.FAMILY`.
+        include_top: whether global average pooling and the classifier end the network.
+        weights: None for random weights, or a `.weights.h5` or `.keras` file of this network.
+        input_tensor: a Keras tensor to use as the image.
+        input_shape: (height, width, channels), any of the first two None; by default
+            (None, None, 3).
+        pooling: without the top, None for the last feature map, "avg" or "max" to pool it.
+        classes: outputs of the classifier; by default 1000, or 10 for the CIFAR networks.
+        classifier_activation: "softmax" gives probabilities; None the logits, which the layer
+            named `logits` computes in float32 under any policy.
+        name: of the model; the network's by default.
+        endpoints: return the feature maps by name instead: stem, stage1, stage2, ...
+        **fields: any field of `keras_resnet.Spec`, such as `shortcut`, `zero_channels`,
+            `stride_on`, `preact`, `zero_gamma`, `stochastic_depth`, `output_stride`.
+
+    Raises:
+        ValueError, TypeError: naming what came and what is allowed.
+    """
+    if classes is not None:
+        fields["classes"] = classes
+    spec = find_spec(network, **fields)
+    _check_top(include_top, pooling, endpoints)
+    image = _image(input_tensor, input_shape)
+    features = _backbone(image, spec)
+    outputs: Any = features
+    if not endpoints:
+        outputs = _top(features, spec, include_top, pooling, classifier_activation)
+    inputs = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+    model = keras.Model(inputs, outputs, name=name or network)
+    if weights is not None:
+        weight_files.load(model, weights)
+    return model
+
+
+def _backbone(x: Tensor, spec: Spec) -> dict[str, Tensor]:
+    x = blocks.stem(x, spec)
+    endpoints = {"stem": x}
+    for place in spec.places():
+        endpoints[f"stage{place.stage}"] = x = blocks.block(x, spec, place)
+    if spec.preact:
+        endpoints[f"stage{place.stage}"] = blocks.norm(x, "final")
+    return endpoints
+
+
+def _top(
+    endpoints: dict[str, Tensor],
+    spec: Spec,
+    include_top: bool,
+    pooling: Pooling,
+    activation: Activation,
+) -> Tensor:
+    x = list(endpoints.values())[-1]
+    if not include_top and pooling is None:
+        return x
+    # Means of hundreds of pixels and the logits are worth 32 bits under any policy.
+    dtype = keras.backend.result_type(keras.config.dtype_policy().variable_dtype, "float32")
+    pool = layers.GlobalMaxPooling2D if pooling == "max" else layers.GlobalAveragePooling2D
+    x = pool(data_format=blocks.DATA_FORMAT, dtype=dtype, name="pool")(x)
+    if not include_top:
+        return x
+    x = layers.Dense(
+        spec.classes, kernel_initializer=CLASSIFIER_INIT, dtype=dtype, name="logits"
+    )(x)
+    if activation is None:
+        return x
+    return layers.Activation(activation, dtype=dtype, name="predictions")(x)
+
+
+def _image(tensor: Any, shape: Any) -> Tensor:
+    if tensor is None:
+        shape = (None, None, 3) if shape is None else shape
+        if not _is_image_shape(shape):
+            raise ValueError(
+                f"input_shape must be (height, width, channels), such as (224, 224, 3) or"
+                f" (None, None, 3), got {shape!r}"
+            )
+        return keras.Input(tuple(shape), name="image")
+    if shape is not None:
+        raise ValueError("give input_tensor or input_shape, not both")
+    if not keras.utils.is_keras_tensor(tensor):
+        raise TypeError(f"input_tensor must be a Keras tensor, got {tensor!r}")
+    if not _is_image_shape(tensor.shape[1:]):
+        raise ValueError(
+            f"input_tensor must be [batch, height, width, channels], got {tuple(tensor.shape)}"
+        )
+    return tensor
+
+
+def _is_image_shape(shape: Any) -> bool:
+    return (
+        isinstance(shape, Sequence)
+        and len(shape) == 3
+        and all(size is None or (type(size) is int and size > 0) for size in shape)
+        and shape[2] is not None
+    )
+
+
+def _check_top(include_top: Any, pooling: Any, endpoints: Any) -> None:
+    if not isinstance(include_top, bool):
+        raise TypeError(
+            f"include_top must be True or False, got {include_top!r}; the other package of the"
+            " name keras_resnet took a tensor first: pass it as input_tensor="
+        )
+    if not isinstance(endpoints, bool):
+        raise TypeError(f"endpoints must be True or False, got {endpoints!r}")
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f"pooling must be None, 'avg' or 'max', got {pooling!r}")
+    if include_top and pooling == "max":
+        raise ValueError("pooling='max' needs include_top=False: the classifier averages")

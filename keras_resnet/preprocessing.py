@@ -1,0 +1,143 @@
+"""From uint8 pixels to the input of a network; the same code trains, evaluates and serves.
+
+How pixels are scaled belongs to the weights: a network that was trained on BGR images minus
+their mean sees noise when it is given RGB between -1 and 1.
+"""
+
+import csv
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resizes, crops and scales: (x - mean) / std of RGB pixels between 0 and 255.
+
+    `mean` and `std` broadcast against [height, width, channels]: a number, one a channel, or
+    one a pixel. With `bgr` the channels are reversed first, so that `mean` is BGR too. The
+    shorter side becomes `image_size / crop` pixels, of which the central square is kept.
+    """
+
+    mean: Any = (0.0,)
+    std: Any = (1.0,)
+    bgr: bool = False
+    image_size: int = 224
+    crop: float = 0.875
+
+    def __call__(self, image: Any) -> Any:
+        """Maps one image [height, width, channels] to a float32 [size, size, channels]."""
+        return self.normalize(self.resize(image))
+
+    def resize(self, image: Any) -> Any:
+        """Scales the shorter side and crops the middle; float32, still 0..255."""
+        size = self.image_size
+        height, width = image.shape[0], image.shape[1]
+        if height is None or width is None:  # inside a graph
+            height, width = ops.shape(image)[:2]
+        image = ops.cast(image, "float32")
+        if not (isinstance(height, int) and height == width == size and self.crop == 1):
+            target = math.floor(size / self.crop)
+            shorter = ops.minimum(height, width)
+            rows, columns = (height * target) // shorter, (width * target) // shorter
+            image = keras.ops.image.resize(image, (rows, columns), antialias=True)
+            top, left = (rows - size + 1) // 2, (columns - size + 1) // 2
+            image = image[top : top + size, left : left + size]
+        return ops.reshape(image, (size, size, image.shape[-1]))
+
+    def normalize(self, images: Any) -> Any:
+        """Maps [..., height, width, channels] of 0..255 to float32 of the same shape."""
+        images = ops.cast(images, "float32")
+        if self.bgr:
+            images = ops.flip(images, axis=-1)
+        return (images - np.float32(self.mean)) / np.float32(self.std)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what `from_json` takes: numbers, lists and booleans."""
+        return {
+            **asdict(self),
+            "mean": np.asarray(self.mean).tolist(),
+            "std": np.asarray(self.std).tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Preprocessing":
+        return cls(**values)
+
+
+_CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), bgr=True)
+_TORCH = Preprocessing(
+    mean=(0.485 * 255, 0.456 * 255, 0.406 * 255), std=(0.229 * 255, 0.224 * 255, 0.225 * 255)
+)
+MODES: Mapping[str, Preprocessing] = {
+    "caffe": _CAFFE,  # the authors' Caffe models
+    "torch": _TORCH,  # torchvision
+    "tf": Preprocessing(mean=(127.5,), std=(127.5,)),  # between -1 and 1
+    "none": Preprocessing(),
+}
+
+
+def mode(name: str, *, image_size: int = 224, crop: float = 0.875) -> Preprocessing:
+    """Returns a published preprocessing by its name in `MODES`, for another size of image."""
+    if name not in MODES:
+        raise ValueError(f"preprocessing must be one of {sorted(MODES)}, got {name!r}")
+    return replace(MODES[name], image_size=image_size, crop=crop)
+
+
+def per_pixel(mean: Any) -> Preprocessing:
+    """Subtracts the mean image [size, size, channels] of a training split, as the paper did."""
+    mean = np.asarray(mean, np.float32)
+    if mean.ndim != 3 or mean.shape[0] != mean.shape[1]:
+        raise ValueError(f"the mean image must be [size, size, channels], got {mean.shape}")
+    return Preprocessing(mean=mean.tolist(), image_size=mean.shape[0], crop=1.0)
+
+
+def preprocess(images: Any, mode: str = "caffe") -> Any:
+    """Scales RGB pixels [..., height, width, 3] of 0..255 as one of `MODES` does.
+
+    Raises:
+        ValueError: for an unknown mode, or channels other than three where it has three means.
+    """
+    if mode not in MODES:
+        raise ValueError(f"mode must be one of {sorted(MODES)}, got {mode!r}")
+    chosen, channels = MODES[mode], images.shape[-1]
+    if len(chosen.mean) not in (1, channels):
+        raise ValueError(f"mode={mode!r} needs {len(chosen.mean)} channels, got {channels}")
+    return chosen.normalize(images)
+
+
+@lru_cache
+def imagenet_labels() -> tuple[tuple[str, str], ...]:
+    """Returns the (WordNet id, name) of the 1,000 classes of ILSVRC 2012, in network order."""
+    file = resources.files("keras_resnet") / "imagenet_labels.csv"
+    with file.open(encoding="utf-8") as lines:
+        return tuple((row["wnid"], row["class_name"]) for row in csv.DictReader(lines))
+
+
+def decode_predictions(probabilities: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
+    """Names the most probable classes of ImageNet, best first.
+
+    Args:
+        probabilities: [batch, 1000].
+        top: how many to name.
+
+    Returns:
+        For each image a list of (WordNet id, name, probability).
+    """
+    labels = imagenet_labels()
+    rows = np.asarray(ops.convert_to_numpy(probabilities))
+    if rows.ndim != 2 or rows.shape[1] != len(labels):
+        raise ValueError(f"probabilities must be [batch, {len(labels)}], got {rows.shape}")
+    if not 1 <= top <= len(labels):
+        raise ValueError(f"top must be between 1 and {len(labels)}, got {top}")
+    best = np.argsort(-rows, axis=1, kind="stable")[:, :top]
+    return [
+        [(*labels[i], float(row[i])) for i in order] for row, order in zip(rows, best, strict=True)
+    ]

@@ -1,0 +1,242 @@
+"""The family of residual networks as data; standard library only.
+
+A network is a stem, the convolutions of one branch, and how often each stage
+repeats it. Every published variant differs from the paper's by a field or two.
+
+Sources: He et al., arXiv:1512.03385 (v1, plain, options A to C, CIFAR nets) and
+arXiv:1603.05027 (v2, ResNet-200, 164, 1001); Goyal et al., arXiv:1706.02677 (v1.5,
+zero gamma); He et al., arXiv:1812.01187 (D); Zagoruyko & Komodakis,
+arXiv:1605.07146 (wide); Huang et al., arXiv:1603.09382 (stochastic depth).
+"""
+
+import difflib
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, NamedTuple, get_args
+
+Shortcut = Literal["A", "B", "C", "D"]
+StemPool = Literal["symmetric", "ceil"]
+StrideOn = Literal["first", "3x3"]
+ZeroChannels = Literal["after", "around"]
+
+
+class Conv(NamedTuple):
+    """One convolution; its filters are absolute in a stem, multiples of the width in a branch."""
+
+    kernel: int
+    filters: int
+    stride: int = 1
+
+
+BASIC = (Conv(3, 1), Conv(3, 1))
+BOTTLENECK = (Conv(1, 1), Conv(3, 1), Conv(1, 4))
+WIDE_BOTTLENECK = (Conv(1, 2), Conv(3, 2), Conv(1, 4))
+DEEP_STEM = (Conv(3, 32, 2), Conv(3, 32), Conv(3, 64))
+
+
+class Place(NamedTuple):
+    """Where a block stands in its network, and what follows from that."""
+
+    stage: int  # from 1
+    number: int  # from 1
+    width: int
+    stride: int
+    dilation: tuple[int, int]  # up to and including the strided convolution; after it
+    drop: float  # probability that stochastic depth drops the branch
+
+    @property
+    def name(self) -> str:
+        return f"stage{self.stage}_block{self.number}"
+
+    @property
+    def first(self) -> bool:
+        return self.stage == self.number == 1
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What sets one network apart from another; the defaults are the paper's.
+
+    Raises:
+        ValueError, TypeError: naming the field, what came, and what is allowed.
+    """
+
+    branch: tuple[Conv, ...]
+    repeats: tuple[int, ...]  # blocks per stage; each stage doubles the width
+    stem: tuple[Conv, ...] = (Conv(7, 64, 2),)  # its last filters are the first width
+    stem_pool: StemPool | None = "symmetric"  # 3x3/2 padded as Torch, or as Caffe rounds up
+    shortcut: Shortcut | None = "B"  # None: a plain network
+    zero_channels: ZeroChannels = "after"  # where option A pads, or half on each side
+    stride_on: StrideOn = "first"  # the convolution of a branch that strides
+    preact: bool = False  # BN-ReLU before each convolution, not after
+    zero_gamma: bool = False  # the last BN of each branch starts at 0
+    stochastic_depth: float = 0.0  # drop probability of the last branch; linear in depth
+    output_stride: int | None = None  # dilate instead of striding beyond it
+    image_size: int = 224  # pixels a side that the published numbers hold for
+    classes: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("branch", "stem"):
+            object.__setattr__(self, name, _convs(name, getattr(self, name)))
+        object.__setattr__(self, "repeats", _counts("repeats", self.repeats))
+        for name in ("preact", "zero_gamma"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        for name, kind in CHOICES.items():
+            _choice(name, getattr(self, name), kind)
+        for name in ("image_size", "classes"):
+            _counts(name, (getattr(self, name),))
+        self._check_rates()
+        self._check_combinations()
+
+    def _check_rates(self) -> None:
+        rate = self.stochastic_depth
+        if isinstance(rate, bool) or not isinstance(rate, int | float):
+            raise TypeError(f"stochastic_depth must be a number in [0, 1), got {rate!r}")
+        if not 0 <= rate < 1:
+            raise ValueError(f"stochastic_depth must be in [0, 1), got {rate!r}")
+        strides = [self.stem_stride * 2**i for i in range(len(self.repeats))]
+        if self.output_stride is not None and self.output_stride not in strides:
+            raise ValueError(f"output_stride must be one of {strides}, got {self.output_stride!r}")
+
+    def _check_combinations(self) -> None:
+        kernels = [conv.kernel for conv in self.branch]
+        if self.stride_on == "3x3" and 3 not in kernels:
+            raise ValueError(f"stride_on='3x3' needs a 3x3 convolution, the branch has {kernels}")
+        if self.zero_gamma and self.preact:
+            raise ValueError(
+                "zero_gamma=True needs a BN at the end of the branch; with preact=True it ends in"
+                " a convolution, and a zero gamma before its ReLU would never learn"
+            )
+        for name in ("zero_gamma", "stochastic_depth"):
+            if self.shortcut is None and getattr(self, name):
+                raise ValueError(
+                    f"{name}={getattr(self, name)!r} needs a shortcut, got shortcut=None:"
+                    " a plain network has no other path around its branches"
+                )
+
+    @property
+    def stem_stride(self) -> int:
+        return math.prod(conv.stride for conv in self.stem) * (2 if self.stem_pool else 1)
+
+    @property
+    def strided(self) -> int:
+        """Index of the convolution of a branch that strides."""
+        if self.stride_on == "first":
+            return 0
+        return [conv.kernel for conv in self.branch].index(3)
+
+    def places(self) -> Iterator[Place]:
+        """Walks the blocks from the image to the classifier.
+
+        Beyond `output_stride` a stage dilates by twice the dilation before it, so that its
+        convolutions see the same pixels as those of the network that strides.
+        """
+        width, stride, total, dilation, done = self.stem[-1].filters, 1, self.stem_stride, 1, 0
+        for stage, repeats in enumerate(self.repeats, 1):
+            before = dilation
+            if stage > 1:
+                width *= 2
+                stride = 1 if total == self.output_stride else 2
+                dilation *= 2 // stride
+                total *= stride
+            for number in range(1, repeats + 1):
+                done += 1
+                drop = self.stochastic_depth * done / sum(self.repeats)
+                yield Place(stage, number, width, stride, (before, dilation), drop)
+                stride, before = 1, dilation
+
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "stem_pool": (*get_args(StemPool), None),
+    "shortcut": (*get_args(Shortcut), None),
+    "zero_channels": get_args(ZeroChannels),
+    "stride_on": get_args(StrideOn),
+}
+
+
+def _choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    if not any(value is choice or value == choice for choice in allowed):
+        raise ValueError(f"{name} must be one of {list(allowed)}, got {value!r}")
+
+
+def _counts(name: str, values: Sequence[int]) -> tuple[int, ...]:
+    integers = isinstance(values, Sequence) and all(type(value) is int for value in values)
+    if not integers or not values:
+        raise TypeError(f"{name} must hold positive integers, got {values!r}")
+    if min(values) < 1:
+        raise ValueError(f"{name} must hold positive integers, got {values!r}")
+    return tuple(values)
+
+
+def _convs(name: str, convs: Iterable[Sequence[int]]) -> tuple[Conv, ...]:
+    try:
+        result = tuple(Conv(*_counts(name, conv)) for conv in convs)
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must hold Conv(kernel, filters, stride=1), got {convs!r}"
+        ) from error
+    if not result or any(conv.kernel % 2 == 0 for conv in result):
+        raise ValueError(f"{name} must hold convolutions with odd kernels, got {convs!r}")
+    if name == "branch" and any(conv.stride > 1 for conv in result):
+        raise ValueError(f"a branch strides by stride_on, not by its own table, got {convs!r}")
+    return result
+
+
+def _cifar(branch: tuple[Conv, ...], n: int, shortcut: Shortcut) -> Spec:
+    stem, repeats = (Conv(3, 16),), (n, n, n)
+    return Spec(branch, repeats, stem, None, shortcut, image_size=32, classes=10)
+
+
+IMAGENET = {
+    18: Spec(BASIC, (2, 2, 2, 2)),
+    34: Spec(BASIC, (3, 4, 6, 3)),
+    50: Spec(BOTTLENECK, (3, 4, 6, 3)),
+    101: Spec(BOTTLENECK, (3, 4, 23, 3)),
+    152: Spec(BOTTLENECK, (3, 8, 36, 3)),
+    200: Spec(BOTTLENECK, (3, 24, 36, 3)),
+}
+IMAGENET_VARIANTS: dict[str, dict[str, Any]] = {
+    "resnet{}": {},
+    "resnet{}_v1_5": {"stride_on": "3x3"},
+    "resnet{}_v2": {"stride_on": "3x3", "preact": True},
+    "resnet{}_d": {"stride_on": "3x3", "stem": DEEP_STEM, "shortcut": "D"},
+    "plain{}": {"shortcut": None},
+}
+CIFAR = {6 * n + 2: _cifar(BASIC, n, "A") for n in (3, 5, 7, 9, 18, 200)}
+CIFAR |= {9 * n + 2: _cifar(BOTTLENECK, n, "B") for n in (18, 111)}
+CIFAR_VARIANTS: dict[str, dict[str, Any]] = {
+    "resnet{}": {},
+    "resnet{}_v2": {"preact": True},
+    "plain{}": {"shortcut": None},
+}
+WIDE = {
+    f"wide_resnet{depth}_2": replace(IMAGENET[depth], branch=WIDE_BOTTLENECK, stride_on="3x3")
+    for depth in (50, 101)
+}
+FAMILY: Mapping[str, Spec] = {
+    name.format(depth): replace(spec, **changes)
+    for roots, variants in ((IMAGENET, IMAGENET_VARIANTS), (CIFAR, CIFAR_VARIANTS))
+    for name, changes in variants.items()
+    for depth, spec in roots.items()
+} | WIDE
+FIELDS = tuple(field.name for field in fields(Spec))
+
+
+def spec(network: str, **changes: Any) -> Spec:
+    """Looks up a network of the family and changes fields of it.
+
+    Raises:
+        ValueError: for a name outside `FAMILY` or a value that a field does not allow.
+        TypeError: for a name that is no string or a change to no field of `Spec`.
+    """
+    if not isinstance(network, str):
+        raise TypeError(f"a network is given by its name, such as 'resnet50', got {network!r}")
+    if network not in FAMILY:
+        near = difflib.get_close_matches(network.lower(), FAMILY, 3) or list(FAMILY)
+        raise ValueError(f"unknown network {network!r}; did you mean {' or '.join(near)}?")
+    unknown = sorted(set(changes) - set(FIELDS))
+    if unknown:
+        raise TypeError(f"unknown argument {', '.join(unknown)}; the fields are {list(FIELDS)}")
+    return replace(FAMILY[network], **changes)

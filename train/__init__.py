@@ -1,0 +1,1 @@
+"""Trains and evaluates networks of `keras_resnet`; run from a checkout, never installed."""

@@ -1,0 +1,92 @@
+"""From flags to a run: `python -m train --recipe=… --data_dir=… --workdir=…`."""
+
+import json
+import signal
+import sys
+import typing
+from pathlib import Path
+from typing import Any
+
+from absl import app, flags
+
+from keras_resnet import trained
+from train import devices, loop, pipeline, recipes, workdirs
+from train.recipes import Recipe
+
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+    """The place of a run by hand; the fields of a recipe in one loop."""
+    flags.DEFINE_enum("recipe", "digits_resnet20", sorted(recipes.RECIPES), "What to train.")
+    flags.DEFINE_string("workdir", None, "Where the run writes, and resumes.", required=True)
+    flags.DEFINE_string("data_dir", None, "Where the data set is; by default TFDS's own place.")
+    flags.DEFINE_enum("strategy", "one", devices.STRATEGIES, "One device, or copies on several.")
+    flags.DEFINE_integer("replicas", None, "How many copies; by default one for each GPU.", 1)
+    flags.DEFINE_enum(
+        "precision", "float32", devices.PRECISIONS, "Of activations; weights are float32."
+    )
+    flags.DEFINE_bool("jit_compile", False, "Compile forward and backward with XLA.")
+    flags.DEFINE_bool("deterministic", False, "The same weights from the same seed; slower.")
+    flags.DEFINE_multi_string("field", [], "A field of the network's spec, such as shortcut=C.")
+    for name, kind in typing.get_type_hints(Recipe).items():
+        if name != "fields":
+            _define_field(name, kind)
+
+
+def _define_field(name: str, kind: Any) -> None:
+    text = f"Recipe.{name}; by default as the recipe says."
+    if typing.get_origin(kind) is typing.Literal:
+        flags.DEFINE_enum(name, None, typing.get_args(kind), text)
+    elif kind == tuple[int, ...]:
+        flags.DEFINE_list(name, None, f"{text} Integers, separated by commas.")
+    else:
+        define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
+        define[kind](name, None, text)
+
+
+def recipe_from_flags() -> Recipe:
+    """Returns the recipe that the flags name, with what they change.
+
+    Raises:
+        ValueError, TypeError: naming what came and what is allowed.
+    """
+    changes = {name: FLAGS[name].value for name in recipes.FIELDS if name != "fields"}
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if "boundaries" in changes:
+        changes["boundaries"] = tuple(int(step) for step in changes["boundaries"])
+    if FLAGS.field:
+        changes["fields"] = trained.parse_fields(FLAGS.field)
+    return recipes.find(FLAGS.recipe, **changes)
+
+
+def main(_: list[str]) -> None:
+    try:
+        recipe = recipe_from_flags()
+        strategy = devices.strategy(FLAGS.strategy, FLAGS.replicas, recipe.batch_size)
+        devices.configure(FLAGS.precision, FLAGS.deterministic)
+        run = loop.Run(Path(FLAGS.workdir), strategy, FLAGS.jit_compile)
+        workdirs.claim(run.workdir, recipe)
+        data = pipeline.open_data(recipe, FLAGS.data_dir)
+    except (ValueError, TypeError) as error:
+        sys.exit(f"error: {error}")
+    print(_headline(recipe, run), flush=True)
+    try:
+        result = loop.fit(data, run)
+    except loop.Stopped as stopped:
+        print(stopped, flush=True)
+        sys.exit(128 + signal.SIGTERM)
+    print(json.dumps({**result, "examples": int(result["examples"])}))
+
+
+def _headline(recipe: Recipe, run: loop.Run) -> str:
+    return (
+        f"{FLAGS.recipe}: {recipe.network} on {recipe.dataset}, {recipe.batch_size} images a step,"
+        f" {run.strategy.num_replicas_in_sync} replica(s), {FLAGS.precision},"
+        f" XLA {'on' if run.jit_compile else 'off'}"
+    )
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -1,0 +1,87 @@
+"""Resumable state on disk: one file a step, whole or not there.
+
+A checkpoint is an `.npz` archive of arrays. It holds no code, its format has a checksum for
+every array, and it does not know how many replicas wrote it.
+"""
+
+import os
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+KEPT = 3
+
+
+class Checkpoints:
+    """Saves and restores a network, its optimizer and a few numbers.
+
+    Args:
+        directory: where the files `step_00001000.npz` are.
+        variables: everything that a step changes, by a name for each group.
+    """
+
+    def __init__(self, directory: Path, variables: Mapping[str, list[keras.Variable]]) -> None:
+        self.directory = directory
+        self._variables = {
+            f"{group}/{i:05d}/{variable.path}": variable
+            for group, members in variables.items()
+            for i, variable in enumerate(members)
+        }
+
+    def save(self, step: int, numbers: Mapping[str, float]) -> Path:
+        """Writes beside the final name, then renames: a crash leaves no half checkpoint."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        arrays = {name: np.asarray(variable) for name, variable in self._variables.items()}
+        arrays |= {f"number/{name}": np.float64(value) for name, value in numbers.items()}
+        final = self.directory / f"step_{step:08d}.npz"
+        partial = final.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, final)
+        for old in self._files()[:-KEPT]:
+            old.unlink()
+        return final
+
+    def restore_latest(self) -> tuple[int, dict[str, float]]:
+        """Restores the newest whole checkpoint; (0, {}) if there is none.
+
+        Raises:
+            ValueError: if a checkpoint is whole but of another network or optimizer.
+        """
+        for file in reversed(self._files()):
+            try:
+                with np.load(file, allow_pickle=False) as archive:
+                    arrays = {name: archive[name] for name in archive.files}
+            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+                print(f"{file} is damaged ({error}); trying the one before", flush=True)
+                continue
+            return int(file.stem.removeprefix("step_")), self._assign(file, arrays)
+        return 0, {}
+
+    def _assign(self, file: Path, arrays: dict[str, Any]) -> dict[str, float]:
+        prefix = "number/"
+        numbers = {
+            name.removeprefix(prefix): float(arrays.pop(name))
+            for name in list(arrays)
+            if name.startswith(prefix)
+        }
+        shapes = {name: tuple(variable.shape) for name, variable in self._variables.items()}
+        found = {name: array.shape for name, array in arrays.items()}
+        if found != shapes:
+            differ = sorted(set(found.items()) ^ set(shapes.items()))[:4]
+            raise ValueError(f"{file} is a checkpoint of another training; they differ in {differ}")
+        for name, variable in self._variables.items():
+            variable.assign(arrays[name])
+        return numbers
+
+    def _files(self) -> list[Path]:
+        if not self.directory.is_dir():
+            return []
+        return sorted(f for f in self.directory.iterdir() if re.fullmatch(r"step_\d{8}\.npz", f.name))

@@ -1,0 +1,69 @@
+"""Measures a trained network: `python -m train.evaluate --network=… --weights=… --dataset=…`."""
+
+import json
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import app, flags
+
+from keras_resnet import trained
+from keras_resnet.manifest import Manifest
+from keras_resnet.preprocessing import Preprocessing
+from train import datasets, pipeline, steps
+
+FLAGS = flags.FLAGS
+
+
+def evaluate(
+    strategy: tf.distribute.Strategy, model: keras.Model, batches: Iterable[Any]
+) -> dict[str, float]:
+    """Returns top1 and top5 (percent), the mean loss, and the number of examples."""
+    step = steps.eval_step(strategy, model)
+    sums = {"top1": 0.0, "top5": 0.0, "loss": 0.0, "examples": 0.0}
+    for batch in batches:
+        for name, value in step(*batch).items():
+            sums[name] += float(value)
+    count = sums["examples"]
+    percent = {name: 100 * sums[name] / count for name in ("top1", "top5")}
+    return {**percent, "loss": sums["loss"] / count, "examples": count}
+
+
+def define_flags() -> None:
+    trained.define_flags()
+    flags.DEFINE_string("dataset", None, "As in a recipe: digits, folder, or a name of TFDS.", required=True)
+    flags.DEFINE_string("data_dir", None, "Where the data set is; by default TFDS's own place.")
+    flags.DEFINE_enum("split", "test", ["train", "test"], "Which examples to measure on.")
+    flags.DEFINE_integer("batch_size", 100, "Examples at a time.", 1)
+
+
+def main(_: list[str]) -> None:
+    try:
+        model, manifest = trained.from_flags()
+        examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
+        _check(manifest, examples)
+    except (ValueError, TypeError) as error:
+        sys.exit(f"error: {error}")
+    batches = pipeline.eval_batches(examples, manifest.preprocessing, FLAGS.batch_size)
+    result = evaluate(tf.distribute.get_strategy(), model, batches)
+    print(json.dumps({**result, "examples": int(result["examples"])}))
+
+
+def _check(manifest: Manifest, examples: datasets.Examples) -> None:
+    if len(manifest.labels) != len(examples.labels):
+        raise ValueError(
+            f"the network tells {len(manifest.labels)} classes apart, the data set has"
+            f" {len(examples.labels)}"
+        )
+    if manifest.image_shape[2] != examples.channels:
+        raise ValueError(
+            f"the network takes images of {manifest.image_shape[2]} channels, the data set has"
+            f" {examples.channels}"
+        )
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

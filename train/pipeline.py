@@ -1,0 +1,137 @@
+"""From the examples of a split to batches for the network; random only by (seed, step)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet import preprocessing
+from keras_resnet.preprocessing import Preprocessing
+from train import augment, datasets
+from train.datasets import Examples
+from train.recipes import Recipe
+
+Batches = tf.data.Dataset
+
+
+@dataclass(frozen=True)
+class Data:
+    """The data of a recipe: what it trains on, and what has to be known of it afterwards."""
+
+    recipe: Recipe
+    data_dir: str | None
+    examples: Examples
+    preprocessing: Preprocessing
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return (self.recipe.image_size, self.recipe.image_size, self.examples.channels)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.examples.labels
+
+    @property
+    def eval_split(self) -> str:
+        """Where the network is measured on the way: never the test split if others are held out."""
+        return "validation" if self.recipe.validation else "test"
+
+    def train_batches(self, first_step: int) -> Batches:
+        return train_batches(self.examples, self.recipe, self.preprocessing, first_step)
+
+    def eval_batches(self, split: str) -> Batches:
+        recipe = self.recipe
+        examples = datasets.load(recipe.dataset, split, self.data_dir, recipe.validation)
+        return eval_batches(examples, self.preprocessing, recipe.batch_size)
+
+
+def open_data(recipe: Recipe, data_dir: str | None) -> Data:
+    """Opens the training split of a recipe.
+
+    Raises:
+        ValueError: if recipe and data do not fit.
+    """
+    examples = datasets.load(recipe.dataset, "train", data_dir, recipe.validation)
+    return Data(recipe, data_dir, examples, preprocessing_of(recipe, examples))
+
+
+def train_batches(
+    examples: Examples, recipe: Recipe, preprocess: Preprocessing, first_step: int
+) -> Batches:
+    """Endless batches (images, labels) from `first_step` on, the same whenever it starts there.
+
+    Each epoch is a shuffle of its own. The position of an example in the stream of all epochs
+    seeds its augmentation, so that no state has to be kept for a run to resume.
+    """
+    if not examples.size:
+        raise ValueError("there are no examples to train on")
+    first, seed = first_step * recipe.batch_size, np.int64(recipe.seed)
+    change = augment.build(recipe, preprocess)
+
+    def example(position: tf.Tensor, element: object) -> tuple[tf.Tensor, tf.Tensor]:
+        image, label = examples.decode(element)
+        image = tf.cast(change(image, tf.stack([seed, position])), tf.float32)
+        return preprocess.normalize(image), label
+
+    epochs = tf.data.Dataset.range(first // examples.size, np.iinfo(np.int64).max)
+    elements = epochs.flat_map(lambda epoch: examples.elements(tf.stack([seed, epoch])))
+    positions = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
+    stream = tf.data.Dataset.zip(positions, elements.skip(first % examples.size))
+    stream = stream.map(example, tf.data.AUTOTUNE, deterministic=True)
+    return stream.batch(recipe.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+
+
+def eval_batches(examples: Examples, preprocess: Preprocessing, batch_size: int) -> Batches:
+    """Every example once, in order, as (images, labels, weights).
+
+    The last batch is filled with copies of its first example that weigh 0, so that all batches
+    have one shape and any number of replicas can share them.
+    """
+
+    def example(element: object) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        image, label = examples.decode(element)
+        return preprocess(image), label, tf.constant(1.0)
+
+    def fill(images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        missing = batch_size - tf.shape(labels)[0]
+        rows = tf.concat([tf.range(batch_size - missing), tf.zeros([missing], tf.int32)], 0)
+        weights = tf.pad(weights, [(0, missing)])
+        filled = tf.gather(images, rows), tf.gather(labels, rows), weights
+        for tensor in filled:
+            tensor.set_shape([batch_size, *tensor.shape[1:]])
+        return filled
+
+    stream = examples.elements(None).map(example, tf.data.AUTOTUNE)
+    return stream.batch(batch_size).map(fill).prefetch(tf.data.AUTOTUNE)
+
+
+def distribute(strategy: tf.distribute.Strategy, batches: Batches) -> Iterable[Any]:
+    """Splits each global batch evenly over the replicas."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return strategy.experimental_distribute_dataset(batches.with_options(options))
+
+
+def preprocessing_of(recipe: Recipe, examples: Examples) -> Preprocessing:
+    """Returns the recipe's preprocessing, with the mean image of these examples if it has one."""
+    size = recipe.image_size
+    crop = 0.875 if recipe.augmentation in ("random_resized_crop", "scale_jitter") else 1.0
+    if recipe.preprocessing != "per_pixel":
+        chosen = preprocessing.mode(recipe.preprocessing, image_size=size, crop=crop)
+        if len(chosen.mean) not in (1, examples.channels):
+            raise ValueError(
+                f"preprocessing={recipe.preprocessing!r} needs {len(chosen.mean)} channels,"
+                f" the images have {examples.channels}"
+            )
+        return chosen
+    plain = Preprocessing(image_size=size, crop=crop)
+    images = examples.elements(None).map(
+        lambda element: plain(examples.decode(element)[0]), tf.data.AUTOTUNE
+    )
+    total = images.batch(256).reduce(
+        np.zeros([size, size, examples.channels], np.float64),
+        lambda total, batch: total + tf.reduce_sum(tf.cast(batch, tf.float64), 0),
+    )
+    return preprocessing.per_pixel(total.numpy() / examples.size)

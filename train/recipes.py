@@ -1,0 +1,170 @@
+"""Every hyper-parameter of a training, and a row for each published one.
+
+All time is counted in steps; an epoch is only a way to write a number of them.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, get_args
+
+from keras_resnet import preprocessing, specs
+
+Augmentation = Literal["none", "shift", "shift_flip", "random_resized_crop", "scale_jitter"]
+Schedule = Literal["step", "cosine"]
+PREPROCESSING = ("per_pixel", *preprocessing.MODES)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training, complete but for the place where it runs.
+
+    Raises:
+        ValueError: naming the field, what came, and what is allowed.
+    """
+
+    network: str
+    dataset: str  # "digits", "folder", or an image classification data set of TFDS
+    steps: int
+    batch_size: int = 128  # over all replicas
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 1e-4  # the paper's: adds weight_decay * w to each gradient
+    schedule: Schedule = "step"
+    boundaries: tuple[int, ...] = ()  # steps at which the learning rate is divided by ten
+    warmup_steps: int = 0  # linear, from 0
+    warmup_error: float = 0.0  # a tenth of the rate until the training error is below this
+    label_smoothing: float = 0.0
+    augmentation: Augmentation = "none"
+    preprocessing: str = "per_pixel"  # or "caffe", "torch", "tf", "none"
+    image_size: int = 32
+    seed: int = 0  # of the first weights, the order of the data, and the augmentation
+    validation: int = 0  # examples of the training split to hold out and evaluate on
+    log_every: int = 100
+    eval_every: int = 1000
+    save_every: int = 500
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec that differ
+    source: str = ""
+    expected: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "boundaries", tuple(self.boundaries))
+        object.__setattr__(self, "fields", dict(self.fields))
+        specs.spec(self.network, **self.fields)
+        _choose("schedule", self.schedule, get_args(Schedule))
+        _choose("augmentation", self.augmentation, get_args(Augmentation))
+        _choose("preprocessing", self.preprocessing, PREPROCESSING)
+        for name in ("steps", "batch_size", "image_size", "log_every", "eval_every", "save_every"):
+            _bound(name, getattr(self, name), 1, None)
+        for name in ("learning_rate", "weight_decay", "warmup_steps", "validation", "seed"):
+            _bound(name, getattr(self, name), 0, None)
+        for name in ("momentum", "warmup_error", "label_smoothing"):
+            _bound(name, getattr(self, name), 0, 1)
+        if list(self.boundaries) != sorted(set(self.boundaries)) or min(self.boundaries, default=1) < 1:
+            raise ValueError(f"boundaries must be increasing steps, got {self.boundaries}")
+        if self.warmup_steps and self.warmup_error:
+            raise ValueError("warmup_steps and warmup_error are two rules; give one of them")
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        return cls(**json.loads(text))
+
+
+def _choose(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {list(allowed)}, got {value!r}")
+
+
+def _bound(name: str, value: float, low: float, high: float | None) -> None:
+    if not low <= value < (float("inf") if high is None else high):
+        allowed = f"at least {low}" if high is None else f"in [{low}, {high})"
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
+
+
+def _cifar_recipe(network: str, dataset: str, error: float | None) -> Recipe:
+    # The 110-layer rule: "0.01 to warm up the training until the training error is below 80%".
+    return Recipe(
+        network=network,
+        dataset=dataset,
+        steps=64_000,
+        boundaries=(32_000, 48_000),
+        warmup_error=0.8 if "110" in network else 0.0,
+        augmentation="shift_flip",
+        source="arXiv:1512.03385, section 4.2; cost: 64,000 steps of 128 images",
+        expected=f"test error {error:.2f} % (Table 6)" if error else "",
+    )
+
+
+def _imagenet_recipe(network: str, top1: float) -> Recipe:
+    epoch = 1_281_167 // 256
+    return Recipe(
+        network=network,
+        dataset="imagenet2012",
+        steps=90 * epoch,
+        batch_size=256,
+        boundaries=(30 * epoch, 60 * epoch),
+        augmentation="scale_jitter",
+        preprocessing="caffe",
+        image_size=224,
+        eval_every=epoch,
+        save_every=1000,
+        source="arXiv:1512.03385, section 3.4; it divides at plateaus, this row as"
+        " fb.resnet.torch at 30 and 60 of 90 epochs",
+        expected=f"10-crop top-1 error {top1:.2f} % (Tables 2 and 3)",
+    )
+
+
+CIFAR10_ERRORS = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.43, 1202: 7.93}
+IMAGENET_ERRORS = {
+    "plain18": 27.94,
+    "plain34": 28.54,
+    "resnet18": 27.88,
+    "resnet34": 24.52,
+    "resnet50": 22.85,
+    "resnet101": 21.75,
+    "resnet152": 21.43,
+}
+RECIPES: Mapping[str, Recipe] = {
+    "digits_resnet20": Recipe(
+        network="resnet20",
+        dataset="digits",
+        steps=600,
+        batch_size=64,
+        boundaries=(400, 500),
+        augmentation="shift",
+        image_size=8,
+        log_every=50,
+        eval_every=200,
+        save_every=100,
+        source="the handwritten digits of scikit-learn; cost: under a minute on one core",
+        expected="test accuracy at least 98 %",
+    ),
+    **{
+        f"{dataset}_{kind}{depth}": _cifar_recipe(
+            f"{kind}{depth}",
+            dataset,
+            error if (kind, dataset) == ("resnet", "cifar10") else None,
+        )
+        for dataset in ("cifar10", "cifar100")
+        for kind in ("resnet", "plain")
+        for depth, error in CIFAR10_ERRORS.items()
+    },
+    **{f"imagenet_{name}": _imagenet_recipe(name, error) for name, error in IMAGENET_ERRORS.items()},
+}
+FIELDS = {f.name: f for f in fields(Recipe)}
+
+
+def find(name: str, **changes: Any) -> Recipe:
+    """Looks up a recipe and changes fields of it.
+
+    Raises:
+        ValueError: for a name outside `RECIPES` or a value that a field does not allow.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, 3) or list(RECIPES)
+        raise ValueError(f"unknown recipe {name!r}; did you mean {' or '.join(near)}?")
+    return replace(RECIPES[name], **changes)

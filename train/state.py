@@ -1,0 +1,52 @@
+"""What a step changes: the network, its optimizer, and the progress of a warm-up."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+import keras_resnet
+from train import schedules, steps
+from train.checkpoints import Checkpoints
+from train.pipeline import Data
+
+
+@dataclass(frozen=True)
+class TrainState:
+    """Everything that has to survive for a run to go on; variables are mirrored on replicas."""
+
+    strategy: tf.distribute.Strategy
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    warmup: schedules.ErrorWarmup
+    checkpoints: Checkpoints
+
+    def save(self, step: int) -> None:
+        steps.average_statistics(self.strategy, self.model)
+        self.checkpoints.save(step, self.warmup.state)
+
+    def restore_latest(self) -> int:
+        """Returns the step of the newest whole checkpoint, 0 if there is none."""
+        step, numbers = self.checkpoints.restore_latest()
+        self.warmup.state.update(numbers)
+        return step
+
+
+def create(data: Data, strategy: tf.distribute.Strategy, directory: Path) -> TrainState:
+    """Builds network and optimizer of a recipe, as yet untrained."""
+    recipe = data.recipe
+    keras.utils.set_random_seed(recipe.seed)
+    with strategy.scope():
+        model = keras_resnet.resnet(
+            recipe.network,
+            input_shape=data.image_shape,
+            classes=len(data.labels),
+            classifier_activation=None,
+            **recipe.fields,
+        )
+        optimizer = keras.optimizers.SGD(recipe.learning_rate, recipe.momentum)
+        optimizer.build(model.trainable_variables)
+    variables = {"model": model.variables, "optimizer": optimizer.variables}
+    warmup = schedules.ErrorWarmup(recipe.warmup_error)
+    return TrainState(strategy, model, optimizer, warmup, Checkpoints(directory, variables))

@@ -1,0 +1,108 @@
+"""One global batch over the replicas: forward, backward, update, and what came of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from train.recipes import Recipe
+
+Metrics = dict[str, tf.Tensor]
+
+
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
+    """Returns the loss of each example, [batch]: -sum(target * log softmax)."""
+    classes = logits.shape[-1]
+    targets = tf.one_hot(labels, classes, 1.0 - smoothing + smoothing / classes, smoothing / classes)
+    return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+
+
+def train_step(
+    strategy: tf.distribute.Strategy,
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    recipe: Recipe,
+    *,
+    jit_compile: bool = False,
+) -> Callable[[tf.Tensor, tf.Tensor], Metrics]:
+    """Returns the function (images, labels) -> loss and accuracy, means over the global batch.
+
+    Only forward and backward are compiled by XLA: the reduction over replicas, which the
+    optimizer starts, cannot be. It sums gradients, so that each replica divides its loss by
+    the *global* batch and adds its share of the weight decay.
+    """
+    replicas = strategy.num_replicas_in_sync
+    variables = model.trainable_variables
+
+    @tf.function(jit_compile=jit_compile)
+    def gradients(images: tf.Tensor, labels: tf.Tensor) -> tuple[list[tf.Tensor], Metrics]:
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            losses = cross_entropy(labels, logits, recipe.label_smoothing)
+            loss = tf.reduce_sum(losses) / recipe.batch_size
+        decay = recipe.weight_decay / replicas
+        grads = [
+            grad + decay * tf.convert_to_tensor(variable)
+            for grad, variable in zip(tape.gradient(loss, variables), variables, strict=True)
+        ]
+        correct = tf.reduce_sum(tf.cast(tf.argmax(logits, -1) == labels, tf.float32))
+        return grads, {"loss": loss, "accuracy": correct / recipe.batch_size}
+
+    def replica_step(images: tf.Tensor, labels: tf.Tensor) -> Metrics:
+        grads, metrics = gradients(images, labels)
+        optimizer.apply(grads, variables)
+        return metrics
+
+    @tf.function
+    def step(images: tf.Tensor, labels: tf.Tensor) -> Metrics:
+        return _sum(strategy, strategy.run(replica_step, (images, labels)))
+
+    return step
+
+
+def eval_step(
+    strategy: tf.distribute.Strategy, model: keras.Model
+) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]:
+    """Returns the function (images, labels, weights) -> weighted sums over the global batch."""
+    top = min(5, model.output_shape[-1])
+
+    def replica_step(images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Metrics:
+        logits = model(images, training=False)
+        sums = {
+            "top1": tf.math.in_top_k(labels, logits, 1),
+            "top5": tf.math.in_top_k(labels, logits, top),
+            "loss": cross_entropy(labels, logits),
+            "examples": tf.ones_like(weights),
+        }
+        return {name: tf.reduce_sum(tf.cast(x, tf.float32) * weights) for name, x in sums.items()}
+
+    @tf.function
+    def step(images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Metrics:
+        return _sum(strategy, strategy.run(replica_step, (images, labels, weights)))
+
+    return step
+
+
+def average_statistics(strategy: tf.distribute.Strategy, model: keras.Model) -> None:
+    """Gives all replicas the mean of their BN statistics, which drift apart in training."""
+    if strategy.num_replicas_in_sync == 1:
+        return
+    statistics = [
+        weight
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+        for weight in layer.non_trainable_weights
+    ]
+
+    def average() -> None:
+        context = tf.distribute.get_replica_context()
+        values: list[Any] = [tf.convert_to_tensor(weight) for weight in statistics]
+        for weight, mean in zip(statistics, context.all_reduce("MEAN", values), strict=True):
+            weight.assign(mean)
+
+    tf.function(lambda: strategy.run(average))()
+
+
+def _sum(strategy: tf.distribute.Strategy, metrics: Metrics) -> Metrics:
+    return {name: strategy.reduce("SUM", value, axis=None) for name, value in metrics.items()}
