@@ -23,6 +23,7 @@ def cost(model: keras.Model, image_shape: Sequence[int] | None = None) -> Cost:
     """Counts parameters, multiply-adds, and the additions of shortcuts.
 
     Args:
+        model: of convolutions, batch normalizations and dense layers.
         image_shape: (height, width, channels), or only the first two; by default what the
             model's input says, or what the paper's numbers hold for if it says nothing.
 

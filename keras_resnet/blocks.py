@@ -5,13 +5,11 @@ Tensors are [batch, height, width, channels] whatever the user's Keras settings 
 
 from functools import partial
 
-import keras
-from keras import layers
+from keras import KerasTensor as Tensor, layers
 
 from keras_resnet.layers import FusedBatchNormalization, PadChannels
 from keras_resnet.specs import Place, Spec
 
-Tensor = keras.KerasTensor
 DATA_FORMAT = "channels_last"
 
 # He et al., arXiv:1502.01852, eq. 14. A config, since layers that share one initializer

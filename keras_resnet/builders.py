@@ -3,10 +3,10 @@
 from typing import Any, Protocol
 
 import keras
+from keras import KerasTensor as Tensor
 
-from keras_resnet.models import Activation, Pooling, Shape, Tensor, resnet
+from keras_resnet.models import Activation, Pooling, Shape, resnet
 from keras_resnet.specs import FAMILY
-
 
 WORDS = (
     ("wide_", "Wide"),
@@ -29,9 +29,9 @@ class Builder(Protocol):
         input_tensor: Tensor | None = None,
         input_shape: Shape | None = None,
         pooling: Pooling = None,
-        classes: int | None = None,
+        classes: int = ...,
         classifier_activation: Activation = "softmax",
-        name: str | None = None,
+        name: str | None = ...,
         **fields: Any,
     ) -> keras.Model: ...
 

@@ -3,9 +3,8 @@
 from typing import Any
 
 import keras
-from keras import ops
+from keras import KerasTensor as Tensor, ops
 
-Tensor = keras.KerasTensor
 FUSED_DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -82,8 +81,8 @@ class PadChannels(keras.layers.Layer):
     def call(self, inputs: Tensor) -> Tensor:
         return ops.pad(inputs, [(0, 0)] * 3 + [(self.before, self.after)])
 
-    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        return (*input_shape[:-1], self.before + input_shape[-1] + self.after)  # type: ignore
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (*input_shape[:-1], self.before + input_shape[-1] + self.after)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "before": self.before, "after": self.after}

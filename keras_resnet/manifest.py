@@ -21,7 +21,7 @@ class Manifest:
 
     def to_json(self) -> str:
         values = {**asdict(self), "preprocessing": self.preprocessing.to_json()}
-        return json.dumps(values, indent=1)
+        return json.dumps(values)
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":

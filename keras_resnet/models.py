@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import keras
-from keras import layers
+from keras import KerasTensor as Tensor, layers
 
 from keras_resnet import blocks, weights as weight_files
 from keras_resnet.specs import Spec, spec as find_spec
 
-Tensor = keras.KerasTensor
 Activation = str | Callable[[Any], Any] | None
 Pooling = Literal["avg", "max"] | None
 Shape = Sequence[int | None]
@@ -101,9 +100,9 @@ def _top(
     x = pool(data_format=blocks.DATA_FORMAT, dtype=dtype, name="pool")(x)
     if not include_top:
         return x
-    x = layers.Dense(
-        spec.classes, kernel_initializer=CLASSIFIER_INIT, dtype=dtype, name="logits"
-    )(x)
+    x = layers.Dense(spec.classes, kernel_initializer=CLASSIFIER_INIT, dtype=dtype, name="logits")(
+        x
+    )
     if activation is None:
         return x
     return layers.Activation(activation, dtype=dtype, name="predictions")(x)

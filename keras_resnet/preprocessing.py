@@ -96,7 +96,8 @@ def per_pixel(mean: Any) -> Preprocessing:
     mean = np.asarray(mean, np.float32)
     if mean.ndim != 3 or mean.shape[0] != mean.shape[1]:
         raise ValueError(f"the mean image must be [size, size, channels], got {mean.shape}")
-    return Preprocessing(mean=mean.tolist(), image_size=mean.shape[0], crop=1.0)
+    rounded = np.round(mean.astype(float), 3)  # grey levels; more digits would be noise
+    return Preprocessing(mean=rounded.tolist(), image_size=mean.shape[0], crop=1.0)
 
 
 def preprocess(images: Any, mode: str = "caffe") -> Any:

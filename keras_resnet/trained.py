@@ -85,13 +85,21 @@ def describe(
     found = weights.read_manifest(file)
     if found is None:
         if network is None or mode is None:
-            raise ValueError(f"{file} does not say what it holds: give --network and --preprocessing")
+            raise ValueError(
+                f"{file} does not say what it holds: give --network and --preprocessing"
+            )
         return _assumed(network, fields, mode, image_size)
     if network not in (None, found.network):
         raise ValueError(f"{file} holds the weights of {found.network}, not of {network}")
-    differ = {k: v for k, v in fields.items() if found.fields.get(k, specs.spec(found.network).__dict__[k]) != v}
+    differ = {
+        k: v
+        for k, v in fields.items()
+        if found.fields.get(k, specs.spec(found.network).__dict__[k]) != v
+    }
     if differ:
-        raise ValueError(f"{file} was trained with other fields than {differ}: {dict(found.fields)}")
+        raise ValueError(
+            f"{file} was trained with other fields than {differ}: {dict(found.fields)}"
+        )
     size = image_size or found.preprocessing.image_size
     chosen = preprocessing.mode(mode) if mode else found.preprocessing
     chosen = replace(chosen, image_size=size, crop=found.preprocessing.crop)

@@ -26,7 +26,7 @@ def save(model: keras.Model, path: str | os.PathLike[str], manifest: Manifest) -
         with h5py.File(partial, "a") as file:
             # A data set and not an attribute, which cannot hold a mean image (64 KiB).
             file[ENTRY] = manifest.to_json()
-    os.replace(partial, final)
+    partial.replace(final)
 
 
 def load(model: keras.Model, path: str | os.PathLike[str]) -> None:
@@ -60,7 +60,9 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
 def _checked(path: str | os.PathLike[str], *, exists: bool = False) -> Path:
     file = Path(path)
     if not file.name.endswith(SUFFIXES):
-        raise ValueError(f"weights are files that end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
+        raise ValueError(
+            f"weights are files that end in {' or '.join(SUFFIXES)}, got {str(path)!r}"
+        )
     if exists and not file.is_file():
         raise ValueError(f"there is no file of weights at {str(path)!r}")
     return file

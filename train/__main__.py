@@ -41,7 +41,11 @@ def _define_field(name: str, kind: Any) -> None:
     elif kind == tuple[int, ...]:
         flags.DEFINE_list(name, None, f"{text} Integers, separated by commas.")
     else:
-        define = {int: flags.DEFINE_integer, float: flags.DEFINE_float, str: flags.DEFINE_string}
+        define: dict[Any, Any] = {
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            str: flags.DEFINE_string,
+        }
         define[kind](name, None, text)
 
 
@@ -51,7 +55,9 @@ def recipe_from_flags() -> Recipe:
     Raises:
         ValueError, TypeError: naming what came and what is allowed.
     """
-    changes = {name: FLAGS[name].value for name in recipes.FIELDS if name != "fields"}
+    changes: dict[str, Any] = {
+        name: FLAGS[name].value for name in recipes.FIELDS if name != "fields"
+    }
     changes = {name: value for name, value in changes.items() if value is not None}
     if "boundaries" in changes:
         changes["boundaries"] = tuple(int(step) for step in changes["boundaries"])

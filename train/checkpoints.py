@@ -36,7 +36,9 @@ class Checkpoints:
     def save(self, step: int, numbers: Mapping[str, float]) -> Path:
         """Writes beside the final name, then renames: a crash leaves no half checkpoint."""
         self.directory.mkdir(parents=True, exist_ok=True)
-        arrays = {name: np.asarray(variable) for name, variable in self._variables.items()}
+        arrays: dict[str, Any] = {
+            name: np.asarray(variable) for name, variable in self._variables.items()
+        }
         arrays |= {f"number/{name}": np.float64(value) for name, value in numbers.items()}
         final = self.directory / f"step_{step:08d}.npz"
         partial = final.with_suffix(".partial")
@@ -44,7 +46,7 @@ class Checkpoints:
             np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, final)
+        partial.replace(final)
         for old in self._files()[:-KEPT]:
             old.unlink()
         return final
@@ -84,4 +86,6 @@ class Checkpoints:
     def _files(self) -> list[Path]:
         if not self.directory.is_dir():
             return []
-        return sorted(f for f in self.directory.iterdir() if re.fullmatch(r"step_\d{8}\.npz", f.name))
+        return sorted(
+            f for f in self.directory.iterdir() if re.fullmatch(r"step_\d{8}\.npz", f.name)
+        )

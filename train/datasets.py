@@ -40,6 +40,7 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
     Args:
         name: "digits" (in scikit-learn), "folder" (`data_dir/train/CLASS/x.jpg`), or an image
             classification data set of TFDS such as "cifar10" or "imagenet2012".
+        data_dir: where the set is; for TFDS by default its own place, and "digits" needs none.
         split: "train", "validation" or "test". A set without a test split uses its own
             validation split for testing, as is the custom with ImageNet.
         validation: how many examples of the training split are held out as "validation".
@@ -86,7 +87,9 @@ def _folder(split: str, data_dir: str | None, validation: int) -> Examples:
     if own_splits and split == "test" and not tests:
         raise ValueError(f"{data_dir} has train/ but no test/, validation/ or val/")
     folder = root / (tests[0] if split == "test" else "train") if own_splits else root
-    names = tuple(sorted(p.name for p in (root / "train" if own_splits else root).iterdir() if p.is_dir()))
+    names = tuple(
+        sorted(p.name for p in (root / "train" if own_splits else root).iterdir() if p.is_dir())
+    )
     files = [
         (str(file), label)
         for label, name in enumerate(names)
@@ -118,7 +121,9 @@ def _tfds(name: str, split: str, data_dir: str | None, validation: int) -> Examp
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except (tfds.core.DatasetNotFoundError, tfds.core.registered.DatasetNotFoundError) as error:
-        raise ValueError(f"dataset must be 'digits', 'folder' or one of TFDS, got {name!r}") from error
+        raise ValueError(
+            f"dataset must be 'digits', 'folder' or one of TFDS, got {name!r}"
+        ) from error
     features = builder.info.features
     dictionary = isinstance(features, tfds.features.FeaturesDict)
     if not dictionary or not {"image", "label"} <= set(features.keys()):

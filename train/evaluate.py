@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
@@ -33,10 +34,15 @@ def evaluate(
 
 def define_flags() -> None:
     trained.define_flags()
-    flags.DEFINE_string("dataset", None, "As in a recipe: digits, folder, or a name of TFDS.", required=True)
+    flags.DEFINE_string(
+        "dataset", None, "As in a recipe: digits, folder, or a name of TFDS.", required=True
+    )
     flags.DEFINE_string("data_dir", None, "Where the data set is; by default TFDS's own place.")
     flags.DEFINE_enum("split", "test", ["train", "test"], "Which examples to measure on.")
     flags.DEFINE_integer("batch_size", 100, "Examples at a time.", 1)
+    flags.DEFINE_string(
+        "examples_out", None, "Also write these images and labels as .npz, to try an export on."
+    )
 
 
 def main(_: list[str]) -> None:
@@ -46,9 +52,18 @@ def main(_: list[str]) -> None:
         _check(manifest, examples)
     except (ValueError, TypeError) as error:
         sys.exit(f"error: {error}")
+    if FLAGS.examples_out:
+        save_examples(examples, manifest.preprocessing, FLAGS.examples_out)
     batches = pipeline.eval_batches(examples, manifest.preprocessing, FLAGS.batch_size)
     result = evaluate(tf.distribute.get_strategy(), model, batches)
     print(json.dumps({**result, "examples": int(result["examples"])}))
+
+
+def save_examples(examples: datasets.Examples, preprocess: Preprocessing, file: str) -> None:
+    """Writes `images` [n, size, size, channels] of 0..255, not yet scaled, and `labels` [n]."""
+    pairs = [examples.decode(element) for element in examples.elements(None)]
+    images = np.stack([preprocess.resize(image) for image, _ in pairs])
+    np.savez_compressed(file, images=images, labels=np.stack([label for _, label in pairs]))
 
 
 def _check(manifest: Manifest, examples: datasets.Examples) -> None:

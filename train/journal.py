@@ -1,7 +1,6 @@
 """What people watch: a progress line, `metrics.jsonl`, and TensorBoard events."""
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -80,7 +79,7 @@ class Journal:
         kept = [line for line in self._path.read_text().splitlines() if self._stays(line, step)]
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(f"{line}\n" for line in kept))
-        os.replace(partial, self._path)
+        partial.replace(self._path)
 
     def _stays(self, line: str, last_step: int) -> bool:
         try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -96,7 +97,7 @@ def _publish(trained: TrainState, data: Data, workdir: Path, result: Scalars) ->
 def _stop_requests() -> Iterator[threading.Event]:
     """Turns the first SIGTERM or SIGINT into an event; a second one acts as usual."""
     stop = threading.Event()
-    usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    usual: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
 
     def request(number: int, _: object) -> None:
         signal.signal(number, usual[number])

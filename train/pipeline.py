@@ -13,8 +13,6 @@ from train import augment, datasets
 from train.datasets import Examples
 from train.recipes import Recipe
 
-Batches = tf.data.Dataset
-
 
 @dataclass(frozen=True)
 class Data:
@@ -38,10 +36,10 @@ class Data:
         """Where the network is measured on the way: never the test split if others are held out."""
         return "validation" if self.recipe.validation else "test"
 
-    def train_batches(self, first_step: int) -> Batches:
+    def train_batches(self, first_step: int) -> tf.data.Dataset:
         return train_batches(self.examples, self.recipe, self.preprocessing, first_step)
 
-    def eval_batches(self, split: str) -> Batches:
+    def eval_batches(self, split: str) -> tf.data.Dataset:
         recipe = self.recipe
         examples = datasets.load(recipe.dataset, split, self.data_dir, recipe.validation)
         return eval_batches(examples, self.preprocessing, recipe.batch_size)
@@ -59,7 +57,7 @@ def open_data(recipe: Recipe, data_dir: str | None) -> Data:
 
 def train_batches(
     examples: Examples, recipe: Recipe, preprocess: Preprocessing, first_step: int
-) -> Batches:
+) -> tf.data.Dataset:
     """Endless batches (images, labels) from `first_step` on, the same whenever it starts there.
 
     Each epoch is a shuffle of its own. The position of an example in the stream of all epochs
@@ -83,7 +81,7 @@ def train_batches(
     return stream.batch(recipe.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def eval_batches(examples: Examples, preprocess: Preprocessing, batch_size: int) -> Batches:
+def eval_batches(examples: Examples, preprocess: Preprocessing, batch_size: int) -> tf.data.Dataset:
     """Every example once, in order, as (images, labels, weights).
 
     The last batch is filled with copies of its first example that weigh 0, so that all batches
@@ -107,7 +105,7 @@ def eval_batches(examples: Examples, preprocess: Preprocessing, batch_size: int)
     return stream.batch(batch_size).map(fill).prefetch(tf.data.AUTOTUNE)
 
 
-def distribute(strategy: tf.distribute.Strategy, batches: Batches) -> Iterable[Any]:
+def distribute(strategy: tf.distribute.Strategy, batches: tf.data.Dataset) -> Iterable[Any]:
     """Splits each global batch evenly over the replicas."""
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF

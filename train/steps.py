@@ -14,7 +14,9 @@ Metrics = dict[str, tf.Tensor]
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
     """Returns the loss of each example, [batch]: -sum(target * log softmax)."""
     classes = logits.shape[-1]
-    targets = tf.one_hot(labels, classes, 1.0 - smoothing + smoothing / classes, smoothing / classes)
+    targets = tf.one_hot(
+        labels, classes, 1.0 - smoothing + smoothing / classes, smoothing / classes
+    )
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
 
 

@@ -1,7 +1,6 @@
 """The directory of a run: claimed before data is read, and never taken from another run."""
 
 import dataclasses
-import os
 from pathlib import Path
 
 from train.recipes import Recipe
@@ -23,7 +22,7 @@ def claim(workdir: Path, recipe: Recipe) -> None:
         workdir.mkdir(parents=True, exist_ok=True)
         partial = workdir / "recipe.partial"
         partial.write_text(recipe.to_json() + "\n")
-        os.replace(partial, path)
+        partial.replace(path)
     except OSError as error:
         raise ValueError(f"cannot write to workdir {str(workdir)!r}: {error}") from error
 

@@ -1,0 +1,41 @@
+"""Installs the library; `train/` and the tests are run from a checkout."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+TRAIN = [
+    "importlib_resources",  # tensorflow-datasets needs it without saying so
+    "scikit-learn>=1.5",
+    "tensorboard>=2.20",
+    "tensorflow-datasets>=4.9.8",
+]
+SERVING = ["ai-edge-litert>=2.0"]
+TEST = ["jax>=0.7", "pytest>=8"]
+
+setup(
+    name="he-keras-resnet",
+    version="0.1.0",
+    description="Deep residual networks of He et al. for Keras 3 and TensorFlow, trained to served",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["keras_resnet", "keras_resnet.*"]),
+    package_data={"keras_resnet": ["imagenet_labels.csv", "py.typed"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "absl-py>=2.1",
+        "h5py>=3.11",
+        "keras>=3.15,<4",
+        "numpy>=1.26",
+        "tensorflow>=2.21,<3",
+    ],
+    extras_require={
+        "train": TRAIN,
+        "gpu": ["tensorflow[and-cuda]>=2.21,<3"],
+        "serving": SERVING,
+        "test": TRAIN + SERVING + TEST,
+        "parity": ["timm>=1.0", "torch>=2.4", "torchvision>=0.19"],
+        "dev": TRAIN + SERVING + TEST + ["build>=1.2", "mypy>=1.14", "ruff>=0.9"],
+    },
+)
