@@ -1,5 +1,6 @@
 """Whole networks: `resnet` walks a spec from the image to logits or endpoints."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -12,6 +13,10 @@ from keras_resnet.specs import Spec, spec as find_spec
 Activation = str | Callable[[Any], Any] | None
 Pooling = Literal["avg", "max"] | None
 Shape = Sequence[int | None]
+
+# Keras walks a graph by recursion, one frame a layer, also when it loads or copies a model, and
+# ResNet-1202 is a path of 4,200 layers. Python frames do not use the C stack.
+sys.setrecursionlimit(max(20_000, sys.getrecursionlimit()))
 
 # No ReLU follows the classifier, so that He's gain of 2 becomes 1 (arXiv:1502.01852).
 CLASSIFIER_INIT = {

@@ -135,9 +135,9 @@ RECIPES: Mapping[str, Recipe] = {
     "digits_resnet20": Recipe(
         network="resnet20",
         dataset="digits",
-        steps=2000,
-        batch_size=64,
-        boundaries=(1200, 1600),
+        steps=1500,
+        weight_decay=1e-3,
+        schedule="cosine",
         augmentation="shift",
         image_size=8,
         eval_every=500,
