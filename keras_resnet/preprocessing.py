@@ -38,19 +38,23 @@ class Preprocessing:
 
     def resize(self, image: Any) -> Any:
         """Scales the shorter side and crops the middle; float32, still 0..255."""
-        size = self.image_size
-        height, width = image.shape[0], image.shape[1]
-        if height is None or width is None:  # inside a graph
-            height, width = ops.shape(image)[:2]
+        size, channels = self.image_size, image.shape[-1]
         image = ops.cast(image, "float32")
-        if not (isinstance(height, int) and height == width == size and self.crop == 1):
-            target = math.floor(size / self.crop)
-            shorter = ops.minimum(height, width)
-            rows, columns = (height * target) // shorter, (width * target) // shorter
-            image = keras.ops.image.resize(image, (rows, columns), antialias=True)
-            top, left = (rows - size + 1) // 2, (columns - size + 1) // 2
-            image = image[top : top + size, left : left + size]
-        return ops.reshape(image, (size, size, image.shape[-1]))
+        if image.shape[:2] == (size, size) and self.crop == 1:
+            return image
+        old = ops.cast(ops.shape(image)[:2], "float32")
+        new = ops.floor(old * math.floor(size / self.crop) / ops.min(old))
+        # One resampling of the crop alone, as `resize` takes no size that a graph computes.
+        image = ops.image.scale_and_translate(
+            image,
+            (size, size, channels),
+            scale=new / old,
+            translation=-ops.floor((new - size + 1) / 2),
+            spatial_dims=(0, 1),
+            method="linear",
+            antialias=True,
+        )
+        return ops.reshape(image, (size, size, channels))
 
     def normalize(self, images: Any) -> Any:
         """Maps [..., height, width, channels] of 0..255 to float32 of the same shape."""
