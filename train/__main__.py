@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import app, flags
 
-from keras_resnet import trained
+from keras_resnet import console, trained
 from train import devices, loop, pipeline, recipes, workdirs
 from train.recipes import Recipe
 
@@ -67,6 +67,7 @@ def recipe_from_flags() -> Recipe:
 
 
 def main(_: list[str]) -> None:
+    console.quiet()
     try:
         recipe = recipe_from_flags()
         strategy = devices.strategy(FLAGS.strategy, FLAGS.replicas, recipe.batch_size)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from keras_resnet import trained
+from keras_resnet import console, trained
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
 from train import datasets, pipeline, steps
@@ -46,6 +46,7 @@ def define_flags() -> None:
 
 
 def main(_: list[str]) -> None:
+    console.quiet()
     try:
         model, manifest = trained.from_flags()
         examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 from absl import app, flags
 
-from keras_resnet import trained
+from keras_resnet import console, trained
 from keras_resnet.export import checks, saved_model, tflite
 from keras_resnet.manifest import Manifest
 
@@ -50,6 +50,7 @@ def export(model: keras.Model, manifest: Manifest, out: Path) -> dict[str, float
 
 
 def main(_: list[str]) -> None:
+    console.quiet()
     out = Path(FLAGS.out)
     try:
         if out.exists():

@@ -1,0 +1,1 @@
+"""Numbers from elsewhere, each with its source; none was computed by this package."""
