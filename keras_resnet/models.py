@@ -75,7 +75,7 @@ def resnet(
     inputs = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
     model = keras.Model(inputs, outputs, name=name or network)
     if weights is not None:
-        weight_files.load(model, weights)
+        weight_files.load(model, weights, spec)
     return model
 
 

@@ -12,7 +12,6 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 

@@ -91,15 +91,9 @@ def describe(
         return _assumed(network, fields, mode, image_size)
     if network not in (None, found.network):
         raise ValueError(f"{file} holds the weights of {found.network}, not of {network}")
-    differ = {
-        k: v
-        for k, v in fields.items()
-        if found.fields.get(k, specs.spec(found.network).__dict__[k]) != v
-    }
-    if differ:
-        raise ValueError(
-            f"{file} was trained with other fields than {differ}: {dict(found.fields)}"
-        )
+    held = specs.spec(found.network, **found.fields)
+    if specs.spec(found.network, **{**found.fields, **fields}) != held:
+        raise ValueError(f"{file} was trained with {dict(found.fields)}, not with {fields}")
     size = image_size or found.preprocessing.image_size
     chosen = preprocessing.mode(mode) if mode else found.preprocessing
     chosen = replace(chosen, image_size=size, crop=found.preprocessing.crop)

@@ -7,10 +7,14 @@ from pathlib import Path
 import h5py
 import keras
 
+from keras_resnet import specs
 from keras_resnet.manifest import Manifest
+from keras_resnet.specs import Spec
 
 SUFFIXES = (".weights.h5", ".keras")
 ENTRY = "keras_resnet.json"
+# Fields that weights do not depend on; Keras itself compares the shape of the classifier.
+FREE = ("zero_gamma", "stochastic_depth", "output_stride", "image_size", "classes")
 
 
 def save(model: keras.Model, path: str | os.PathLike[str], manifest: Manifest) -> None:
@@ -29,13 +33,21 @@ def save(model: keras.Model, path: str | os.PathLike[str], manifest: Manifest) -
     partial.replace(final)
 
 
-def load(model: keras.Model, path: str | os.PathLike[str]) -> None:
+def load(model: keras.Model, path: str | os.PathLike[str], spec: Spec | None = None) -> None:
     """Fills all weights of `model` from a file of exactly that network.
+
+    Args:
+        model: the network, with or without its classifier.
+        path: a `.weights.h5` or `.keras` file.
+        spec: what the model was built from; v1 and v1.5 have the same weights and mean others.
 
     Raises:
         ValueError: if the file is missing, damaged, or another network's.
     """
     file = _checked(path, exists=True)
+    manifest = read_manifest(file)
+    if spec and manifest:
+        _check_spec(file, spec, specs.spec(manifest.network, **manifest.fields))
     try:
         model.load_weights(file)
     except Exception as error:  # Keras, h5py and zipfile raise a dozen kinds
@@ -55,6 +67,16 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
             return Manifest.from_json(weights[ENTRY][()].decode()) if found else None
     except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
+
+
+def _check_spec(file: Path, wanted: Spec, held: Spec) -> None:
+    differ = [
+        f"{name}={getattr(held, name)!r} there, {getattr(wanted, name)!r} here"
+        for name in specs.FIELDS
+        if name not in FREE and getattr(held, name) != getattr(wanted, name)
+    ]
+    if differ:
+        raise ValueError(f"{file} holds the weights of another network: {'; '.join(differ)}")
 
 
 def _checked(path: str | os.PathLike[str], *, exists: bool = False) -> Path:

@@ -1,7 +1,6 @@
 """From flags to a run: `python -m train --recipe=… --data_dir=… --workdir=…`."""
 
 import json
-import signal
 import sys
 import typing
 from pathlib import Path
@@ -60,10 +59,17 @@ def recipe_from_flags() -> Recipe:
     }
     changes = {name: value for name, value in changes.items() if value is not None}
     if "boundaries" in changes:
-        changes["boundaries"] = tuple(int(step) for step in changes["boundaries"])
+        changes["boundaries"] = _integers("boundaries", changes["boundaries"])
     if FLAGS.field:
         changes["fields"] = trained.parse_fields(FLAGS.field)
     return recipes.find(FLAGS.recipe, **changes)
+
+
+def _integers(name: str, values: list[str]) -> tuple[int, ...]:
+    try:
+        return tuple(int(value) for value in values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be integers, got {','.join(values)!r}") from error
 
 
 def main(_: list[str]) -> None:
@@ -82,7 +88,7 @@ def main(_: list[str]) -> None:
         result = loop.fit(data, run)
     except loop.Stopped as stopped:
         print(stopped, flush=True)
-        sys.exit(128 + signal.SIGTERM)
+        sys.exit(stopped.exit_code)
     print(json.dumps({**result, "examples": int(result["examples"])}))
 
 

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import app, flags
@@ -18,11 +17,8 @@ from train import datasets, pipeline, steps
 FLAGS = flags.FLAGS
 
 
-def evaluate(
-    strategy: tf.distribute.Strategy, model: keras.Model, batches: Iterable[Any]
-) -> dict[str, float]:
+def evaluate(step: steps.EvalStep, batches: Iterable[Any]) -> dict[str, float]:
     """Returns top1 and top5 (percent), the mean loss, and the number of examples."""
-    step = steps.eval_step(strategy, model)
     sums = {"top1": 0.0, "top5": 0.0, "loss": 0.0, "examples": 0.0}
     for batch in batches:
         for name, value in step(*batch).items():
@@ -56,7 +52,7 @@ def main(_: list[str]) -> None:
     if FLAGS.examples_out:
         save_examples(examples, manifest.preprocessing, FLAGS.examples_out)
     batches = pipeline.eval_batches(examples, manifest.preprocessing, FLAGS.batch_size)
-    result = evaluate(tf.distribute.get_strategy(), model, batches)
+    result = evaluate(steps.eval_step(tf.distribute.get_strategy(), model), batches)
     print(json.dumps({**result, "examples": int(result["examples"])}))
 
 

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,11 @@ from train.state import TrainState
 
 
 class Stopped(Exception):
-    """The process was asked to end, and its state is on disk."""
+    """The process was asked to end by a signal, and its state is on disk."""
+
+    def __init__(self, step: int, number: int) -> None:
+        super().__init__(f"stopped after step {step}; the same command goes on from there")
+        self.exit_code = 128 + number
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,19 @@ def fit(data: Data, run: Run) -> Scalars:
     first = trained.restore_latest()
     journal = Journal(run.workdir, recipe, first)
     learning_rate = schedules.learning_rate(recipe)
+    eval_step = steps.eval_step(run.strategy, trained.model)
     batches = pipeline.distribute(run.strategy, data.train_batches(first))
     train_step = steps.train_step(
         run.strategy, trained.model, trained.optimizer, recipe, jit_compile=run.jit_compile
     )
 
-    with _stop_requests() as stop:
+    def measure(step: int, split: str) -> Scalars:
+        trained.average_statistics()
+        result = evaluate(eval_step, pipeline.distribute(run.strategy, data.eval_batches(split)))
+        journal.evaluation(step, split, result)
+        return result
+
+    with _signals() as received:
         for step, batch in zip(range(first + 1, recipe.steps + 1), batches, strict=False):
             rate = learning_rate(step - 1) * trained.warmup.factor
             trained.optimizer.learning_rate.assign(rate)
@@ -61,21 +71,14 @@ def fit(data: Data, run: Run) -> Scalars:
             trained.warmup.observe(metrics["accuracy"])
             journal.train(step, metrics, rate)
             if step % recipe.eval_every == 0 and step < recipe.steps:
-                journal.evaluation(step, data.eval_split, _evaluate(trained, data, data.eval_split))
-            if step % recipe.save_every == 0 or step == recipe.steps or stop.is_set():
+                measure(step, data.eval_split)
+            if step % recipe.save_every == 0 or step == recipe.steps or received:
                 trained.save(step)
-            if stop.is_set():
-                raise Stopped(f"stopped after step {step}; the same command goes on from there")
-    result = _evaluate(trained, data, "test")
-    journal.evaluation(recipe.steps, "test", result)
+            if received:
+                raise Stopped(step, received[0])
+    result = measure(recipe.steps, "test")
     _publish(trained, data, run.workdir, result)
     return result
-
-
-def _evaluate(trained: TrainState, data: Data, split: str) -> Scalars:
-    steps.average_statistics(trained.strategy, trained.model)
-    batches = pipeline.distribute(trained.strategy, data.eval_batches(split))
-    return evaluate(trained.strategy, trained.model, batches)
 
 
 def _publish(trained: TrainState, data: Data, workdir: Path, result: Scalars) -> None:
@@ -94,19 +97,19 @@ def _publish(trained: TrainState, data: Data, workdir: Path, result: Scalars) ->
 
 
 @contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """Turns the first SIGTERM or SIGINT into an event; a second one acts as usual."""
-    stop = threading.Event()
+def _signals() -> Iterator[list[int]]:
+    """Collects the first SIGTERM or SIGINT in a list; a second one acts as usual."""
+    received: list[int] = []
     usual: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
 
-    def request(number: int, _: object) -> None:
+    def receive(number: int, _: object) -> None:
         signal.signal(number, usual[number])
-        stop.set()
+        received.append(number)
 
     for number in usual:
-        signal.signal(number, request)
+        signal.signal(number, receive)
     try:
-        yield stop
+        yield received
     finally:
         for number, handler in usual.items():
             signal.signal(number, handler)

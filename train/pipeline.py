@@ -1,6 +1,6 @@
 """From the examples of a split to batches for the network; random only by (seed, step)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,40 +19,40 @@ class Data:
     """The data of a recipe: what it trains on, and what has to be known of it afterwards."""
 
     recipe: Recipe
-    data_dir: str | None
-    examples: Examples
+    splits: Mapping[str, Examples]  # train, test and, where examples are held out, validation
     preprocessing: Preprocessing
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        return (self.recipe.image_size, self.recipe.image_size, self.examples.channels)
+        return (self.recipe.image_size, self.recipe.image_size, self.splits["train"].channels)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self.examples.labels
+        return self.splits["train"].labels
 
     @property
     def eval_split(self) -> str:
         """Where the network is measured on the way: never the test split if others are held out."""
-        return "validation" if self.recipe.validation else "test"
+        return "validation" if "validation" in self.splits else "test"
 
     def train_batches(self, first_step: int) -> tf.data.Dataset:
-        return train_batches(self.examples, self.recipe, self.preprocessing, first_step)
+        return train_batches(self.splits["train"], self.recipe, self.preprocessing, first_step)
 
     def eval_batches(self, split: str) -> tf.data.Dataset:
-        recipe = self.recipe
-        examples = datasets.load(recipe.dataset, split, self.data_dir, recipe.validation)
-        return eval_batches(examples, self.preprocessing, recipe.batch_size)
+        return eval_batches(self.splits[split], self.preprocessing, self.recipe.batch_size)
 
 
 def open_data(recipe: Recipe, data_dir: str | None) -> Data:
-    """Opens the training split of a recipe.
+    """Opens the splits of a recipe, so that one that is missing is missed before training.
 
     Raises:
         ValueError: if recipe and data do not fit.
     """
-    examples = datasets.load(recipe.dataset, "train", data_dir, recipe.validation)
-    return Data(recipe, data_dir, examples, preprocessing_of(recipe, examples))
+    names = ("train", "test", "validation") if recipe.validation else ("train", "test")
+    splits = {
+        name: datasets.load(recipe.dataset, name, data_dir, recipe.validation) for name in names
+    }
+    return Data(recipe, splits, preprocessing_of(recipe, splits["train"]))
 
 
 def train_batches(

@@ -50,7 +50,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "boundaries", tuple(self.boundaries))
-        object.__setattr__(self, "fields", dict(self.fields))
+        object.__setattr__(self, "fields", json.loads(json.dumps(dict(self.fields))))
         specs.spec(self.network, **self.fields)
         _choose("schedule", self.schedule, get_args(Schedule))
         _choose("augmentation", self.augmentation, get_args(Augmentation))

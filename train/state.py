@@ -1,5 +1,6 @@
 """What a step changes: the network, its optimizer, and the progress of a warm-up."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +17,14 @@ from train.pipeline import Data
 class TrainState:
     """Everything that has to survive for a run to go on; variables are mirrored on replicas."""
 
-    strategy: tf.distribute.Strategy
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
     warmup: schedules.ErrorWarmup
     checkpoints: Checkpoints
+    average_statistics: Callable[[], None]
 
     def save(self, step: int) -> None:
-        steps.average_statistics(self.strategy, self.model)
+        self.average_statistics()
         self.checkpoints.save(step, self.warmup.state)
 
     def restore_latest(self) -> int:
@@ -49,4 +50,6 @@ def create(data: Data, strategy: tf.distribute.Strategy, directory: Path) -> Tra
         optimizer.build(model.trainable_variables)
     variables = {"model": model.variables, "optimizer": optimizer.variables}
     warmup = schedules.ErrorWarmup(recipe.warmup_error)
-    return TrainState(strategy, model, optimizer, warmup, Checkpoints(directory, variables))
+    checkpoints = Checkpoints(directory, variables)
+    average = steps.average_statistics(strategy, model)
+    return TrainState(model, optimizer, warmup, checkpoints, average)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from train.recipes import Recipe
 
 Metrics = dict[str, tf.Tensor]
+EvalStep = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]
 
 
 def cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0) -> tf.Tensor:
@@ -63,9 +64,7 @@ def train_step(
     return step
 
 
-def eval_step(
-    strategy: tf.distribute.Strategy, model: keras.Model
-) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]:
+def eval_step(strategy: tf.distribute.Strategy, model: keras.Model) -> EvalStep:
     """Returns the function (images, labels, weights) -> weighted sums over the global batch."""
     top = min(5, model.output_shape[-1])
 
@@ -86,10 +85,11 @@ def eval_step(
     return step
 
 
-def average_statistics(strategy: tf.distribute.Strategy, model: keras.Model) -> None:
-    """Gives all replicas the mean of their BN statistics, which drift apart in training."""
-    if strategy.num_replicas_in_sync == 1:
-        return
+def average_statistics(strategy: tf.distribute.Strategy, model: keras.Model) -> Callable[[], None]:
+    """Returns what gives all replicas the mean of their BN statistics.
+
+    They drift apart in training, and a network that is saved or evaluated has only one set.
+    """
     statistics = [
         weight
         for layer in model.layers
@@ -103,7 +103,12 @@ def average_statistics(strategy: tf.distribute.Strategy, model: keras.Model) -> 
         for weight, mean in zip(statistics, context.all_reduce("MEAN", values), strict=True):
             weight.assign(mean)
 
-    tf.function(lambda: strategy.run(average))()
+    @tf.function
+    def average_all() -> None:
+        if strategy.num_replicas_in_sync > 1:
+            strategy.run(average)
+
+    return average_all
 
 
 def _sum(strategy: tf.distribute.Strategy, metrics: Metrics) -> Metrics:
