@@ -1,4 +1,8 @@
-"""Whole networks: `resnet` walks a spec from the image to logits or endpoints."""
+"""Whole networks: `resnet` walks a spec from the image to logits or endpoints.
+
+The graph is flat and functional, so that every layer can be reached by its name, such as
+`stage2_block1_conv3_bn`. Images are channels-last, as `keras_resnet.preprocess` returns them.
+"""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -41,24 +45,18 @@ def resnet(
 ) -> keras.Model:
     """Builds a network of the family, such as `resnet("resnet34", shortcut="C")`.
 
-    The graph is flat and functional, its layers are named `stage2_block1_conv3_bn`, and its
-    images are [batch, height, width, channels] as `keras_resnet.preprocess` returns them.
-
     Args:
         network: a name in `keras_resnet.FAMILY`.
         include_top: whether global average pooling and the classifier end the network.
-        weights: None for random weights, or a `.weights.h5` or `.keras` file of this network.
-        input_tensor: a Keras tensor to use as the image.
-        input_shape: (height, width, channels), any of the first two None; by default
-            (None, None, 3).
+        weights: None for random ones, or a `.weights.h5` or `.keras` file of this network.
+        input_tensor: a Keras tensor [batch, height, width, channels] to use as the image.
+        input_shape: of an image, by default (None, None, 3): any size.
         pooling: without the top, None for the last feature map, "avg" or "max" to pool it.
         classes: outputs of the classifier; by default 1000, or 10 for the CIFAR networks.
-        classifier_activation: "softmax" gives probabilities; None the logits, which the layer
-            named `logits` computes in float32 under any policy.
+        classifier_activation: None for logits, which are float32 under any policy.
         name: of the model; the network's by default.
         endpoints: return the feature maps by name instead: stem, stage1, stage2, ...
-        **fields: any field of `keras_resnet.Spec`, such as `shortcut`, `zero_channels`,
-            `stride_on`, `preact`, `zero_gamma`, `stochastic_depth`, `output_stride`.
+        **fields: any field of `keras_resnet.Spec`, such as `shortcut` or `output_stride`.
 
     Raises:
         ValueError, TypeError: naming what came and what is allowed.
