@@ -58,8 +58,7 @@ def resnet(
         endpoints: return the feature maps by name instead: stem, stage1, stage2, ...
         **fields: any field of `keras_resnet.Spec`, such as `shortcut` or `output_stride`.
 
-    Raises:
-        ValueError, TypeError: naming what came and what is allowed.
+    Raises ValueError or TypeError, naming what came and what is allowed.
     """
     if classes is not None:
         fields["classes"] = classes
