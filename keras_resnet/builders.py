@@ -31,7 +31,7 @@ class Builder(Protocol):
         pooling: Pooling = None,
         classes: int = ...,
         classifier_activation: Activation = "softmax",
-        name: str | None = ...,
+        name: str | None = None,
         **fields: Any,
     ) -> keras.Model: ...
 
@@ -47,7 +47,7 @@ def builder(network: str) -> Builder:
         pooling: Pooling = None,
         classes: int = FAMILY[network].classes,
         classifier_activation: Activation = "softmax",
-        name: str | None = network,
+        name: str | None = None,
         **fields: Any,
     ) -> keras.Model:
         return resnet(

@@ -12,7 +12,7 @@ import keras
 from keras import KerasTensor as Tensor, layers
 
 from keras_resnet import blocks, weights as weight_files
-from keras_resnet.specs import Spec, spec as find_spec
+from keras_resnet.specs import Spec, name_of, spec as find_spec
 
 Activation = str | Callable[[Any], Any] | None
 Pooling = Literal["avg", "max"] | None
@@ -54,7 +54,7 @@ def resnet(
         pooling: without the top, None for the last feature map, "avg" or "max" to pool it.
         classes: outputs of the classifier; by default 1000, or 10 for the CIFAR networks.
         classifier_activation: None for logits, which are float32 under any policy.
-        name: of the model; the network's by default.
+        name: of the model; by default the network's, `resnet50_v1_5` if the fields make it that.
         endpoints: return the feature maps by name instead: stem, stage1, stage2, ...
         **fields: any field of `keras_resnet.Spec`, such as `shortcut` or `output_stride`.
 
@@ -70,7 +70,7 @@ def resnet(
     if not endpoints:
         outputs = _top(features, spec, include_top, pooling, classifier_activation)
     inputs = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
-    model = keras.Model(inputs, outputs, name=name or network)
+    model = keras.Model(inputs, outputs, name=name or name_of(spec, network))
     if weights is not None:
         weight_files.load(model, weights, spec)
     return model

@@ -240,3 +240,11 @@ def spec(network: str, **changes: Any) -> Spec:
     if unknown:
         raise TypeError(f"unknown argument {', '.join(unknown)}; the fields are {list(FIELDS)}")
     return replace(FAMILY[network], **changes)
+
+
+def name_of(wanted: Spec, default: str) -> str:
+    """Returns the name under which the family holds a spec, whatever its classes and images."""
+    for name, known in FAMILY.items():
+        if replace(wanted, classes=known.classes, image_size=known.image_size) == known:
+            return name
+    return default

@@ -52,6 +52,9 @@ class Recipe:
         object.__setattr__(self, "boundaries", tuple(self.boundaries))
         object.__setattr__(self, "fields", json.loads(json.dumps(dict(self.fields))))
         specs.spec(self.network, **self.fields)
+        given = sorted({"classes", "image_size"} & set(self.fields))
+        if given:
+            raise ValueError(f"{' and '.join(given)} follow from the data and --image_size")
         _choose("schedule", self.schedule, get_args(Schedule))
         _choose("augmentation", self.augmentation, get_args(Augmentation))
         _choose("preprocessing", self.preprocessing, PREPROCESSING)
