@@ -1,0 +1,143 @@
+"""What the command lines refuse: quickly, on stderr, without a traceback or a trace on disk."""
+
+from pathlib import Path
+
+import helpers
+import keras
+import pytest
+
+import keras_resnet
+from keras_resnet import weights
+from keras_resnet.manifest import Manifest
+from keras_resnet.preprocessing import Preprocessing
+
+# No case of TRAIN can read data, since this data_dir is missing; only the last may say so.
+MISSING = "--data_dir=/no/such/data"
+TRAIN = {
+    "unknown recipe": (["--recipe=resnet9"], "recipe", "digits_resnet20"),
+    "unknown field": (["--field=colour=red"], "colour=red", "shortcut"),
+    "field without a value": (["--field=shortcut"], "shortcut", "NAME=VALUE"),
+    "bad value of a field": (["--field=shortcut=Z"], "Z", "A"),
+    "boundaries of letters": (["--boundaries=a,b"], "boundaries", "a,b"),
+    "falling boundaries": (["--boundaries=20,10"], "boundaries", "increasing"),
+    "negative rate": (["--learning_rate=-0.1"], "learning_rate", "at least 0"),
+    "rate of letters": (["--learning_rate=fast"], "learning_rate", "fast"),
+    "no steps": (["--steps=0"], "steps", "at least 1"),
+    "half a step": (["--steps=1.5"], "steps", "1.5"),
+    "momentum of 1": (["--momentum=1"], "momentum", "[0, 1)"),
+    "two warm-ups": (["--warmup_steps=5", "--warmup_error=0.8"], "warmup_steps", "warmup_error"),
+    "unknown schedule": (["--schedule=linear"], "schedule", "cosine"),
+    "unknown augmentation": (["--augmentation=mixup"], "augmentation", "shift"),
+    "unknown preprocessing": (["--preprocessing=imagenet"], "preprocessing", "per_pixel"),
+    "unknown network": (["--network=resnet21"], "resnet21", "resnet20"),
+    "unknown precision": (["--precision=float16"], "precision", "bfloat16"),
+    "unknown strategy": (["--strategy=tpu"], "strategy", "mirrored"),
+    "unknown flag": (["--learning-rates=0.1"], "learning-rates", ""),
+    "uneven replicas": (["--strategy=mirrored", "--replicas=3"], "batch_size", "3 replicas"),
+    "replicas of one device": (["--replicas=2"], "replicas=2", "mirrored"),
+    "no replicas": (["--strategy=mirrored", "--replicas=0"], "replicas", ""),
+    "missing data": ([], "data_dir", "/no/such/data"),
+}
+DATA = {
+    "unknown set": (["--dataset=mnist9", "--data_dir={tmp}/empty"], "mnist9", "digits"),
+    "no images": (["--dataset=folder", "--data_dir={tmp}/empty"], "no images", ".png"),
+    "folder without place": (["--dataset=folder"], "folder", "data_dir"),
+    "colour means on grey": (["--preprocessing=caffe"], "caffe", "3 channels"),
+    "all held out": (["--validation=1437"], "validation", "1437"),
+    "unwritable workdir": (["--workdir={tmp}/file/below"], "workdir", "{tmp}/file/below"),
+    "workdir is a file": (["--workdir={tmp}/file"], "workdir", "{tmp}/file"),
+    "other rate than before": (["--workdir={tmp}/old", "--learning_rate=0.2"], "0.2", "{tmp}/old"),
+    "other field than before": (["--workdir={tmp}/old", "--field=shortcut=B"], "{tmp}/old", "B"),
+    "damaged workdir": (["--workdir={tmp}/damaged"], "{tmp}/damaged/recipe.json", "not the recipe"),
+}
+MODEL = "--weights={tmp}/model.keras"
+EVALUATE = {
+    "other network": ([MODEL, "--dataset=digits", "--network=resnet32"], "resnet20", "resnet32"),
+    "other field": ([MODEL, "--dataset=digits", "--field=shortcut=C"], "shortcut", "C"),
+    "other classes": ([MODEL, "--dataset=digits"], "3 classes", "10"),
+    "other channels": (
+        [MODEL, "--dataset=folder", "--data_dir={tmp}/images"],
+        "1 channels",
+        "has 3",
+    ),
+    "missing file": (["--weights={tmp}/none.keras", "--dataset=digits"], "none.keras", "no file"),
+    "damaged file": (["--weights={tmp}/text.keras", "--dataset=digits"], "text.keras", "damaged"),
+    "damaged h5": (["--weights={tmp}/text.weights.h5", "--dataset=digits"], "text", "damaged"),
+    "other ending": (["--weights={tmp}/file", "--dataset=digits"], ".weights.h5", ".keras"),
+    "missing data": ([MODEL, "--dataset=digits", MISSING], "data_dir", "/no/such/data"),
+    "no file of weights": (["--dataset=digits"], "weights", ""),
+    "no set": ([MODEL], "dataset", ""),
+}
+EXPORT = {
+    "existing directory": ([MODEL, "--out={tmp}/empty"], "{tmp}/empty", "exists"),
+    "missing file": (["--weights={tmp}/none.keras", "--out={tmp}/new"], "none.keras", "no file"),
+    "other network": ([MODEL, "--out={tmp}/new", "--network=plain20"], "resnet20", "plain20"),
+    "below a file": ([MODEL, "--out={tmp}/file/1"], "{tmp}/file", ""),
+}
+MODULES = {"train": {**TRAIN, **DATA}, "train.evaluate": EVALUATE, "keras_resnet.export": EXPORT}
+IDS = [(module, name) for module, cases in MODULES.items() for name in cases]
+
+
+def command(module: str, name: str, tmp: Path) -> list[str]:
+    arguments = [argument.format(tmp=tmp) for argument in MODULES[module][name][0]]
+    if module == "train":
+        place = [] if name in DATA else [MISSING]
+        arguments = [f"--workdir={tmp}/new {name}", *place, *arguments]
+    return [module, *arguments]
+
+
+def prepare(tmp: Path) -> None:
+    """Makes what the cases talk of: files, folders, old runs and a model of three classes."""
+    (tmp / "empty").mkdir()
+    for name in ("file", "text.keras", "text.weights.h5"):
+        (tmp / name).write_text("hello")
+    helpers.image_folder(tmp / "images", 30)
+    for name, text in (("old", helpers.recipe().to_json()), ("damaged", "{}")):
+        (tmp / name).mkdir()
+        (tmp / name / "recipe.json").write_text(text)
+    keras.utils.set_random_seed(0)
+    model = keras_resnet.resnet(
+        "resnet20", repeats=(1, 1, 1), input_shape=(8, 8, 1), classes=3, classifier_activation=None
+    )
+    scaling = Preprocessing(image_size=8, crop=1.0)
+    manifest = Manifest("resnet20", (8, 8, 1), ("a", "b", "c"), scaling, {"repeats": [1, 1, 1]})
+    weights.save(model, tmp / "model.keras", manifest)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory) -> dict:
+    tmp = tmp_path_factory.mktemp("refusals")
+    prepare(tmp)
+    before = contents(tmp)
+    results = helpers.python_forks(
+        tmp_path_factory.mktemp("out") / "forks", [command(*case, tmp) for case in IDS]
+    )
+    after = contents(tmp)
+    return {"tmp": tmp, "before": before, "after": after, **dict(zip(IDS, results, strict=True))}
+
+
+@pytest.mark.parametrize(("module", "name"), IDS, ids=[f"{m}: {n}" for m, n in IDS])
+def test_a_refusal_says_what_came_and_what_is_allowed(refusals, module, name):
+    result, texts = refusals[module, name], MODULES[module][name][1:]
+    assert result["code"] not in (0, -6, -11)
+    assert "Traceback" not in result["stderr"] + result["stdout"]
+    for text in texts:
+        assert text.format(tmp=refusals["tmp"]) in result["stderr"]
+
+
+def test_refusals_leave_everything_as_it_was(refusals):
+    """Also a workdir that was not there: a mistyped data set must not claim it for good."""
+    assert set(refusals["after"]) - set(refusals["before"]) == set()
+    assert refusals["after"] == refusals["before"]
+
+
+def test_a_refused_run_as_a_process_of_its_own(run, tmp_path):
+    done = run("-m", "train", "--boundaries=a,b", f"--workdir={tmp_path}/new")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: boundaries")
+    assert not done.stdout
+    assert not (tmp_path / "new").exists()
