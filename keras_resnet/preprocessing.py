@@ -31,6 +31,10 @@ class Preprocessing:
     image_size: int = 224
     crop: float = 0.875
 
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _tuples(getattr(self, name)))
+
     def __call__(self, image: Any) -> Any:
         """Maps one image [height, width, channels] to a float32 [size, size, channels]."""
         return self.normalize(self.resize(image))
@@ -73,6 +77,11 @@ class Preprocessing:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Preprocessing":
         return cls(**values)
+
+
+def _tuples(numbers: Any) -> Any:
+    """Makes what JSON reads equal to what was written, and nothing that can be changed."""
+    return tuple(map(_tuples, numbers)) if isinstance(numbers, list | tuple) else numbers
 
 
 _CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), bgr=True)

@@ -1,11 +1,16 @@
 """Weights in files: `.weights.h5` and `.keras`, each with its manifest inside."""
 
+import io
 import os
 import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
+import numpy as np
 
 from keras_resnet import specs
 from keras_resnet.manifest import Manifest
@@ -13,7 +18,8 @@ from keras_resnet.specs import Spec
 
 SUFFIXES = (".weights.h5", ".keras")
 ENTRY = "keras_resnet.json"
-# Fields that weights do not depend on; Keras itself compares the shape of the classifier.
+Shapes = Mapping[str, Sequence[Any]]  # the weights of each layer, by its name
+# Fields that weights do not depend on; the shape of the classifier is compared by itself.
 FREE = ("zero_gamma", "stochastic_depth", "output_stride", "image_size", "classes")
 
 
@@ -21,20 +27,26 @@ def save(model: keras.Model, path: str | os.PathLike[str], manifest: Manifest) -
     """Writes a file that `load` and Keras read; a crash leaves the old file or the new one."""
     final = _checked(path)
     partial = final.with_name(f".partial.{final.name}")
-    if final.name.endswith(".keras"):
-        model.save(partial)
-        with zipfile.ZipFile(partial, "a") as archive:
-            archive.writestr(ENTRY, manifest.to_json())
-    else:
-        model.save_weights(partial)
-        with h5py.File(partial, "a") as file:
-            # A data set and not an attribute, which cannot hold a mean image (64 KiB).
-            file[ENTRY] = manifest.to_json()
-    partial.replace(final)
+    try:
+        if final.name.endswith(".keras"):
+            model.save(partial)
+            with zipfile.ZipFile(partial, "a") as archive:
+                archive.writestr(ENTRY, manifest.to_json())
+        else:
+            model.save_weights(partial)
+            with h5py.File(partial, "a") as file:
+                # A data set and not an attribute, which cannot hold a mean image (64 KiB).
+                file[ENTRY] = manifest.to_json()
+        partial.replace(final)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def load(model: keras.Model, path: str | os.PathLike[str], spec: Spec | None = None) -> None:
-    """Fills all weights of `model` from a file of exactly that network.
+    """Fills all weights of `model` from a file of exactly that network, or none.
+
+    Layers are found by name. Keras itself goes by their order in the graph, which a dropped
+    classifier, endpoints, dilation or stochastic depth change.
 
     Args:
         model: the network, with or without its classifier.
@@ -48,10 +60,50 @@ def load(model: keras.Model, path: str | os.PathLike[str], spec: Spec | None = N
     manifest = read_manifest(file)
     if spec and manifest:
         _check_spec(file, spec, specs.spec(manifest.network, **manifest.fields))
+    layers = {layer.name: layer.weights for layer in model.layers if layer.weights}
     try:
-        model.load_weights(file)
-    except Exception as error:  # Keras, h5py and zipfile raise a dozen kinds
+        with _open_hdf5(file) as content:
+            stored = _stored_layers(content)
+            _check_shapes(layers, stored)
+            values = {name: [np.array(data) for data in stored[name]] for name in layers}
+    except (OSError, zipfile.BadZipFile, KeyError, AttributeError, ValueError) as error:
         raise ValueError(f"{file} does not hold the weights of {model.name}: {error}") from error
+    for name, variables in layers.items():
+        for variable, value in zip(variables, values[name], strict=True):
+            variable.assign(value)
+
+
+@contextmanager
+def _open_hdf5(file: Path) -> Iterator[h5py.File]:
+    """Opens the HDF5 file that both formats keep their weights in."""
+    if file.name.endswith(".keras"):
+        with zipfile.ZipFile(file) as archive, archive.open("model.weights.h5") as member:
+            whole = io.BytesIO(member.read())  # checks the checksum, and is far faster to seek
+        with h5py.File(whole) as content:
+            yield content
+    else:
+        with h5py.File(file) as content:
+            yield content
+
+
+def _stored_layers(content: h5py.File) -> dict[str, list[h5py.Dataset]]:
+    stored = {}
+    for group in content["layers"].values():
+        variables = group["vars"]
+        if len(variables):
+            stored[variables.attrs["name"]] = [variables[str(i)] for i in range(len(variables))]
+    return stored
+
+
+def _check_shapes(wanted: Shapes, stored: Shapes) -> None:
+    missing = sorted(set(wanted) - set(stored))
+    left_over = sorted(set(stored) - set(wanted) - {"logits"})
+    if missing or left_over:
+        raise ValueError(f"it lacks {missing[:5] or 'nothing'}, and holds also {left_over[:5]}")
+    for name, variables in wanted.items():
+        shapes, found = ([tuple(x.shape) for x in group] for group in (variables, stored[name]))
+        if shapes != found:
+            raise ValueError(f"{name} has shapes {found} there, {shapes} here")
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:

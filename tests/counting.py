@@ -56,8 +56,11 @@ def count(network: str, shortcut: str | None) -> Count:
             before, size = size, size // 2 if stage and not number else size
             if suffix == "_v2" and stage + number:
                 total.parameters += 2 * total.channels  # the BN before the paths part
-            first = before if late else size
-            _block(total, width * 2**stage, (first, size), convs, wide, suffix, shortcut)
+            inner, outer = (
+                width * 2**stage * times for times in (1 + wide, 4 if convs == 3 else 1)
+            )
+            sizes = (before if late else size, size)
+            _block(total, inner, outer, sizes, suffix == "_v2", shortcut)
             total.additions += kind == "resnet"
     classes = 1000 if imagenet else 10
     total.parameters += 2 * total.channels * (suffix == "_v2")  # the last BN
@@ -67,24 +70,17 @@ def count(network: str, shortcut: str | None) -> Count:
 
 
 def _block(
-    total: Count,
-    width: int,
-    sizes: tuple[int, int],
-    convs: int,
-    wide: bool,
-    suffix: str,
-    shortcut: str | None,
+    total: Count, inner: int, outer: int, sizes: tuple[int, int], v2: bool, shortcut: str | None
 ) -> None:
     first, size = sizes
-    inner, outer = width * (2 if wide else 1), width * (4 if convs == 3 else 1)
-    last_normed = 0 if suffix == "_v2" else outer
-    if convs == 3:
+    last_normed = 0 if v2 else outer
+    if inner == outer:  # basic
+        total.conv(9 * total.channels * inner, size, inner)
+        total.conv(9 * inner * outer, size, last_normed)
+    else:
         total.conv(total.channels * inner, first, inner)
         total.conv(9 * inner * inner, size, inner)
         total.conv(inner * outer, size, last_normed)
-    else:
-        total.conv(9 * total.channels * inner, size, inner)
-        total.conv(9 * inner * outer, size, last_normed)
     if shortcut == "C" or (shortcut in ("B", "D") and total.channels != outer):
         total.conv(total.channels * outer, size, last_normed)
     total.channels = outer

@@ -143,7 +143,6 @@ def test_builders_take_what_keras_applications_takes() -> None:
 
 @pytest.mark.parametrize("network", ["resnet20", "resnet20_v2", "plain20"])
 def test_builders_build_their_network(network: str) -> None:
-    wide, kind, depth, suffix = counting.parse(network)
     build = builders.builder(network)
     model = build(False, None, None, (16, 24, 1), "max", 7, None, "mine", zero_channels="around")
     assert model.name == "mine"

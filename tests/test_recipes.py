@@ -170,7 +170,7 @@ def test_fields_of_no_spec_are_refused():
 
 
 def test_unknown_recipe_names_near_ones():
-    with pytest.raises(ValueError, match="cifar10_resnt20.*cifar10_resnet20"):
+    with pytest.raises(ValueError, match=r"cifar10_resnt20.*cifar10_resnet20"):
         recipes.find("cifar10_resnt20")
 
 
