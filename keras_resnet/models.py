@@ -65,11 +65,11 @@ def resnet(
     spec = find_spec(network, **fields)
     _check_top(include_top, pooling, endpoints)
     image = _image(input_tensor, input_shape)
-    features = _backbone(image, spec)
-    outputs: Any = features
+    outputs: Any = _backbone(image, spec)
     if not endpoints:
-        outputs = _top(features, spec, include_top, pooling, classifier_activation)
-    inputs = image if input_tensor is None else keras.utils.get_source_inputs(input_tensor)
+        outputs = _top(outputs, spec, include_top, pooling, classifier_activation)
+    sources = keras.utils.get_source_inputs(image)
+    inputs = sources[0] if len(sources) == 1 else sources
     model = keras.Model(inputs, outputs, name=name or name_of(spec, network))
     if weights is not None:
         weight_files.load(model, weights, spec)

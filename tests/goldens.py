@@ -15,7 +15,7 @@ class Golden(NamedTuple):
 
 
 # arXiv:1512.03385, table 1 and section 4.1; parameters are those of torchvision's `num_params`
-# where it has the network; see the exact oracle of design/REFERENCE.md, section 1.
+# where it has the network; multiply-adds are those of its convolutions and classifier.
 IMAGENET = (
     Golden("resnet18", "A", 11_515_688, "1.795 G", 8, 17),
     Golden("resnet18", "B", 11_689_512, "1.814 G", 8, 20),
@@ -31,7 +31,7 @@ IMAGENET = (
     Golden("resnet152_v1_5", "B", 60_192_808, "11.514 G", 50, 155),
     Golden("plain18", None, 11_515_688, "1.795 G", 0, 17),
     Golden("plain34", None, 21_623_848, "3.644 G", 0, 33),
-    # design/REFERENCE.md, "More goldens": timm and torchvision.
+    # timm (D) and torchvision (wide); v2 and 200 from the papers' tables by arithmetic.
     Golden("resnet50_d", "D", 25_576_264, "4.329 G", 16, 55),
     Golden("resnet50_v2", "B", 25_549_352, "4.089 G", 16, 53),
     Golden("resnet200_v1_5", "B", 64_673_832, None, 66, 203),

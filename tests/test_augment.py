@@ -52,7 +52,8 @@ def test_cifar_shifts_and_mirrors_half_of_the_images():
     change = augment.build(recipe, Preprocessing(image_size=32, crop=1.0))
     images = many(change, IDS, 1000)
     mirrored = images[:, 16, 17, 0] < images[:, 16, 16, 0]
-    offsets(np.where(mirrored[:, None, None, None], images[:, :, ::-1], images))
+    found = offsets(np.where(mirrored[:, None, None, None], images[:, :, ::-1], images))
+    assert set(found) == {(row, column) for row in range(9) for column in range(9)}
     assert 0.45 < mirrored.mean() < 0.55  # 500 of 1,000 with a deviation of 16
 
 

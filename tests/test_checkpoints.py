@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import helpers
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from train import pipeline, state
 from train.checkpoints import Checkpoints
 
 NUMBERS = {"error": 0.25, "warm": 1.0}
@@ -50,6 +53,29 @@ def test_optimizer_slots_come_back(tmp_path):
     Checkpoints(tmp_path, both).restore_latest()
     for variable, value in zip(optimizer.variables, expected, strict=True):
         np.testing.assert_array_equal(variable, value)
+
+
+def train_state(folder: Path) -> state.TrainState:
+    data = pipeline.open_data(helpers.recipe(warmup_error=0.8), None)
+    return state.create(data, tf.distribute.get_strategy(), folder)
+
+
+def test_a_warm_up_that_is_over_stays_so(tmp_path):
+    run = train_state(tmp_path)
+    for _ in range(100):
+        run.warmup.observe(0.9)
+    run.save(7)
+    run.warmup.state.update(error=1.0, warm=0.0)
+    assert (run.restore_latest(), run.warmup.factor) == (7, 1.0)
+
+
+def test_a_run_may_resume_in_the_process_that_began_it(tmp_path):
+    first, second = train_state(tmp_path), train_state(tmp_path)
+    helpers.randomize(first.model)
+    first.save(7)
+    assert second.restore_latest() == 7
+    for actual, expected in zip(second.model.weights, first.model.weights, strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
 def test_without_a_checkpoint_a_run_starts_at_0(tmp_path):

@@ -230,7 +230,7 @@ NAMES = re.compile(
 @pytest.mark.parametrize("shortcut", ["A", "B", "C", "D"])
 @pytest.mark.parametrize("network", ["resnet50", "resnet18_v2", "resnet50_d", "resnet20"])
 def test_every_layer_is_named_for_its_place(network: str, shortcut: str) -> None:
-    """DESIGN.md, section 3: names such as stage2_block1_conv3_bn never change."""
+    """Weights depend on them: names such as stage2_block1_conv3_bn never change."""
     model = resnet(network, shortcut=shortcut, stochastic_depth=0.1)
     names = [layer.name for layer in model.layers]
     assert [name for name in names if not NAMES.fullmatch(name)] == []
