@@ -79,8 +79,9 @@ def main(_: list[str]) -> None:
         strategy = devices.strategy(FLAGS.strategy, FLAGS.replicas, recipe.batch_size)
         devices.configure(FLAGS.precision, FLAGS.deterministic)
         run = loop.Run(Path(FLAGS.workdir), strategy, FLAGS.jit_compile)
-        workdirs.claim(run.workdir, recipe)
+        workdirs.check(run.workdir, recipe)
         data = pipeline.open_data(recipe, FLAGS.data_dir)
+        workdirs.claim(run.workdir, recipe)
     except (ValueError, TypeError) as error:
         sys.exit(f"error: {error}")
     print(_headline(recipe, run), flush=True)

@@ -1,12 +1,13 @@
 """Resumable state on disk: one file a step, whole or not there.
 
-A checkpoint is an `.npz` archive of arrays. It holds no code, its format has a checksum for
-every array, and it does not know how many replicas wrote it.
+A checkpoint is an `.npz` archive of arrays with the SHA-256 of its bytes behind it. It holds no
+code, and it does not know how many replicas wrote it.
 """
 
+import hashlib
+import io
 import os
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import keras
 import numpy as np
 
 KEPT = 3
+DIGEST_BYTES = 32
 
 
 class Checkpoints:
@@ -42,8 +44,11 @@ class Checkpoints:
         arrays |= {f"number/{name}": np.float64(value) for name, value in numbers.items()}
         final = self.directory / f"step_{step:08d}.npz"
         partial = final.with_suffix(".partial")
+        archive = io.BytesIO()
+        np.savez(archive, **arrays)
         with partial.open("wb") as file:
-            np.savez(file, **arrays)
+            file.write(archive.getbuffer())
+            file.write(hashlib.sha256(archive.getbuffer()).digest())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(final)
@@ -58,12 +63,13 @@ class Checkpoints:
             ValueError: if a checkpoint is whole but of another network or optimizer.
         """
         for file in reversed(self._files()):
-            try:
-                with np.load(file, allow_pickle=False) as archive:
-                    arrays = {name: archive[name] for name in archive.files}
-            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-                print(f"{file} is damaged ({error}); trying the one before", flush=True)
+            content = file.read_bytes()
+            archive, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+            if hashlib.sha256(archive).digest() != digest:
+                print(f"{file} is damaged; trying the one before", flush=True)
                 continue
+            with np.load(io.BytesIO(archive), allow_pickle=False) as members:
+                arrays = dict(members.items())
             return int(file.stem.removeprefix("step_")), self._assign(file, arrays)
         return 0, {}
 

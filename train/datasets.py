@@ -98,11 +98,11 @@ def _folder(split: str, data_dir: str | None, validation: int) -> Examples:
     ]
     if not own_splits:
         files = [file for i, file in enumerate(files) if (i % HELD_OUT == 0) == (split == "test")]
+    if not files:
+        raise ValueError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in {folder}/CLASS")
     if split != "test":
         np.random.default_rng(0).shuffle(files)  # so that held-out examples are of all classes
         files = files[_part(split, len(files), validation)]
-    if not files:
-        raise ValueError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in {folder}/CLASS")
     paths = tf.constant([path for path, _ in files])
     labels = tf.constant([int(label) for _, label in files], tf.int64)
 
@@ -172,7 +172,7 @@ def _records(builder: Any, split: str) -> Callable[[tf.Tensor | None], tf.data.D
         order = _indices(len(instructions))(seed)
         if seed is None:
             return order.flat_map(records)
-        mixed = order.interleave(records, cycle_length=16, deterministic=True)
+        mixed = order.interleave(records, cycle_length=16)
         return mixed.shuffle(SHUFFLE_BUFFER, seed=seed[0] * 1_000_003 + seed[1])
 
     return elements

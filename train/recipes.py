@@ -105,7 +105,7 @@ def _cifar_recipe(network: str, dataset: str, error: float | None) -> Recipe:
     )
 
 
-def _imagenet_recipe(network: str, top1: float) -> Recipe:
+def _imagenet_recipe(network: str, shortcut: str | None, top1: float) -> Recipe:
     epoch = 1_281_167 // 256
     return Recipe(
         network=network,
@@ -118,6 +118,7 @@ def _imagenet_recipe(network: str, top1: float) -> Recipe:
         image_size=224,
         eval_every=epoch,
         save_every=1000,
+        fields={"shortcut": shortcut},
         source="arXiv:1512.03385, section 3.4; it divides at plateaus, this row as"
         " fb.resnet.torch at 30 and 60 of 90 epochs",
         expected=f"10-crop top-1 error {top1:.2f} % (Tables 2 and 3)",
@@ -125,14 +126,16 @@ def _imagenet_recipe(network: str, top1: float) -> Recipe:
 
 
 CIFAR10_ERRORS = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.43, 1202: 7.93}
-IMAGENET_ERRORS = {
-    "plain18": 27.94,
-    "plain34": 28.54,
-    "resnet18": 27.88,
-    "resnet34": 24.52,
-    "resnet50": 22.85,
-    "resnet101": 21.75,
-    "resnet152": 21.43,
+IMAGENET_NETS = {  # network and shortcut to top-1 error, 10-crop; tables 2 and 3
+    "plain18": ("plain18", None, 27.94),
+    "plain34": ("plain34", None, 28.54),
+    "resnet18": ("resnet18", "A", 27.88),
+    "resnet34_a": ("resnet34", "A", 25.03),
+    "resnet34": ("resnet34", "B", 24.52),
+    "resnet34_c": ("resnet34", "C", 24.19),
+    "resnet50": ("resnet50", "B", 22.85),
+    "resnet101": ("resnet101", "B", 21.75),
+    "resnet152": ("resnet152", "B", 21.43),
 }
 RECIPES: Mapping[str, Recipe] = {
     "digits_resnet20": Recipe(
@@ -158,9 +161,7 @@ RECIPES: Mapping[str, Recipe] = {
         for kind in ("resnet", "plain")
         for depth, error in CIFAR10_ERRORS.items()
     },
-    **{
-        f"imagenet_{name}": _imagenet_recipe(name, error) for name, error in IMAGENET_ERRORS.items()
-    },
+    **{f"imagenet_{name}": _imagenet_recipe(*row) for name, row in IMAGENET_NETS.items()},
 }
 FIELDS = {f.name: f for f in fields(Recipe)}
 

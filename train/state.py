@@ -46,7 +46,7 @@ def create(data: Data, strategy: tf.distribute.Strategy, directory: Path) -> Tra
             classifier_activation=None,
             **recipe.fields,
         )
-        optimizer = keras.optimizers.SGD(recipe.learning_rate, recipe.momentum)
+        optimizer = keras.optimizers.SGD(recipe.learning_rate, recipe.momentum, name="sgd")
         optimizer.build(model.trainable_variables)
     variables = {"model": model.variables, "optimizer": optimizer.variables}
     warmup = schedules.ErrorWarmup(recipe.warmup_error)

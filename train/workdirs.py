@@ -1,6 +1,7 @@
-"""The directory of a run: claimed before data is read, and never taken from another run."""
+"""The directory of a run: looked at before data is read, and never taken from another run."""
 
 import dataclasses
+import tempfile
 from pathlib import Path
 
 from train.recipes import Recipe
@@ -9,25 +10,31 @@ from train.recipes import Recipe
 FREE = ("steps", "log_every", "eval_every", "save_every", "source", "expected")
 
 
-def claim(workdir: Path, recipe: Recipe) -> None:
-    """Creates the directory and writes `recipe.json`, or checks that it is this recipe's.
+def check(workdir: Path, recipe: Recipe) -> None:
+    """Creates the directory, or checks that it is this recipe's.
 
     Raises:
         ValueError: if the directory cannot be written or holds the run of another recipe.
     """
     path = workdir / "recipe.json"
-    if path.exists():
-        _check(path, recipe)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        partial = workdir / "recipe.partial"
-        partial.write_text(recipe.to_json() + "\n")
-        partial.replace(path)
+        with tempfile.TemporaryFile(dir=workdir):
+            pass
     except OSError as error:
         raise ValueError(f"cannot write to workdir {str(workdir)!r}: {error}") from error
+    if path.exists():
+        _compare(path, recipe)
 
 
-def _check(path: Path, recipe: Recipe) -> None:
+def claim(workdir: Path, recipe: Recipe) -> None:
+    """Writes `recipe.json` into a directory that was checked."""
+    partial = workdir / "recipe.partial"
+    partial.write_text(recipe.to_json() + "\n")
+    partial.replace(workdir / "recipe.json")
+
+
+def _compare(path: Path, recipe: Recipe) -> None:
     try:
         old = Recipe.from_json(path.read_text())
     except (ValueError, TypeError, OSError) as error:

@@ -14,7 +14,7 @@ class Served(tf.Module):
     """What is served: preprocessing, network and softmax, with the input's shape guarded.
 
     `keras.Model.export` would write each variable twice. A module that holds them in a list
-    writes them once, and the same bytes every time.
+    writes them once, and the same bytes from run to run.
     """
 
     def __init__(self, model: keras.Model, manifest: Manifest) -> None:
