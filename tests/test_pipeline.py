@@ -3,6 +3,7 @@
 from collections import Counter
 
 import helpers
+import keras
 import numpy as np
 import pytest
 
@@ -61,6 +62,14 @@ def keys(batches: list) -> list[tuple[bytes, int]]:
 def test_a_stream_that_starts_late_goes_on_as_the_whole_one(source, first):
     whole, late = stream(*source, 0, 7), stream(*source, first, 7 - first)
     assert keys(late) == keys(whole[first:])
+
+
+def test_the_global_seed_changes_nothing(source):
+    found = []
+    for seed in (0, 7):
+        keras.utils.set_random_seed(seed)
+        found.append(keys(stream(*source, 1, 3)))
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("batch_size", [7, 50])

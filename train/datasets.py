@@ -172,10 +172,26 @@ def _records(builder: Any, split: str) -> Callable[[tf.Tensor | None], tf.data.D
         order = _indices(len(instructions))(seed)
         if seed is None:
             return order.flat_map(records)
-        mixed = order.interleave(records, cycle_length=16)
-        return mixed.shuffle(SHUFFLE_BUFFER, seed=seed[0] * 1_000_003 + seed[1])
+        return _shuffle(order.interleave(records, cycle_length=16), seed)
 
     return elements
+
+
+def _shuffle(records: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
+    """Shuffles serialized records in a buffer, by this seed alone.
+
+    `Dataset.shuffle` would mix in the global seed, and fails on a tensor where that is 0.
+    """
+    shuffled = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(records),
+        buffer_size=tf.constant(SHUFFLE_BUFFER, tf.int64),
+        seed=seed[0],
+        seed2=seed[1] + 1,  # two zeros would mean any seed
+        reshuffle_each_iteration=False,
+        output_types=[tf.string],
+        output_shapes=[[]],
+    )
+    return tf.data.experimental.from_variant(shuffled, tf.TensorSpec([], tf.string))
 
 
 def _in_memory(examples: Examples) -> Examples:
