@@ -1,15 +1,11 @@
-"""What tests share: quiet TensorFlow, real data, and subprocesses."""
+"""What all tests share: quiet TensorFlow, and the place of real data."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -18,21 +14,4 @@ def data_dir() -> Path:
     place = os.environ.get("KERAS_RESNET_DATA")
     if place is None:
         pytest.skip("set KERAS_RESNET_DATA to the folder of real data")
-    return (ROOT / place).resolve()
-
-
-@pytest.fixture
-def run() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs Python in a process of its own, from the root of the checkout."""
-
-    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
+    return (Path(__file__).parents[1] / place).resolve()

@@ -62,7 +62,7 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """As the fixture `run`, for fixtures of a whole module."""
+    """Runs Python in a process of its own, from the root of the checkout."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,

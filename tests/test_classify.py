@@ -55,10 +55,10 @@ RUNTIMES = {
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_classify_repeats_the_evaluation_with_its_runtime_alone(exported, run, runtime):
+def test_classify_repeats_the_evaluation_with_its_runtime_alone(exported, runtime):
     folder, evaluated = exported
     model, needed, banned = RUNTIMES[runtime]
-    done = run("-c", SPY, str(folder / model), str(folder / "test.npz"))
+    done = helpers.python("-c", SPY, str(folder / model), str(folder / "test.npz"))
     assert done.returncode == 0, done.stderr
     modules = set(done.stderr.splitlines()[-1].split())
     assert needed <= modules
@@ -68,18 +68,18 @@ def test_classify_repeats_the_evaluation_with_its_runtime_alone(exported, run, r
     assert 0 < evaluated["top1"] < 50
 
 
-def test_classify_without_labels_only_names_classes(exported, run, tmp_path):
+def test_classify_without_labels_only_names_classes(exported, tmp_path):
     folder, _ = exported
     with np.load(folder / "test.npz") as archive:
         np.savez(tmp_path / "a.npz", images=archive["images"][:2])
     model = folder / "digits/1/model.tflite"
-    done = run("saved_models/classify.py", str(model), str(tmp_path / "a.npz"))
+    done = helpers.python("saved_models/classify.py", str(model), str(tmp_path / "a.npz"))
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == {"model": str(model), "images": 2}
     assert done.stdout.count("-> ") == 2
 
 
-def test_classify_says_how_it_is_called(run):
-    done = run("saved_models/classify.py")
+def test_classify_says_how_it_is_called():
+    done = helpers.python("saved_models/classify.py")
     assert done.returncode == 1
     assert "MODEL EXAMPLES.npz" in done.stderr

@@ -135,8 +135,8 @@ def test_refusals_leave_everything_as_it_was(refusals):
     assert refusals["after"] == refusals["before"]
 
 
-def test_a_refused_run_as_a_process_of_its_own(run, tmp_path):
-    done = run("-m", "train", "--boundaries=a,b", f"--workdir={tmp_path}/new")
+def test_a_refused_run_as_a_process_of_its_own(tmp_path):
+    done = helpers.python("-m", "train", "--boundaries=a,b", f"--workdir={tmp_path}/new")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: boundaries")
     assert not done.stdout

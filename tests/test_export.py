@@ -175,8 +175,8 @@ print("alive", good["probabilities"].shape)
 """
 
 
-def test_wrong_inputs_are_refused_and_the_server_lives(exported, run):
-    done = run("-c", BAD_INPUTS, str(exported[0]))
+def test_wrong_inputs_are_refused_and_the_server_lives(exported):
+    done = helpers.python("-c", BAD_INPUTS, str(exported[0]))
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[-1] == "alive (2, 7)"

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import helpers
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from keras_resnet import preprocess, resnet
 
@@ -159,8 +160,8 @@ ON_JAX = {
 }
 
 
-def test_jax_computes_the_same_without_tensorflow(run, tmp_path) -> None:
-    result = run("-c", JAX, str(tmp_path), json.dumps(ON_JAX), KERAS_BACKEND="jax")
+def test_jax_computes_the_same_without_tensorflow(tmp_path) -> None:
+    result = helpers.python("-c", JAX, str(tmp_path), json.dumps(ON_JAX), KERAS_BACKEND="jax")
     assert result.returncode == 0, result.stderr
     x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
     for network, fields in ON_JAX.items():

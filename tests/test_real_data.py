@@ -57,14 +57,16 @@ def last_line(done: subprocess.CompletedProcess[str]) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_cifar10_trains_on_two_replicas_in_bfloat16(run, data_dir, tmp_path):
+def test_cifar10_trains_on_two_replicas_in_bfloat16(data_dir, tmp_path):
     place = f"--data_dir={data_dir / 'tfds'}"
     devices = ["--strategy=mirrored", "--replicas=2", "--precision=bfloat16"]
     tiny = [helpers.TINY, "--steps=40", "--log_every=10", f"--workdir={tmp_path}"]
-    result = last_line(run("-m", "train", CIFAR10, place, *devices, *tiny))
+    result = last_line(helpers.python("-m", "train", CIFAR10, place, *devices, *tiny))
     assert losses(tmp_path)[-1] < 0.9 * losses(tmp_path)[0]
     weights = f"--weights={tmp_path}/final.keras"
-    evaluated = last_line(run("-m", "train.evaluate", weights, "--dataset=cifar10", place))
+    evaluated = last_line(
+        helpers.python("-m", "train.evaluate", weights, "--dataset=cifar10", place)
+    )
     assert evaluated["examples"] == result["examples"] == 10_000
     # Evaluation computes in float32 what the run measured in bfloat16.
     assert evaluated["top1"] == pytest.approx(result["top1"], abs=2)
@@ -110,16 +112,16 @@ def test_real_jpegs_go_through(jpegs, augmentation):
     assert np.min([np.std(image) for image in images]) > 5
 
 
-def test_imagenet_recipe_on_a_folder(run, jpegs, tmp_path):
+def test_imagenet_recipe_on_a_folder(jpegs, tmp_path):
     size = ["--image_size=64", "--batch_size=16", "--steps=2", "--log_every=1"]
     place = ["--dataset=folder", f"--data_dir={jpegs}", f"--workdir={tmp_path}"]
-    result = last_line(run("-m", "train", "--recipe=imagenet_resnet18", *size, *place))
+    result = last_line(helpers.python("-m", "train", "--recipe=imagenet_resnet18", *size, *place))
     assert result["examples"] == 25
     assert np.isfinite(losses(tmp_path)).all()
 
 
 @pytest.mark.slow
-def test_cifar10_killed_and_resumed_learns_and_is_served(run, data_dir, tmp_path):
+def test_cifar10_killed_and_resumed_learns_and_is_served(data_dir, tmp_path):
     place = f"--data_dir={data_dir / 'tfds'}"
     command = ["-m", "train", CIFAR10, place, "--steps=400", "--save_every=50"]
     command += ["--log_every=10", f"--workdir={tmp_path}/run"]
@@ -130,15 +132,15 @@ def test_cifar10_killed_and_resumed_learns_and_is_served(run, data_dir, tmp_path
         assert any(line.startswith("step 120/") for line in process.stdout)
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    done = run(*command)
+    done = helpers.python(*command)
     assert last_line(done)["top1"] > 40
     assert "step 50/" not in done.stdout
     weights = f"--weights={tmp_path}/run/final.weights.h5"
     examples = f"{tmp_path}/test.npz"
     arguments = [weights, "--dataset=cifar10", place, f"--examples_out={examples}"]
-    evaluated = last_line(run("-m", "train.evaluate", *arguments))
+    evaluated = last_line(helpers.python("-m", "train.evaluate", *arguments))
     out = f"{tmp_path}/cifar10/1"
-    assert run("-m", "keras_resnet.export", weights, f"--out={out}").returncode == 0
-    classified = last_line(run("saved_models/classify.py", out, examples))
+    assert helpers.python("-m", "keras_resnet.export", weights, f"--out={out}").returncode == 0
+    classified = last_line(helpers.python("saved_models/classify.py", out, examples))
     assert classified["images"] == 10_000
     assert classified["top1"] == pytest.approx(evaluated["top1"], abs=0.02)
