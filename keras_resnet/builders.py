@@ -1,5 +1,6 @@
 """A named builder for every network of the family, with the arguments of `keras.applications`."""
 
+import os
 from typing import Any, Protocol
 
 import keras
@@ -25,7 +26,7 @@ class Builder(Protocol):
     def __call__(
         self,
         include_top: bool = True,
-        weights: str | None = None,
+        weights: str | os.PathLike[str] | None = None,
         input_tensor: Tensor | None = None,
         input_shape: Shape | None = None,
         pooling: Pooling = None,
@@ -41,7 +42,7 @@ def builder(network: str) -> Builder:
 
     def build(
         include_top: bool = True,
-        weights: str | None = None,
+        weights: str | os.PathLike[str] | None = None,
         input_tensor: Tensor | None = None,
         input_shape: Shape | None = None,
         pooling: Pooling = None,

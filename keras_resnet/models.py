@@ -4,6 +4,7 @@ The graph is flat and functional, so that every layer can be reached by its name
 `stage2_block1_conv3_bn`. Images are channels-last, as `keras_resnet.preprocess` returns them.
 """
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -33,7 +34,7 @@ def resnet(
     network: str,
     *,
     include_top: bool = True,
-    weights: str | None = None,
+    weights: str | os.PathLike[str] | None = None,
     input_tensor: Tensor | None = None,
     input_shape: Shape | None = None,
     pooling: Pooling = None,

@@ -17,7 +17,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """The place of a run by hand; the fields of a recipe in one loop."""
-    flags.DEFINE_enum("recipe", "digits_resnet20", sorted(recipes.RECIPES), "What to train.")
+    flags.DEFINE_enum("recipe", "digits_resnet20", list(recipes.RECIPES), "What to train.")
     flags.DEFINE_string("workdir", None, "Where the run writes, and resumes.", required=True)
     flags.DEFINE_string("data_dir", None, "Where the data set is; by default TFDS's own place.")
     flags.DEFINE_enum("strategy", "one", devices.STRATEGIES, "One device, or copies on several.")
@@ -28,17 +28,16 @@ def define_flags() -> None:
     flags.DEFINE_bool("jit_compile", False, "Compile forward and backward with XLA.")
     flags.DEFINE_bool("deterministic", False, "The same weights from the same seed; slower.")
     flags.DEFINE_multi_string("field", [], "A field of the network's spec, such as shortcut=C.")
-    for name, kind in typing.get_type_hints(Recipe).items():
-        if name != "fields":
-            _define_field(name, kind)
+    kinds = typing.get_type_hints(Recipe)
+    for name, text in recipes.FLAGS.items():
+        _define_field(name, kinds[name], f"{text} (by default as the recipe says)")
 
 
-def _define_field(name: str, kind: Any) -> None:
-    text = f"Recipe.{name}; by default as the recipe says."
+def _define_field(name: str, kind: Any, text: str) -> None:
     if typing.get_origin(kind) is typing.Literal:
         flags.DEFINE_enum(name, None, typing.get_args(kind), text)
     elif kind == tuple[int, ...]:
-        flags.DEFINE_list(name, None, f"{text} Integers, separated by commas.")
+        flags.DEFINE_list(name, None, text)
     else:
         define: dict[Any, Any] = {
             int: flags.DEFINE_integer,
@@ -54,9 +53,7 @@ def recipe_from_flags() -> Recipe:
     Raises:
         ValueError, TypeError: naming what came and what is allowed.
     """
-    changes: dict[str, Any] = {
-        name: FLAGS[name].value for name in recipes.FIELDS if name != "fields"
-    }
+    changes: dict[str, Any] = {name: FLAGS[name].value for name in recipes.FLAGS}
     changes = {name: value for name, value in changes.items() if value is not None}
     if "boundaries" in changes:
         changes["boundaries"] = _integers("boundaries", changes["boundaries"])

@@ -6,7 +6,7 @@ All time is counted in steps; an epoch is only a way to write a number of them.
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
 from keras_resnet import preprocessing, specs
@@ -14,6 +14,11 @@ from keras_resnet import preprocessing, specs
 Augmentation = Literal["none", "shift", "shift_flip", "random_resized_crop", "scale_jitter"]
 Schedule = Literal["step", "cosine"]
 PREPROCESSING = ("per_pixel", *preprocessing.MODES)
+
+
+def _field(text: str, default: Any = MISSING) -> Any:
+    """A field that is also a flag, with its help; without a default each row has to give it."""
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
@@ -24,26 +29,28 @@ class Recipe:
         ValueError: naming the field, what came, and what is allowed.
     """
 
-    network: str
-    dataset: str  # "digits", "folder", or an image classification data set of TFDS
-    steps: int
-    batch_size: int = 128  # over all replicas
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 1e-4  # the paper's: adds weight_decay * w to each gradient
-    schedule: Schedule = "step"
-    boundaries: tuple[int, ...] = ()  # steps at which the learning rate is divided by ten
-    warmup_steps: int = 0  # linear, from 0
-    warmup_error: float = 0.0  # a tenth of the rate until the training error is below this
-    label_smoothing: float = 0.0
-    augmentation: Augmentation = "none"
-    preprocessing: str = "per_pixel"  # or "caffe", "torch", "tf", "none"
-    image_size: int = 32
-    seed: int = 0  # of the first weights, the order of the data, and the augmentation
-    validation: int = 0  # examples of the training split to hold out and evaluate on
-    log_every: int = 100
-    eval_every: int = 1000
-    save_every: int = 500
+    network: str = _field("a name in keras_resnet.FAMILY")
+    dataset: str = _field("digits, folder, or an image classification data set of TFDS")
+    steps: int = _field("updates in all")
+    batch_size: int = _field("images a step, over all replicas", 128)
+    learning_rate: float = _field("the highest", 0.1)
+    momentum: float = _field("of SGD", 0.9)
+    weight_decay: float = _field(
+        "the paper's: adds weight_decay * w to the gradient of each weight, coupled", 1e-4
+    )
+    schedule: Schedule = _field("step divides by ten at the boundaries", "step")
+    boundaries: tuple[int, ...] = _field("steps, separated by commas", ())
+    warmup_steps: int = _field("the rate rises from 0 in so many", 0)
+    warmup_error: float = _field("a tenth of the rate until the training error is below", 0.0)
+    label_smoothing: float = _field("share of the target spread over all classes", 0.0)
+    augmentation: Augmentation = _field("random changes to training images", "none")
+    preprocessing: str = _field(f"one of {', '.join(PREPROCESSING)}", "per_pixel")
+    image_size: int = _field("pixels a side", 32)
+    seed: int = _field("of the first weights, the order of the data, and the augmentation", 0)
+    validation: int = _field("training examples to hold out, and to evaluate on instead", 0)
+    log_every: int = _field("steps between progress lines", 100)
+    eval_every: int = _field("steps between evaluations", 1000)
+    save_every: int = _field("steps between checkpoints", 500)
     fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec that differ
     source: str = ""
     expected: str = ""
@@ -163,7 +170,7 @@ RECIPES: Mapping[str, Recipe] = {
     },
     **{f"imagenet_{name}": _imagenet_recipe(*row) for name, row in IMAGENET_NETS.items()},
 }
-FIELDS = {f.name: f for f in fields(Recipe)}
+FLAGS = {f.name: f.metadata["help"] for f in fields(Recipe) if f.metadata}  # name to help
 
 
 def find(name: str, **changes: Any) -> Recipe:
