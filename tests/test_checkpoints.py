@@ -56,7 +56,8 @@ def test_optimizer_slots_come_back(tmp_path):
 
 
 def train_state(folder: Path) -> state.TrainState:
-    data = pipeline.open_data(helpers.recipe(warmup_error=0.8), None)
+    fields = {"repeats": [1, 1, 1], "stochastic_depth": 0.5}
+    data = pipeline.open_data(helpers.recipe(warmup_error=0.8, fields=fields), None)
     return state.create(data, tf.distribute.get_strategy(), folder)
 
 

@@ -30,7 +30,7 @@ class Checkpoints:
     def __init__(self, directory: Path, variables: Mapping[str, list[keras.Variable]]) -> None:
         self.directory = directory
         self._variables = {
-            f"{group}/{i:05d}/{variable.path}": variable
+            f"{group}/{i:05d}/{_stable(variable.path)}": variable
             for group, members in variables.items()
             for i, variable in enumerate(members)
         }
@@ -95,3 +95,8 @@ class Checkpoints:
         return sorted(
             f for f in self.directory.iterdir() if re.fullmatch(r"step_\d{8}\.npz", f.name)
         )
+
+
+def _stable(path: str) -> str:
+    """Drops the number that Keras gives a generator of seeds, which counts all of a process."""
+    return re.sub(r"^seed_generator_\d+/", "seed_generator/", path)
