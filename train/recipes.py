@@ -107,6 +107,7 @@ def _cifar_recipe(network: str, dataset: str, error: float | None) -> Recipe:
         boundaries=(32_000, 48_000),
         warmup_error=0.8 if "110" in network else 0.0,
         augmentation="shift_flip",
+        save_every=100,
         source="arXiv:1512.03385, section 4.2; cost: 64,000 steps of 128 images",
         expected=f"test error {error:.2f} % (Table 6)" if error else "",
     )
