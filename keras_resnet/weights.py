@@ -132,7 +132,7 @@ def _check_spec(file: Path, wanted: Spec, held: Spec) -> None:
 
 
 def _checked(path: str | os.PathLike[str], *, exists: bool = False) -> Path:
-    file = Path(path)
+    file = Path(path).expanduser()  # a shell leaves the tilde of --weights=~/x alone
     if not file.name.endswith(SUFFIXES):
         raise ValueError(
             f"weights are files that end in {' or '.join(SUFFIXES)}, got {str(path)!r}"

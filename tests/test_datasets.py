@@ -206,3 +206,10 @@ def test_missing_data_dir(tmp_path, name):
     missing = Path(tmp_path / "missing")
     with pytest.raises(ValueError, match=f"data_dir must be a directory, got '{missing}'"):
         datasets.load(name, "train", str(missing))
+
+
+def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch):
+    """A shell leaves the tilde of --data_dir=~/photos alone."""
+    helpers.image_folder(tmp_path / "photos", 20)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert datasets.load("folder", "train", "~/photos").size == 18

@@ -220,3 +220,11 @@ def test_the_manifest_does_not_hide_weights(tmp_path) -> None:
         sizes = []
         file.visititems(lambda _, node: sizes.append(getattr(node, "size", 0)))
     assert sum(sizes) >= network().count_params()
+
+
+def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch) -> None:
+    """A shell leaves the tilde of --weights=~/a.keras alone."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    weights.save(network(), "~/a.keras", manifest())
+    assert (tmp_path / "a.keras").is_file()
+    weights.load(network(), "~/a.keras")

@@ -75,7 +75,7 @@ def main(_: list[str]) -> None:
         recipe = recipe_from_flags()
         strategy = devices.strategy(FLAGS.strategy, FLAGS.replicas, recipe.batch_size)
         devices.configure(FLAGS.precision, FLAGS.deterministic)
-        run = loop.Run(Path(FLAGS.workdir), strategy, FLAGS.jit_compile)
+        run = loop.Run(Path(FLAGS.workdir).expanduser(), strategy, FLAGS.jit_compile)
         workdirs.check(run.workdir, recipe)
         data = pipeline.open_data(recipe, FLAGS.data_dir)
         workdirs.claim(run.workdir, recipe)

@@ -52,8 +52,10 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
         raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
     if split == "validation" and not validation:
         raise ValueError("the split 'validation' needs validation=, the examples to hold out")
-    if data_dir is not None and not Path(data_dir).is_dir():
-        raise ValueError(f"data_dir must be a directory, got {data_dir!r}")
+    if data_dir is not None:
+        data_dir = str(Path(data_dir).expanduser())
+        if not Path(data_dir).is_dir():
+            raise ValueError(f"data_dir must be a directory, got {data_dir!r}")
     if name == "digits":
         return _digits(split, validation)
     if name == "folder":

@@ -99,7 +99,7 @@ def _bound(name: str, value: float, low: float, high: float | None) -> None:
 
 
 def _cifar_recipe(network: str, dataset: str, error: float | None) -> Recipe:
-    # The 110-layer rule: "0.01 to warm up the training until the training error is below 80%".
+    # 110 layers start at a tenth of the rate, until the training error is below 80 %.
     return Recipe(
         network=network,
         dataset=dataset,

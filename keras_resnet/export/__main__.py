@@ -51,7 +51,7 @@ def export(model: keras.Model, manifest: Manifest, out: Path) -> dict[str, float
 
 def main(_: list[str]) -> None:
     console.quiet()
-    out = Path(FLAGS.out)
+    out = Path(FLAGS.out).expanduser()
     try:
         if out.exists():
             raise ValueError(f"{out} exists; export a new version beside it")
