@@ -34,6 +34,12 @@ class Preprocessing:
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
             object.__setattr__(self, name, _tuples(getattr(self, name)))
+            shape = np.shape(getattr(self, name))
+            if len(shape) == 3 and shape[:2] != (self.image_size, self.image_size):
+                raise ValueError(
+                    f"{name} is an image of {shape[0]}x{shape[1]} pixels, and fits no images of"
+                    f" image_size={self.image_size}"
+                )
 
     def __call__(self, image: Any) -> Any:
         """Maps one image [height, width, channels] to a float32 [size, size, channels]."""

@@ -91,8 +91,8 @@ def describe(
         return _assumed(network, fields, mode, image_size)
     if network not in (None, found.network):
         raise ValueError(f"{file} holds the weights of {found.network}, not of {network}")
-    held = specs.spec(found.network, **found.fields)
-    if specs.spec(found.network, **{**found.fields, **fields}) != held:
+    known = {**found.fields, "classes": len(found.labels)}
+    if specs.spec(found.network, **{**known, **fields}) != specs.spec(found.network, **known):
         raise ValueError(f"{file} was trained with {dict(found.fields)}, not with {fields}")
     size = image_size or found.preprocessing.image_size
     chosen = preprocessing.mode(mode) if mode else found.preprocessing

@@ -1,10 +1,11 @@
 """What command lines say of a file of weights, and what the file says itself."""
 
+import numpy as np
 import pytest
 from test_weights import manifest, network, same
 
 from keras_resnet import trained, weights
-from keras_resnet.preprocessing import MODES, mode
+from keras_resnet.preprocessing import MODES, mode, per_pixel
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,23 @@ def test_a_user_cannot_contradict_the_file(file: str) -> None:
         trained.describe(file, "resnet20", {"repeats": [2, 2, 2]}, None, None)
     # What the default says is no contradiction.
     assert same(trained.describe(file, None, {"shortcut": "A"}, None, None), manifest())
+
+
+def test_a_mean_image_fits_one_size(tmp_path) -> None:
+    path = str(tmp_path / "mean.weights.h5")
+    mean = per_pixel(np.full((32, 32, 3), 7.0))
+    weights.save(network(), path, manifest(preprocessing=mean))
+    with pytest.raises(ValueError, match=r"mean is an image of 32x32.*image_size=48"):
+        trained.describe(path, None, {}, None, 48)
+
+
+def test_classes_are_as_many_as_labels(tmp_path) -> None:
+    path = str(tmp_path / "seven.weights.h5")
+    seven = manifest(labels=tuple("abcdefg"))
+    weights.save(network(classes=7), path, seven)
+    assert same(trained.describe(path, None, {"classes": 7}, None, None), seven)
+    with pytest.raises(ValueError, match="classes"):
+        trained.describe(path, None, {"classes": 10}, None, None)
 
 
 @pytest.mark.parametrize(("network", "mode"), [(None, None), ("resnet20", None), (None, "tf")])
