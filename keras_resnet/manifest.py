@@ -20,13 +20,12 @@ class Manifest:
     training: Mapping[str, Any] = field(default_factory=dict)  # recipe, steps, accuracy
 
     def to_json(self) -> str:
-        values = {**asdict(self), "preprocessing": self.preprocessing.to_json()}
-        return json.dumps(values)
+        return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
         values = json.loads(text)
-        values["preprocessing"] = Preprocessing.from_json(values["preprocessing"])
+        values["preprocessing"] = Preprocessing(**values["preprocessing"])
         for name in ("image_shape", "labels"):
             values[name] = tuple(values[name])
         return cls(**values)

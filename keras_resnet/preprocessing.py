@@ -7,7 +7,7 @@ their mean sees noise when it is given RGB between -1 and 1.
 import csv
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -33,7 +33,7 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
-            object.__setattr__(self, name, _tuples(getattr(self, name)))
+            object.__setattr__(self, name, _tuples(np.asarray(getattr(self, name)).tolist()))
             shape = np.shape(getattr(self, name))
             if len(shape) == 3 and shape[:2] != (self.image_size, self.image_size):
                 raise ValueError(
@@ -72,22 +72,10 @@ class Preprocessing:
             images = ops.flip(images, axis=-1)
         return (images - np.float32(self.mean)) / np.float32(self.std)
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns what `from_json` takes: numbers, lists and booleans."""
-        return {
-            **asdict(self),
-            "mean": np.asarray(self.mean).tolist(),
-            "std": np.asarray(self.std).tolist(),
-        }
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Preprocessing":
-        return cls(**values)
-
 
 def _tuples(numbers: Any) -> Any:
     """Makes what JSON reads equal to what was written, and nothing that can be changed."""
-    return tuple(map(_tuples, numbers)) if isinstance(numbers, list | tuple) else numbers
+    return tuple(map(_tuples, numbers)) if isinstance(numbers, list) else numbers
 
 
 _CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), bgr=True)
