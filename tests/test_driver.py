@@ -118,7 +118,10 @@ def interrupt(workdir: Path, number: int, after: int) -> tuple[int, str]:
     return process.wait(), rest
 
 
-@pytest.fixture(scope="module", params=[signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGKILL]
+
+
+@pytest.fixture(scope="module", params=SIGNALS, ids=lambda number: number.name)
 def resumed(request, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str], dict]:
     """A run that was stopped between two checkpoints, and its second half."""
     workdir = tmp_path_factory.mktemp(request.param.name)
@@ -141,7 +144,7 @@ def test_a_signal_stops_a_run(resumed):
     if seen["number"] == signal.SIGKILL:
         assert seen["code"] == -signal.SIGKILL
         return
-    assert seen["code"] == 128 + signal.SIGTERM
+    assert seen["code"] == 128 + seen["number"]
     step = int(seen["checkpoints"][-1].removeprefix("step_").removesuffix(".npz"))
     assert 95 <= step < STEPS
     assert f"stopped after step {step}" in seen["rest"]
