@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := runs/demo
 EXPORT := saved_models/digits/1
+TORCH := 2.13.0
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test test-slow lint format lock clean
@@ -15,6 +16,13 @@ venv: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 	touch $@
 
+# What the tests compare with. Without dependencies, since torchvision and timm would bring a Torch
+# of their own choice: gigabytes of it, for GPUs.
+.venv/parity: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev,parity]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock --no-deps torchvision timm
+	touch $@
+
 demo: venv
 	rm -rf $(DEMO) saved_models/digits
 	$(BIN)/python -m train --recipe=digits_resnet20 --workdir=$(DEMO)
@@ -24,10 +32,10 @@ demo: venv
 	$(BIN)/python saved_models/classify.py $(EXPORT) $(DEMO)/test.npz
 	$(BIN)/python saved_models/classify.py $(EXPORT)/model.tflite $(DEMO)/test.npz
 
-test: venv
+test: .venv/parity
 	$(BIN)/python -m pytest
 
-test-slow: venv
+test-slow: .venv/parity
 	$(BIN)/python -m pytest -m slow
 
 lint: venv
@@ -42,8 +50,9 @@ format: venv
 # The newest versions that setup.py admits, written down for everybody's tests.
 lock:
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install --quiet -e '.[dev]'
-	.venv-lock/bin/pip freeze --exclude-editable > requirements.lock
+	.venv-lock/bin/pip install --quiet -e '.[dev,parity]' torch==$(TORCH)
+	.venv-lock/bin/pip install --quiet --no-deps torchvision timm
+	.venv-lock/bin/pip freeze --exclude-editable | grep -Ev '^(nvidia|cuda|triton)' | sed 's/+cpu$$//' > requirements.lock
 	rm -rf .venv-lock
 
 clean:

@@ -11,6 +11,7 @@ TRAIN = [
     "tensorflow-datasets>=4.9.8",
 ]
 SERVING = ["ai-edge-litert>=2.0"]
+HUB = ["huggingface-hub>=0.30"]
 TEST = ["jax>=0.7", "pytest>=8"]
 
 setup(
@@ -27,15 +28,20 @@ setup(
         "absl-py>=2.1",
         "h5py>=3.11",
         "keras>=3.15,<4",
+        "ml-dtypes>=0.5",
         "numpy>=1.26",
+        "protobuf>=5",
+        "safetensors>=0.5",
         "tensorflow>=2.21,<3",
     ],
     extras_require={
         "train": TRAIN,
         "gpu": ["tensorflow[and-cuda]>=2.21,<3"],
         "serving": SERVING,
-        "test": TRAIN + SERVING + TEST,
-        "parity": ["timm>=1.0", "torch>=2.4", "torchvision>=0.19"],
-        "dev": TRAIN + SERVING + TEST + ["build>=1.2", "mypy>=1.14", "ruff>=0.9"],
+        "hub": HUB,
+        "test": TRAIN + SERVING + HUB + TEST,
+        # With torchvision and timm, which `make test` adds; see the Makefile.
+        "parity": ["pyyaml>=6", "torch>=2.4"],
+        "dev": TRAIN + SERVING + HUB + TEST + ["build>=1.2", "mypy>=1.14", "ruff>=0.9"],
     },
 )

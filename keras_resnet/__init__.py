@@ -2,7 +2,8 @@
 
 from keras_resnet.analysis import Cost, cost
 from keras_resnet.builders import *
+from keras_resnet.family import FAMILY
 from keras_resnet.layers import FusedBatchNormalization
 from keras_resnet.models import resnet
 from keras_resnet.preprocessing import decode_predictions, preprocess
-from keras_resnet.specs import FAMILY, Spec
+from keras_resnet.specs import Spec

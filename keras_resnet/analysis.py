@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import layers
 
-from keras_resnet.specs import FAMILY
+from keras_resnet.family import FAMILY
 
 
 class Cost(NamedTuple):

@@ -8,7 +8,7 @@ from functools import partial
 from keras import KerasTensor as Tensor, layers
 
 from keras_resnet.layers import FusedBatchNormalization, PadChannels
-from keras_resnet.specs import Place, Spec
+from keras_resnet.specs import Conv, Place, Spec
 
 DATA_FORMAT = "channels_last"
 
@@ -18,22 +18,24 @@ HE_NORMAL = {
     "class_name": "VarianceScaling",
     "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
 }
-Conv2D = partial(
-    layers.Conv2D, use_bias=False, kernel_initializer=HE_NORMAL, data_format=DATA_FORMAT
-)
+Conv2D = partial(layers.Conv2D, kernel_initializer=HE_NORMAL, data_format=DATA_FORMAT)
 ZeroPadding2D = partial(layers.ZeroPadding2D, data_format=DATA_FORMAT)
 MaxPooling2D = partial(layers.MaxPooling2D, data_format=DATA_FORMAT)
 AveragePooling2D = partial(layers.AveragePooling2D, data_format=DATA_FORMAT)
 
 
 def conv(
-    x: Tensor, filters: int, kernel: int, name: str, *, stride: int = 1, dilation: int = 1
+    x: Tensor, row: Conv, name: str, *, dilation: int = 1, same: bool = False, bias: bool = False
 ) -> Tensor:
-    """Convolves with the symmetric padding of Caffe and Torch, not TensorFlow's."""
-    if stride > 1 and kernel > 1:
+    """Convolves with the symmetric padding of Caffe and Torch, or TensorFlow's `same`."""
+    kernel, filters, stride = row
+    padded = stride > 1 and not same
+    if padded and kernel > 1:
         x = ZeroPadding2D(kernel // 2, name=f"{name}_pad")(x)
-    padding = "valid" if stride > 1 else "same"
-    return Conv2D(filters, kernel, stride, padding, dilation_rate=dilation, name=name)(x)
+    padding = "valid" if padded else "same"
+    return Conv2D(
+        filters, kernel, stride, padding, dilation_rate=dilation, use_bias=bias, name=name
+    )(x)
 
 
 def norm(x: Tensor, name: str, *, relu: bool = True, zero_gamma: bool = False) -> Tensor:
@@ -46,12 +48,18 @@ def norm(x: Tensor, name: str, *, relu: bool = True, zero_gamma: bool = False) -
 
 
 def stem(x: Tensor, spec: Spec) -> Tensor:
-    """Convolves the image and, in the networks for ImageNet, pools it."""
-    for i, (kernel, filters, stride) in enumerate(spec.stem, 1):
+    """Convolves the image and, in the networks for ImageNet, pools it.
+
+    A convolution that no BN follows has a bias.
+    """
+    same = spec.padding == "same"
+    for i, row in enumerate(spec.stem, 1):
         name = f"stem_conv{i}"
-        x = norm(conv(x, filters, kernel, name, stride=stride), name)
+        x = conv(x, row, name, same=same, bias=not spec.stem_norm)
+        x = norm(x, name) if spec.stem_norm else x
     if spec.stem_pool:
-        # After ReLU a padded 0 never exceeds a pooled value, as padding with -inf would not.
+        # After ReLU a padded 0 never exceeds a pooled value, as padding with -inf would not;
+        # where no ReLU stands before, keras.applications pads with 0 too.
         # Rounding the size up, as Caffe does, is padding the far ends only.
         pad = 1 if spec.stem_pool == "symmetric" else ((0, 1), (0, 1))
         x = ZeroPadding2D(pad, name="stem_pool_pad")(x)
@@ -61,19 +69,18 @@ def stem(x: Tensor, spec: Spec) -> Tensor:
 
 def shortcut(x: Tensor, spec: Spec, place: Place, filters: int) -> Tensor:
     """Fits `x` to its branch: A pads zeros, B and C project, D pools, then projects."""
-    name, stride = f"{place.name}_shortcut", place.stride
-    if spec.shortcut == "A":
+    name, stride, missing = f"{place.name}_shortcut", place.stride, filters - x.shape[-1]
+    if spec.shortcut == "A" or (missing == 0 and spec.shortcut != "C"):
         if stride > 1:
             x = MaxPooling2D(1, stride, name=f"{name}_subsample")(x)
-        missing = filters - x.shape[-1]
         before = missing // 2 if spec.zero_channels == "around" else 0
-        return PadChannels(before, missing - before, name=f"{name}_pad")(x)
+        return PadChannels(before, missing - before, name=f"{name}_pad")(x) if missing else x
     strides = stride > 1 or place.dilation[0] != place.dilation[1]
     if spec.shortcut == "D" and strides:
         # Where the stage dilates, the window stays 2x2 and its neighbours close, as in timm.
         x = AveragePooling2D(2, stride, "same", name=f"{name}_pool")(x)
         stride = 1
-    x = conv(x, filters, 1, f"{name}_conv", stride=stride)
+    x = conv(x, Conv(1, filters, stride), f"{name}_conv")
     return x if spec.preact else norm(x, f"{name}_conv", relu=False)
 
 
@@ -84,7 +91,8 @@ def branch(x: Tensor, spec: Spec, place: Place) -> Tensor:
         name = f"{place.name}_conv{i + 1}"
         stride = place.stride if i == spec.strided else 1
         dilation = place.dilation[i > spec.strided] if kernel > 1 else 1
-        x = conv(x, place.width * multiple, kernel, name, stride=stride, dilation=dilation)
+        row = Conv(kernel, place.width * multiple, stride)
+        x = conv(x, row, name, dilation=dilation, same=spec.padding == "same")
         if i < last:
             x = norm(x, name)
         elif not spec.preact:
@@ -98,13 +106,14 @@ def block(x: Tensor, spec: Spec, place: Place) -> Tensor:
     """Adds a branch to its input, or only computes the branch in a plain network.
 
     In v2 the first block finds its input activated by the stem, before the paths part; a
-    shortcut that changes shapes starts from the activated input (arXiv:1603.05027, app. 1).
+    shortcut that projects starts from the activated input (arXiv:1603.05027, app. 1).
     """
     filters = place.width * spec.branch[-1].filters
-    shapes_differ = place.stride > 1 or x.shape[-1] != filters
-    y = norm(x, f"{place.name}_preact") if spec.preact and not place.first else x
-    if spec.shortcut and (shapes_differ or spec.shortcut == "C"):
-        x = shortcut(y, spec, place, filters)
+    activated = place.first and spec.stem_norm
+    y = norm(x, f"{place.name}_preact") if spec.preact and not activated else x
+    if spec.shortcut:
+        changes = x.shape[-1] != filters or spec.shortcut == "C"
+        x = shortcut(y if changes else x, spec, place, filters)
     y = branch(y, spec, place)
     if spec.shortcut:
         y = layers.Add(name=f"{place.name}_add")([x, y])

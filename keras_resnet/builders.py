@@ -7,7 +7,6 @@ import keras
 from keras import KerasTensor as Tensor
 
 from keras_resnet.models import Activation, Pooling, Shape, resnet
-from keras_resnet.specs import FAMILY
 
 WORDS = (
     ("wide_", "Wide"),
@@ -30,7 +29,7 @@ class Builder(Protocol):
         input_tensor: Tensor | None = None,
         input_shape: Shape | None = None,
         pooling: Pooling = None,
-        classes: int = ...,
+        classes: int | None = None,
         classifier_activation: Activation = "softmax",
         name: str | None = None,
         **fields: Any,
@@ -46,7 +45,7 @@ def builder(network: str) -> Builder:
         input_tensor: Tensor | None = None,
         input_shape: Shape | None = None,
         pooling: Pooling = None,
-        classes: int = FAMILY[network].classes,
+        classes: int | None = None,
         classifier_activation: Activation = "softmax",
         name: str | None = None,
         **fields: Any,
@@ -105,6 +104,7 @@ PlainNet50 = builder("plain50")
 PlainNet101 = builder("plain101")
 PlainNet152 = builder("plain152")
 PlainNet200 = builder("plain200")
+ResNet8 = builder("resnet8")
 ResNet20 = builder("resnet20")
 ResNet32 = builder("resnet32")
 ResNet44 = builder("resnet44")
@@ -113,6 +113,7 @@ ResNet110 = builder("resnet110")
 ResNet1202 = builder("resnet1202")
 ResNet164 = builder("resnet164")
 ResNet1001 = builder("resnet1001")
+ResNet8V2 = builder("resnet8_v2")
 ResNet20V2 = builder("resnet20_v2")
 ResNet32V2 = builder("resnet32_v2")
 ResNet44V2 = builder("resnet44_v2")
@@ -121,6 +122,7 @@ ResNet110V2 = builder("resnet110_v2")
 ResNet1202V2 = builder("resnet1202_v2")
 ResNet164V2 = builder("resnet164_v2")
 ResNet1001V2 = builder("resnet1001_v2")
+PlainNet8 = builder("plain8")
 PlainNet20 = builder("plain20")
 PlainNet32 = builder("plain32")
 PlainNet44 = builder("plain44")

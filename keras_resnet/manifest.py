@@ -1,4 +1,4 @@
-"""What a file of weights says of itself: its network, and how images enter and leave it."""
+"""What a network says of its weights: what they are, and how images enter and leave it."""
 
 import json
 from collections.abc import Mapping
@@ -7,10 +7,12 @@ from typing import Any
 
 from keras_resnet.preprocessing import Preprocessing
 
+ENTRY = "keras_resnet.json"  # where `.weights.h5` files keep it
+
 
 @dataclass(frozen=True)
 class Manifest:
-    """Travels inside `.weights.h5` and `.keras` files, and beside every export."""
+    """Travels with a model, inside `.weights.h5` and `.keras` files, and beside every export."""
 
     network: str
     image_shape: tuple[int, int, int]  # height, width, channels
@@ -18,14 +20,25 @@ class Manifest:
     preprocessing: Preprocessing
     fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec that were changed
     training: Mapping[str, Any] = field(default_factory=dict)  # recipe, steps, accuracy
+    source: Mapping[str, str] = field(default_factory=dict)  # others' weights: who, file, sha256
+
+    def __post_init__(self) -> None:
+        # As JSON gives them back: without the types of tuples.
+        object.__setattr__(self, "fields", json.loads(json.dumps(dict(self.fields))))
+
+    def to_dict(self) -> dict[str, Any]:
+        return json.loads(self.to_json())
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
-        values = json.loads(text)
-        values["preprocessing"] = Preprocessing(**values["preprocessing"])
+        return cls.from_dict(json.loads(text))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Manifest":
+        values = {**values, "preprocessing": Preprocessing(**values["preprocessing"])}
         for name in ("image_shape", "labels"):
             values[name] = tuple(values[name])
         return cls(**values)

@@ -7,13 +7,18 @@ The graph is flat and functional, so that every layer can be reached by its name
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Literal
 
 import keras
 from keras import KerasTensor as Tensor, layers
 
 from keras_resnet import blocks, weights as weight_files
-from keras_resnet.specs import Spec, name_of, spec as find_spec
+from keras_resnet.family import name_of, spec as find_spec
+from keras_resnet.network import ResidualNetwork
+from keras_resnet.specs import Spec
+from keras_resnet.weights import Held
 
 Activation = str | Callable[[Any], Any] | None
 Pooling = Literal["avg", "max"] | None
@@ -35,6 +40,7 @@ def resnet(
     *,
     include_top: bool = True,
     weights: str | os.PathLike[str] | None = None,
+    source: str | None = None,
     input_tensor: Tensor | None = None,
     input_shape: Shape | None = None,
     pooling: Pooling = None,
@@ -43,17 +49,20 @@ def resnet(
     name: str | None = None,
     endpoints: bool = False,
     **fields: Any,
-) -> keras.Model:
+) -> ResidualNetwork:
     """Builds a network of the family, such as `resnet("resnet34", shortcut="C")`.
 
     Args:
         network: a name in `keras_resnet.FAMILY`.
         include_top: whether global average pooling and the classifier end the network.
-        weights: None for random ones, or a `.weights.h5` or `.keras` file of this network.
+        weights: None for random ones; a file, URL or "hf://owner/name" of any source in
+            `keras_resnet.weights.SOURCES`; or "imagenet" for those of keras.applications.
+        source: of the weights; by default known from their content.
         input_tensor: a Keras tensor [batch, height, width, channels] to use as the image.
         input_shape: of an image, by default (None, None, 3): any size.
         pooling: without the top, None for the last feature map, "avg" or "max" to pool it.
-        classes: outputs of the classifier; by default 1000, or 10 for the CIFAR networks.
+        classes: outputs of the classifier; by default those of the weights, or else 1000, or 10
+            for the CIFAR networks. Weights of other classes leave the classifier fresh.
         classifier_activation: None for logits, which are float32 under any policy.
         name: of the model; by default the network's, `resnet50_v1_5` if the fields make it that.
         endpoints: return the feature maps by name instead: stem, stage1, stage2, ...
@@ -61,19 +70,64 @@ def resnet(
 
     Raises ValueError or TypeError, naming what came and what is allowed.
     """
-    if classes is not None:
-        fields["classes"] = classes
-    spec = find_spec(network, **fields)
     _check_top(include_top, pooling, endpoints)
-    image = _image(input_tensor, input_shape)
-    outputs: Any = _backbone(image, spec)
-    if not endpoints:
-        outputs = _top(outputs, spec, include_top, pooling, classifier_activation)
+    spec = find_spec(network, **fields | ({} if classes is None else {"classes": classes}))
+    image, name = _image(input_tensor, input_shape), name or name_of(spec, network)
+    top = partial(_top, top=include_top, pooling=pooling, activation=classifier_activation)
+    build = partial(_build, image=image, name=name, top=None if endpoints else top)
+    if weights is None:
+        return build(spec)
+    with weight_files.opened(weight_files.local(weights, network), source, asdict(spec)) as held:
+        return _with_weights(build, spec, held, fixed_classes=classes is not None)
+
+
+def from_weights(
+    weights: str | os.PathLike[str], *, source: str | None = None, **arguments: Any
+) -> ResidualNetwork:
+    """Builds the network that a file of weights belongs to, with these weights.
+
+    Args:
+        weights: as of `resnet`.
+        source: as of `resnet`.
+        **arguments: any other of `resnet`, and fields that weights do not depend on, such as
+            `output_stride`, or do not tell.
+
+    Raises:
+        ValueError: if the weights do not say what they belong to.
+    """
+    file = weight_files.local(weights)
+    with weight_files.opened(file, source, arguments) as held:
+        manifest = held.manifest
+    if manifest is None:
+        raise ValueError(
+            f"{file} does not say what network it holds: give resnet(network, weights=)"
+        )
+    fields = {**manifest.fields, **arguments}
+    return resnet(manifest.network, weights=file, source=source, **fields)
+
+
+def _with_weights(
+    build: Callable[[Spec], ResidualNetwork], spec: Spec, held: Held, *, fixed_classes: bool
+) -> ResidualNetwork:
+    held.check(spec)
+    if not fixed_classes and held.classes:
+        spec = replace(spec, classes=held.classes)
+    model = build(spec)
+    weight_files.fill(model, held, spec, fresh_head=fixed_classes and held.classes != spec.classes)
+    if held.manifest:
+        channels = model.get_layer("stem_conv1").kernel.shape[2]
+        model.manifest = weight_files.adapted(held.manifest, spec, channels)
+    return model
+
+
+def _build(
+    spec: Spec, image: Tensor, name: str, top: Callable[..., Tensor] | None
+) -> ResidualNetwork:
+    endpoints = _backbone(image, spec)
     sources = keras.utils.get_source_inputs(image)
     inputs = sources[0] if len(sources) == 1 else sources
-    model = keras.Model(inputs, outputs, name=name or name_of(spec, network))
-    if weights is not None:
-        weight_files.load(model, weights, spec)
+    model = ResidualNetwork(inputs, top(endpoints, spec) if top else endpoints, name=name)
+    model.spec = spec
     return model
 
 
@@ -90,18 +144,19 @@ def _backbone(x: Tensor, spec: Spec) -> dict[str, Tensor]:
 def _top(
     endpoints: dict[str, Tensor],
     spec: Spec,
-    include_top: bool,
+    *,
+    top: bool,
     pooling: Pooling,
     activation: Activation,
 ) -> Tensor:
     x = list(endpoints.values())[-1]
-    if not include_top and pooling is None:
+    if not top and pooling is None:
         return x
     # Means of hundreds of pixels and the logits are worth 32 bits under any policy.
     dtype = keras.backend.result_type(keras.config.dtype_policy().variable_dtype, "float32")
     pool = layers.GlobalMaxPooling2D if pooling == "max" else layers.GlobalAveragePooling2D
     x = pool(data_format=blocks.DATA_FORMAT, dtype=dtype, name="pool")(x)
-    if not include_top:
+    if not top:
         return x
     x = layers.Dense(spec.classes, kernel_initializer=CLASSIFIER_INIT, dtype=dtype, name="logits")(
         x
@@ -152,3 +207,6 @@ def _check_top(include_top: Any, pooling: Any, endpoints: Any) -> None:
         raise ValueError(f"pooling must be None, 'avg' or 'max', got {pooling!r}")
     if include_top and pooling == "max":
         raise ValueError("pooling='max' needs include_top=False: the classifier averages")
+
+
+resnet.from_weights = from_weights  # type: ignore[attr-defined]

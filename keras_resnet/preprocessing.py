@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from keras import ops
+
+Interpolation = Literal["bilinear", "bicubic"]
+METHODS = {"bilinear": "linear", "bicubic": "cubic"}  # in the words of Keras
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Preprocessing:
     `mean` and `std` broadcast against [height, width, channels]: a number, one a channel, or
     one a pixel. With `bgr` the channels are reversed first, so that `mean` is BGR too. The
     shorter side becomes `image_size / crop` pixels, of which the central square is kept.
+    A `mean` of None is the mean image of the training images where nobody kept it: whoever
+    has them can `replace` it.
     """
 
     mean: Any = (0.0,)
@@ -30,9 +35,14 @@ class Preprocessing:
     bgr: bool = False
     image_size: int = 224
     crop: float = 0.875
+    interpolation: Interpolation = "bilinear"
 
     def __post_init__(self) -> None:
-        for name in ("mean", "std"):
+        if self.interpolation not in METHODS:
+            raise ValueError(
+                f"interpolation must be one of {list(METHODS)}, got {self.interpolation!r}"
+            )
+        for name in ("std",) if self.mean is None else ("mean", "std"):
             object.__setattr__(self, name, _tuples(np.asarray(getattr(self, name)).tolist()))
             shape = np.shape(getattr(self, name))
             if len(shape) == 3 and shape[:2] != (self.image_size, self.image_size):
@@ -41,32 +51,48 @@ class Preprocessing:
                     f" image_size={self.image_size}"
                 )
 
-    def __call__(self, image: Any) -> Any:
-        """Maps one image [height, width, channels] to a float32 [size, size, channels]."""
-        return self.normalize(self.resize(image))
+    def __call__(self, images: Any) -> Any:
+        """Maps uint8 images [..., height, width, channels] to float32 [..., size, size, channels].
 
-    def resize(self, image: Any) -> Any:
+        One image, or a batch of images of one size.
+        """
+        return self.normalize(self.resize(images))
+
+    def resize(self, images: Any) -> Any:
         """Scales the shorter side and crops the middle; float32, still 0..255."""
-        size, channels = self.image_size, image.shape[-1]
-        image = ops.cast(image, "float32")
-        if image.shape[:2] == (size, size) and self.crop == 1:
-            return image
-        old = ops.cast(ops.shape(image)[:2], "float32")
+        if len(images.shape) not in (3, 4):
+            raise ValueError(
+                "images must be [height, width, channels] or [batch, height, width, channels],"
+                f" got {tuple(images.shape)}"
+            )
+        size, batch = self.image_size, list(ops.shape(images)[:-3])
+        images = ops.cast(images, "float32")
+        if images.shape[-3:-1] == (size, size) and self.crop == 1:
+            return images
+        old = ops.cast(ops.stack(ops.shape(images)[-3:-1]), "float32")
         new = ops.floor(old * math.floor(size / self.crop) / ops.min(old))
         # One resampling of the crop alone, as `resize` takes no size that a graph computes.
-        image = ops.image.scale_and_translate(
-            image,
-            (size, size, channels),
+        rank, channels = len(images.shape), images.shape[-1]
+        images = ops.image.scale_and_translate(
+            images,
+            (*batch, size, size, channels),
             scale=new / old,
             translation=-ops.floor((new - size + 1) / 2),
-            spatial_dims=(0, 1),
-            method="linear",
+            spatial_dims=(rank - 3, rank - 2),
+            method=METHODS[self.interpolation],
             antialias=True,
         )
-        return ops.reshape(image, (size, size, channels))
+        if self.interpolation == "bicubic":
+            images = ops.clip(images, 0, 255)  # it overshoots at edges, and pixels cannot
+        return ops.reshape(images, (*batch, size, size, channels))
 
     def normalize(self, images: Any) -> Any:
         """Maps [..., height, width, channels] of 0..255 to float32 of the same shape."""
+        if self.mean is None:
+            raise ValueError(
+                "the mean image of these weights is not known; give that of their training images:"
+                " dataclasses.replace(preprocessing, mean=...)"
+            )
         images = ops.cast(images, "float32")
         if self.bgr:
             images = ops.flip(images, axis=-1)

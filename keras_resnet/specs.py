@@ -1,7 +1,8 @@
-"""The family of residual networks as data; standard library only.
+"""What sets one residual network apart from another; standard library only.
 
 A network is a stem, the convolutions of one branch, and how often each stage
-repeats it. Every published variant differs from the paper's by a field or two.
+repeats it. Every published variant differs from the paper's by a field or two;
+`keras_resnet.family` lists them.
 
 Sources: He et al., arXiv:1512.03385 (v1, plain, options A to C, CIFAR nets) and
 arXiv:1603.05027 (v2, ResNet-200, 164, 1001); Goyal et al., arXiv:1706.02677 (v1.5,
@@ -9,15 +10,16 @@ zero gamma); He et al., arXiv:1812.01187 (D); Zagoruyko & Komodakis,
 arXiv:1605.07146 (wide); Huang et al., arXiv:1603.09382 (stochastic depth).
 """
 
-import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
 
 Shortcut = Literal["A", "B", "C", "D"]
 StemPool = Literal["symmetric", "ceil"]
 StrideOn = Literal["first", "3x3"]
+StrideBlock = Literal["first", "last"]
+Padding = Literal["symmetric", "same"]
 ZeroChannels = Literal["after", "around"]
 
 
@@ -69,7 +71,10 @@ class Spec:
     shortcut: Shortcut | None = "B"  # None: a plain network
     zero_channels: ZeroChannels = "after"  # where option A pads, or half on each side
     stride_on: StrideOn = "first"  # the convolution of a branch that strides
+    stride_block: StrideBlock = "first"  # of a stage; keras.applications v2 strides in the last
+    padding: Padding = "symmetric"  # of strided convolutions; or TensorFlow's SAME
     preact: bool = False  # BN-ReLU before each convolution, not after
+    stem_norm: bool = True  # BN-ReLU in the stem; in v2 the first block can do without
     zero_gamma: bool = False  # the last BN of each branch starts at 0
     stochastic_depth: float = 0.0  # drop probability of the last branch; linear in depth
     output_stride: int | None = None  # dilate instead of striding beyond it
@@ -80,7 +85,7 @@ class Spec:
         for name in ("branch", "stem"):
             object.__setattr__(self, name, _convs(name, getattr(self, name)))
         object.__setattr__(self, "repeats", _counts("repeats", self.repeats))
-        for name in ("preact", "zero_gamma"):
+        for name in ("preact", "stem_norm", "zero_gamma"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         for name, kind in CHOICES.items():
@@ -102,6 +107,11 @@ class Spec:
 
     def _check_combinations(self) -> None:
         kernels = [conv.kernel for conv in self.branch]
+        if not (self.stem_norm or self.preact):
+            raise ValueError(
+                "stem_norm=False needs preact=True, got preact=False: the first block"
+                " would find an input that nothing has activated"
+            )
         if self.stride_on == "3x3" and 3 not in kernels:
             raise ValueError(f"stride_on='3x3' needs a 3x3 convolution, the branch has {kernels}")
         if self.zero_gamma and self.preact:
@@ -133,19 +143,24 @@ class Spec:
         Beyond `output_stride` a stage dilates by twice the dilation before it, so that its
         convolutions see the same pixels as those of the network that strides.
         """
-        width, stride, total, dilation, done = self.stem[-1].filters, 1, self.stem_stride, 1, 0
+        total, dilation, done = self.stem_stride, 1, 0
         for stage, repeats in enumerate(self.repeats, 1):
-            before = dilation
-            if stage > 1:
-                width *= 2
-                stride = 1 if total == self.output_stride else 2
-                dilation *= 2 // stride
-                total *= stride
+            width = self.stem[-1].filters << (stage - 1)
             for number in range(1, repeats + 1):
+                before, stride = dilation, 1
+                if self._strides(stage, number):
+                    if total == self.output_stride:
+                        dilation *= 2
+                    else:
+                        stride, total = 2, 2 * total
                 done += 1
                 drop = self.stochastic_depth * done / sum(self.repeats)
                 yield Place(stage, number, width, stride, (before, dilation), drop)
-                stride, before = 1, dilation
+
+    def _strides(self, stage: int, number: int) -> bool:
+        if self.stride_block == "first":
+            return stage > 1 and number == 1
+        return stage < len(self.repeats) and number == self.repeats[stage - 1]
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {
@@ -153,6 +168,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "shortcut": (*get_args(Shortcut), None),
     "zero_channels": get_args(ZeroChannels),
     "stride_on": get_args(StrideOn),
+    "stride_block": get_args(StrideBlock),
+    "padding": get_args(Padding),
 }
 
 
@@ -184,67 +201,4 @@ def _convs(name: str, convs: Iterable[Sequence[int]]) -> tuple[Conv, ...]:
     return result
 
 
-def _cifar(branch: tuple[Conv, ...], n: int, shortcut: Shortcut) -> Spec:
-    stem, repeats = (Conv(3, 16),), (n, n, n)
-    return Spec(branch, repeats, stem, None, shortcut, image_size=32, classes=10)
-
-
-IMAGENET = {
-    18: Spec(BASIC, (2, 2, 2, 2)),
-    34: Spec(BASIC, (3, 4, 6, 3)),
-    50: Spec(BOTTLENECK, (3, 4, 6, 3)),
-    101: Spec(BOTTLENECK, (3, 4, 23, 3)),
-    152: Spec(BOTTLENECK, (3, 8, 36, 3)),
-    200: Spec(BOTTLENECK, (3, 24, 36, 3)),
-}
-IMAGENET_VARIANTS: dict[str, dict[str, Any]] = {
-    "resnet{}": {},
-    "resnet{}_v1_5": {"stride_on": "3x3"},
-    "resnet{}_v2": {"stride_on": "3x3", "preact": True},
-    "resnet{}_d": {"stride_on": "3x3", "stem": DEEP_STEM, "shortcut": "D"},
-    "plain{}": {"shortcut": None},
-}
-CIFAR = {6 * n + 2: _cifar(BASIC, n, "A") for n in (3, 5, 7, 9, 18, 200)}
-CIFAR |= {9 * n + 2: _cifar(BOTTLENECK, n, "B") for n in (18, 111)}
-CIFAR_VARIANTS: dict[str, dict[str, Any]] = {
-    "resnet{}": {},
-    "resnet{}_v2": {"preact": True},
-    "plain{}": {"shortcut": None},
-}
-WIDE = {
-    f"wide_resnet{depth}_2": replace(IMAGENET[depth], branch=WIDE_BOTTLENECK, stride_on="3x3")
-    for depth in (50, 101)
-}
-FAMILY: Mapping[str, Spec] = {
-    name.format(depth): replace(spec, **changes)
-    for roots, variants in ((IMAGENET, IMAGENET_VARIANTS), (CIFAR, CIFAR_VARIANTS))
-    for name, changes in variants.items()
-    for depth, spec in roots.items()
-} | WIDE
 FIELDS = tuple(field.name for field in fields(Spec))
-
-
-def spec(network: str, **changes: Any) -> Spec:
-    """Looks up a network of the family and changes fields of it.
-
-    Raises:
-        ValueError: for a name outside `FAMILY` or a value that a field does not allow.
-        TypeError: for a name that is no string or a change to no field of `Spec`.
-    """
-    if not isinstance(network, str):
-        raise TypeError(f"a network is given by its name, such as 'resnet50', got {network!r}")
-    if network not in FAMILY:
-        near = difflib.get_close_matches(network.lower(), FAMILY, 3) or list(FAMILY)
-        raise ValueError(f"unknown network {network!r}; did you mean {' or '.join(near)}?")
-    unknown = sorted(set(changes) - set(FIELDS))
-    if unknown:
-        raise TypeError(f"unknown argument {', '.join(unknown)}; the fields are {list(FIELDS)}")
-    return replace(FAMILY[network], **changes)
-
-
-def name_of(wanted: Spec, default: str) -> str:
-    """Returns the name under which the family holds a spec, whatever its classes and images."""
-    for name, known in FAMILY.items():
-        if replace(wanted, classes=known.classes, image_size=known.image_size) == known:
-            return name
-    return default

@@ -1,23 +1,32 @@
 """A trained network named on a command line: the flags that evaluation and export share."""
 
 import json
-from collections.abc import Iterable
-from dataclasses import replace
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
-import keras
 from absl import flags
 
-from keras_resnet import preprocessing, specs, weights
+from keras_resnet import family, preprocessing, specs, weights
 from keras_resnet.manifest import Manifest
 from keras_resnet.models import resnet
+from keras_resnet.network import ResidualNetwork
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
     flags.DEFINE_string("network", None, "A name in keras_resnet.FAMILY, such as resnet50.")
-    flags.DEFINE_string("weights", None, "A .weights.h5 or .keras file.", required=True)
+    flags.DEFINE_string(
+        "weights",
+        None,
+        "A file, URL or hf://owner/name, of this package or any source; or imagenet.",
+        required=True,
+    )
+    flags.DEFINE_enum(
+        "source", None, list(weights.SOURCES), "Of the weights; by default known from the content."
+    )
     flags.DEFINE_multi_string(
         "field", [], "A field of the spec that differs, such as shortcut=C; may be repeated."
     )
@@ -25,34 +34,36 @@ def define_flags() -> None:
         "preprocessing",
         None,
         sorted(preprocessing.MODES),
-        "How pixels are scaled; by default what the file of weights says.",
+        "How pixels are scaled; by default what the weights say.",
     )
-    flags.DEFINE_integer(
-        "image_size", None, "Pixels a side; by default what the file of weights says.", 1
-    )
+    flags.DEFINE_integer("image_size", None, "Pixels a side; by default what the weights say.", 1)
 
 
-def from_flags() -> tuple[keras.Model, Manifest]:
+def from_flags() -> tuple[ResidualNetwork, Manifest]:
     """Builds the network that the flags name; it returns logits and has its weights.
 
     Raises:
         ValueError, TypeError: if flags and file contradict each other, or say too little.
     """
+    file = weights.local(FLAGS.weights, FLAGS.network)
     manifest = describe(
-        FLAGS.weights,
+        file,
         FLAGS.network,
         parse_fields(FLAGS.field),
         FLAGS.preprocessing,
         FLAGS.image_size,
+        FLAGS.source,
     )
     model = resnet(
         manifest.network,
-        weights=FLAGS.weights,
+        weights=file,
+        source=FLAGS.source,
         input_shape=manifest.image_shape,
         classes=len(manifest.labels),
         classifier_activation=None,
         **manifest.fields,
     )
+    model.manifest = manifest
     return model, manifest
 
 
@@ -72,27 +83,39 @@ def parse_fields(assignments: Iterable[str]) -> dict[str, Any]:
 
 
 def describe(
-    file: str,
+    file: str | os.PathLike[str],
     network: str | None,
-    fields: dict[str, Any],
+    fields: Mapping[str, Any],
     mode: str | None,
     image_size: int | None,
+    source: str | None = None,
 ) -> Manifest:
     """Returns the manifest of a file of weights, with what its user says of it.
 
-    A file that carries no manifest needs `network` and `mode`.
+    A file of plain Keras, which says nothing, needs `network` and `mode`.
+
+    Raises:
+        ValueError: if user and file contradict each other, or say too little.
     """
-    found = weights.read_manifest(file)
+    wanted = family.spec(network, **fields) if network else None
+    told = asdict(wanted) if wanted else fields
+    with weights.opened(weights.local(file), source, told) as held:
+        found = held.manifest
+        if found and wanted and network != found.network:
+            try:
+                held.check(wanted)
+            except ValueError as error:
+                raise ValueError(
+                    f"{file} holds the weights of {found.network}, not of {network}: {error}"
+                ) from error
     if found is None:
         if network is None or mode is None:
             raise ValueError(
                 f"{file} does not say what it holds: give --network and --preprocessing"
             )
         return _assumed(network, fields, mode, image_size)
-    if network not in (None, found.network):
-        raise ValueError(f"{file} holds the weights of {found.network}, not of {network}")
     known = {**found.fields, "classes": len(found.labels)}
-    if specs.spec(found.network, **{**known, **fields}) != specs.spec(found.network, **known):
+    if family.spec(found.network, **{**known, **fields}) != family.spec(found.network, **known):
         raise ValueError(f"{file} was trained with {dict(found.fields)}, not with {fields}")
     size = image_size or found.preprocessing.image_size
     chosen = preprocessing.mode(mode) if mode else found.preprocessing
@@ -100,12 +123,12 @@ def describe(
     return replace(found, preprocessing=chosen, image_shape=(size, size, found.image_shape[2]))
 
 
-def _assumed(network: str, fields: dict[str, Any], mode: str, image_size: int | None) -> Manifest:
-    spec = specs.spec(network, **fields)
+def _assumed(
+    network: str, fields: Mapping[str, Any], mode: str, image_size: int | None
+) -> Manifest:
+    spec = family.spec(network, **fields)
     size = image_size or spec.image_size
-    names = tuple(name for _, name in preprocessing.imagenet_labels())
-    labels = names if spec.classes == len(names) else tuple(map(str, range(spec.classes)))
     crop = 0.875 if spec.stem_pool else 1.0
     scaling = preprocessing.mode(mode, image_size=size, crop=crop)
     changed = {name: value for name, value in fields.items() if name != "classes"}
-    return Manifest(network, (size, size, 3), labels, scaling, changed)
+    return Manifest(network, (size, size, 3), weights.labels(spec.classes), scaling, changed)

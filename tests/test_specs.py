@@ -4,8 +4,9 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from keras_resnet import FAMILY, Spec, specs
-from keras_resnet.specs import BASIC, BOTTLENECK, Conv, spec
+from keras_resnet import FAMILY, Spec, family, specs
+from keras_resnet.family import spec
+from keras_resnet.specs import BASIC, BOTTLENECK, Conv
 
 BAD_VALUES = [  # field, value, error, words of the message
     ("shortcut", "E", ValueError, ["shortcut", "'E'", "'A'", "'B'", "'C'", "'D'", "None"]),
@@ -157,5 +158,5 @@ def test_the_last_branch_is_dropped_at_the_rate_of_the_spec() -> None:
 def test_a_spec_is_known_by_the_name_of_the_family(network: str) -> None:
     """Two names of one network would hide, say, v1 behind v1.5."""
     wanted = spec(network, classes=7, image_size=96)
-    assert specs.name_of(wanted, "unknown") == network
-    assert specs.name_of(replace(wanted, stochastic_depth=0.0, repeats=(9,)), "mine") == "mine"
+    assert family.name_of(wanted, "unknown") == network
+    assert family.name_of(replace(wanted, stochastic_depth=0.0, repeats=(9,)), "mine") == "mine"

@@ -112,7 +112,6 @@ def test_weights_fit_where_only_the_computation_differs(fields, tmp_path) -> Non
         {"repeats": (1, 1)},
         {"repeats": (2, 1, 1)},
         {"shortcut": "B"},
-        {"classes": 7},
         {"stem": ((5, 16),)},
         {"branch": ((1, 1), (3, 1), (1, 4))},
     ],
@@ -164,33 +163,54 @@ def test_truncated_files_are_refused(suffix: str, share: float, tmp_path) -> Non
     weights.save(network(), whole, manifest())
     content = whole.read_bytes()
     file.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(ValueError, match=r"part.*(does not hold|is damaged)"):
+    with pytest.raises(ValueError, match=r"part.*cannot be read"):
         weights.load(network(), file)
-    with pytest.raises(ValueError, match=r"part.*is damaged"):
+    with pytest.raises(ValueError, match=r"part.*cannot be read"):
         weights.read_manifest(file)
 
 
 @both
 def test_damaged_manifests_are_refused(suffix: str, tmp_path, monkeypatch) -> None:
-    for i, text in enumerate(("{", '{"network": "resnet20"}', "[]")):
+    for i, told in enumerate((7, {"network": "resnet20"}, [1])):
         file = tmp_path / f"{i}{suffix}"
-        monkeypatch.setattr(Manifest, "to_json", lambda self, text=text: text)
+        monkeypatch.setattr(Manifest, "to_json", lambda self, told=told: json.dumps(told))
         weights.save(network(), file, manifest())
-        with pytest.raises(ValueError, match=r"is damaged"):
+        with pytest.raises(ValueError, match=rf"{i}{suffix} cannot be read"):
             weights.read_manifest(file)
 
 
-@pytest.mark.parametrize("name", ["imagenet", "a.h5", "a.pth", "a.weights"])
-def test_other_files_are_refused(name: str, tmp_path) -> None:
-    (tmp_path / name).write_bytes(b"x")
-    for call in (
-        lambda: weights.load(network(), tmp_path / name),
-        lambda: weights.read_manifest(tmp_path / name),
-        lambda: weights.save(network(), tmp_path / name, manifest()),
-    ):
-        with pytest.raises(ValueError, match=r"\.weights\.h5 or \.keras") as caught:
+@pytest.mark.parametrize("name", ["a.h5", "a.pth", "a.weights"])
+def test_other_suffixes_are_refused(name: str, tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"\.weights\.h5 or \.keras") as caught:
+        weights.save(network(), tmp_path / name, manifest())
+    assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"{}" * 99, b"\0" * 999], ids=len)
+def test_files_of_no_known_format_are_refused(content: bytes, tmp_path) -> None:
+    file = tmp_path / "a.keras"
+    file.write_bytes(content)
+    for call in (lambda: weights.load(network(), file), lambda: weights.read_manifest(file)):
+        with pytest.raises(ValueError, match=r"a\.keras cannot be read: .*safetensors"):
             call()
-        assert name in str(caught.value)
+
+
+@both
+def test_classes_are_those_of_the_weights_unless_others_are_wanted(
+    suffix, tmp_path, caplog
+) -> None:
+    model, file, x = network(classes=7), tmp_path / f"seven{suffix}", images(2, 32, 32, 3)
+    weights.save(model, file, manifest(labels=tuple("abcdefg")))
+    for classes in (None, 7):
+        loaded = resnet("resnet20", weights=str(file), classes=classes, **TINY)
+        np.testing.assert_array_equal(loaded(x), model(x))
+    assert caplog.messages == []
+    fresh = resnet("resnet20", weights=str(file), classes=4, **TINY)
+    assert fresh.output_shape == (None, 4)
+    assert fresh.manifest.labels == tuple("0123")
+    assert [message for message in caplog.messages if "classifier stays fresh" in message]
+    pools = [keras.Model(net.input, net.get_layer("pool").output)(x) for net in (model, fresh)]
+    np.testing.assert_array_equal(*pools)
 
 
 @both

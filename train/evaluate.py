@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ def main(_: list[str]) -> None:
         model, manifest = trained.from_flags()
         examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
         _check(manifest, examples)
+        manifest = _with_mean(manifest)
     except (ValueError, TypeError) as error:
         sys.exit(f"error: {error}")
     if FLAGS.examples_out:
@@ -54,6 +56,15 @@ def main(_: list[str]) -> None:
     batches = pipeline.eval_batches(examples, manifest.preprocessing, FLAGS.batch_size)
     result = evaluate(steps.eval_step(tf.distribute.get_strategy(), model), batches)
     print(json.dumps({**result, "examples": int(result["examples"])}))
+
+
+def _with_mean(manifest: Manifest) -> Manifest:
+    """Takes a mean image that nobody kept from the training split, where it came from."""
+    if manifest.preprocessing.mean is not None:
+        return manifest
+    examples = datasets.load(FLAGS.dataset, "train", FLAGS.data_dir)
+    mean = pipeline.mean_image(examples, manifest.preprocessing)
+    return replace(manifest, preprocessing=replace(manifest.preprocessing, mean=mean))
 
 
 def save_examples(examples: datasets.Examples, preprocess: Preprocessing, file: str) -> None:

@@ -124,12 +124,17 @@ def preprocessing_of(recipe: Recipe, examples: Examples) -> Preprocessing:
                 f" the images have {examples.channels}"
             )
         return chosen
-    plain = Preprocessing(image_size=size, crop=crop)
+    return preprocessing.per_pixel(mean_image(examples, Preprocessing(image_size=size, crop=crop)))
+
+
+def mean_image(examples: Examples, preprocess: Preprocessing) -> np.ndarray[Any, Any]:
+    """Returns the mean over all resized examples, [size, size, channels] of 0..255."""
+    size = preprocess.image_size
     images = examples.elements(None).map(
-        lambda element: plain(examples.decode(element)[0]), tf.data.AUTOTUNE
+        lambda element: preprocess.resize(examples.decode(element)[0]), tf.data.AUTOTUNE
     )
     total = images.batch(256).reduce(
         np.zeros([size, size, examples.channels], np.float64),
         lambda total, batch: total + tf.reduce_sum(tf.cast(batch, tf.float64), 0),
     )
-    return preprocessing.per_pixel(total.numpy() / examples.size)
+    return total.numpy() / examples.size

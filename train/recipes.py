@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from keras_resnet import preprocessing, specs
+from keras_resnet import family, preprocessing
 
 Augmentation = Literal["none", "shift", "shift_flip", "random_resized_crop", "scale_jitter"]
 Schedule = Literal["step", "cosine"]
@@ -58,7 +58,7 @@ class Recipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "boundaries", tuple(self.boundaries))
         object.__setattr__(self, "fields", json.loads(json.dumps(dict(self.fields))))
-        specs.spec(self.network, **self.fields)
+        family.spec(self.network, **self.fields)
         given = sorted({"classes", "image_size"} & set(self.fields))
         if given:
             raise ValueError(f"{' and '.join(given)} follow from the data and --image_size")

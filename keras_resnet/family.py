@@ -1,0 +1,98 @@
+"""The family: every network of the papers and of their kin, by name; standard library only."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from keras_resnet.specs import (
+    BASIC,
+    BOTTLENECK,
+    DEEP_STEM,
+    FIELDS,
+    WIDE_BOTTLENECK,
+    Conv,
+    Shortcut,
+    Spec,
+)
+
+
+def _cifar(branch: tuple[Conv, ...], n: int, shortcut: Shortcut) -> Spec:
+    stem, repeats = (Conv(3, 16),), (n, n, n)
+    return Spec(branch, repeats, stem, None, shortcut, image_size=32, classes=10)
+
+
+IMAGENET = {
+    18: Spec(BASIC, (2, 2, 2, 2)),
+    34: Spec(BASIC, (3, 4, 6, 3)),
+    50: Spec(BOTTLENECK, (3, 4, 6, 3)),
+    101: Spec(BOTTLENECK, (3, 4, 23, 3)),
+    152: Spec(BOTTLENECK, (3, 8, 36, 3)),
+    200: Spec(BOTTLENECK, (3, 24, 36, 3)),
+}
+IMAGENET_VARIANTS: dict[str, dict[str, Any]] = {
+    "resnet{}": {},
+    "resnet{}_v1_5": {"stride_on": "3x3"},
+    "resnet{}_v2": {"stride_on": "3x3", "preact": True},
+    "resnet{}_d": {"stride_on": "3x3", "stem": DEEP_STEM, "shortcut": "D"},
+    "plain{}": {"shortcut": None},
+}
+CIFAR = {6 * n + 2: _cifar(BASIC, n, "A") for n in (1, 3, 5, 7, 9, 18, 200)}
+CIFAR |= {9 * n + 2: _cifar(BOTTLENECK, n, "B") for n in (18, 111)}
+CIFAR_VARIANTS: dict[str, dict[str, Any]] = {
+    "resnet{}": {},
+    "resnet{}_v2": {"preact": True},
+    "plain{}": {"shortcut": None},
+}
+WIDE = {
+    f"wide_resnet{depth}_2": replace(IMAGENET[depth], branch=WIDE_BOTTLENECK, stride_on="3x3")
+    for depth in (50, 101)
+}
+FAMILY: Mapping[str, Spec] = {
+    name.format(depth): replace(spec, **changes)
+    for roots, variants in ((IMAGENET, IMAGENET_VARIANTS), (CIFAR, CIFAR_VARIANTS))
+    for name, changes in variants.items()
+    for depth, spec in roots.items()
+} | WIDE
+
+
+def spec(network: str, **changes: Any) -> Spec:
+    """Looks up a network of the family and changes fields of it.
+
+    Raises:
+        ValueError: for a name outside `FAMILY` or a value that a field does not allow.
+        TypeError: for a name that is no string or a change to no field of `Spec`.
+    """
+    if not isinstance(network, str):
+        raise TypeError(f"a network is given by its name, such as 'resnet50', got {network!r}")
+    if network not in FAMILY:
+        near = difflib.get_close_matches(network.lower(), FAMILY, 3) or list(FAMILY)
+        raise ValueError(f"unknown network {network!r}; did you mean {' or '.join(near)}?")
+    unknown = sorted(set(changes) - set(FIELDS))
+    if unknown:
+        raise TypeError(f"unknown argument {', '.join(unknown)}; the fields are {list(FIELDS)}")
+    return replace(FAMILY[network], **changes)
+
+
+def name_of(wanted: Spec, default: str) -> str:
+    """Returns the name under which the family holds a spec, whatever its classes and images."""
+    name, fields = nearest(wanted)
+    return default if fields else name
+
+
+def nearest(wanted: Spec) -> tuple[str, dict[str, Any]]:
+    """Describes a spec as a network of the family and the fewest fields that differ from it.
+
+    Classes and image sizes, which say nothing of the architecture, are left out.
+    """
+    differences = {
+        name: {
+            field: getattr(wanted, field)
+            for field in FIELDS
+            if field not in ("classes", "image_size")
+            and getattr(known, field) != getattr(wanted, field)
+        }
+        for name, known in FAMILY.items()
+    }
+    name = min(differences, key=lambda name: len(differences[name]))
+    return name, differences[name]

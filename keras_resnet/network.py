@@ -1,0 +1,54 @@
+"""The model that `resnet` returns: a Keras model that knows how its weights see images."""
+
+import os
+from dataclasses import asdict
+from typing import Any, Self
+
+import h5py
+import keras
+
+from keras_resnet.manifest import ENTRY, Manifest
+from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.specs import Spec
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class ResidualNetwork(keras.Model):
+    """A functional Keras model with the spec that it was built from, and a manifest.
+
+    `save` and `save_weights` keep the manifest. It is None until weights are loaded, or somebody
+    who trained them sets it.
+    """
+
+    spec: Spec
+    manifest: Manifest | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """From uint8 images to this network's input, as its weights were trained; or None."""
+        return self.manifest.preprocessing if self.manifest else None
+
+    def save_weights(
+        self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any
+    ) -> None:
+        super().save_weights(filepath, overwrite=overwrite, **kwargs)
+        if self.manifest and not kwargs:
+            with h5py.File(filepath, "a") as file:
+                # A data set and not an attribute, which cannot hold a mean image (64 KiB).
+                file[ENTRY] = self.manifest.to_json()
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "spec": asdict(self.spec),
+            "manifest": self.manifest.to_dict() if self.manifest else None,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
+        config = dict(config)
+        spec, manifest = config.pop("spec"), config.pop("manifest")
+        model = super().from_config(config, custom_objects=custom_objects)
+        model.spec = Spec(**spec)
+        model.manifest = Manifest.from_dict(manifest) if manifest else None
+        return model

@@ -1,0 +1,21 @@
+"""github.com/akamaster/pytorch_resnet_cifar10: ResNet-20 to 1202 for CIFAR-10, option A or B."""
+
+from keras_resnet.weights.source import CIFAR10, TORCH, TORCH_CIFAR, ByPattern, Source, Traits
+
+BLOCK = r"layer(?P<stage>\d+)\.(?P<block>\d+)"
+PATTERNS = {
+    r"conv1": "stem_conv1",
+    r"bn1": "stem_conv1_bn",
+    rf"{BLOCK}\.conv(?P<conv>\d)": "stage{stage}_block{block}_conv{conv}",
+    rf"{BLOCK}\.bn(?P<conv>\d)": "stage{stage}_block{block}_conv{conv}_bn",
+    rf"{BLOCK}\.shortcut\.0": "stage{stage}_block{block}_shortcut_conv",
+    rf"{BLOCK}\.shortcut\.1": "stage{stage}_block{block}_shortcut_conv_bn",
+    r"linear": "logits",
+}
+SOURCE = Source(
+    name="akamaster",
+    rename=ByPattern(PATTERNS, TORCH, ".", block=1),
+    # Its option A pads half of the zero channels before, and half after.
+    traits=lambda _: Traits({"zero_channels": "around"}, TORCH_CIFAR),
+    labels=CIFAR10,
+)

@@ -1,0 +1,41 @@
+"""The authors' own `.caffemodel` of ResNet-50, 101 and 152: v1, BGR, pooling that rounds up.
+
+Their images lose a mean image, `ResNet_mean.binaryproto`; it is used if it lies beside the file,
+and its channel means, as everybody else uses them, if not.
+"""
+
+from dataclasses import replace
+
+from keras_resnet import preprocessing
+from keras_resnet.weights import caffe_files
+from keras_resnet.weights.containers import Container, reading
+from keras_resnet.weights.source import CAFFE, ByPattern, Source, Traits
+
+FIRST = r"(?P<stage>\d)(?P<block>[a-z])"  # res2a, res2b, res2c
+LATER = r"(?P<stage>\d)b(?P<later>\d+)"  # res4a, res4b1 ... res4b22
+PATTERNS = {
+    r"conv1": "stem_conv1",
+    r"(bn|scale)_conv1": "stem_conv1_bn",
+    rf"res{FIRST}_branch1": "stage{stage}_block{block}_shortcut_conv",
+    rf"(bn|scale){FIRST}_branch1": "stage{stage}_block{block}_shortcut_conv_bn",
+    rf"res{FIRST}_branch2(?P<conv>[abc])": "stage{stage}_block{block}_conv{conv}",
+    rf"(bn|scale){FIRST}_branch2(?P<conv>[abc])": "stage{stage}_block{block}_conv{conv}_bn",
+    rf"res{LATER}_branch2(?P<conv>[abc])": "stage{stage}_block{later}_conv{conv}",
+    rf"(bn|scale){LATER}_branch2(?P<conv>[abc])": "stage{stage}_block{later}_conv{conv}_bn",
+    r"fc1000": "logits",
+}
+MEAN_FILE = "ResNet_mean.binaryproto"
+
+
+def traits(file: Container) -> Traits:
+    fields = {"stem_pool": "ceil"}
+    mean_file = file.path.with_name(MEAN_FILE)
+    if not mean_file.is_file():
+        return Traits(fields, preprocessing.mode("caffe"))
+    with reading(mean_file):
+        mean = caffe_files.read_mean(mean_file.read_bytes())
+        scaling = replace(preprocessing.mode("caffe"), mean=mean.tolist())
+    return Traits(fields, scaling)
+
+
+SOURCE = Source("caffe", ByPattern(PATTERNS, CAFFE, "/", stage=-1, later=1), traits)

@@ -1,0 +1,142 @@
+"""Opens a file of weights by what it contains, whatever it is called."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+
+from keras_resnet.manifest import ENTRY
+from keras_resnet.weights import caffe_files, hdf5_files, numpy_files, torch_files
+from keras_resnet.weights.tensors import Tensor, check_sizes
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+ZIP = b"PK\x03\x04"
+CAFFE = (b"\x0a", b"\xa2\x06")  # the name of a net, or its first layer
+HEADER_LIMIT = 100_000_000  # bytes; the library of safetensors has the same
+# What damaged and hostile files made the libraries below raise.
+ERRORS = (
+    OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, EOFError, RuntimeError,
+    OverflowError, MemoryError, NotImplementedError, zipfile.BadZipFile,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Container:
+    """An open file: its tensors, and what it says of itself."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    manifest: str | None = None  # JSON, in files of this package
+    config: dict[str, Any] = field(default_factory=dict)  # timm's config.json beside it
+
+    def sha256(self) -> str:
+        with self.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns whatever a damaged file makes the libraries raise into one kind of error."""
+    try:
+        yield
+    except ERRORS as error:
+        told = str(error) or type(error).__name__
+        raise ValueError(f"{path} cannot be read: {told}") from error
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Container]:
+    """Opens a file; its tensors can be read until the context ends.
+
+    Raises:
+        ValueError: if it is missing, damaged, hostile, or of no known format.
+    """
+    if not path.is_file():
+        raise ValueError(f"there is no file of weights at {str(path)!r}")
+    with ExitStack() as stack:
+        with reading(path):
+            container = _open(path, stack)
+            check_sizes(container.tensors.values(), path.stat().st_size)
+        yield container
+
+
+def _open(path: Path, stack: ExitStack) -> Container:
+    stream = stack.enter_context(path.open("rb"))
+    start = stream.read(16)
+    stream.seek(0)
+    if start.startswith(HDF5):
+        return _hdf5(path, stack, path)
+    if start.startswith(ZIP):
+        return _zip(path, stack)
+    # Before pickles: the length that it begins with can look like the beginning of one.
+    if 0 < int.from_bytes(start[:8], "little") < HEADER_LIMIT and start[8:9] == b"{":
+        return Container(path, _safetensors(path, stack), config=_config(path))
+    if start.startswith((b"\x80", b"(", b"}")):
+        return Container(path, _pickle(path, stream))
+    if start.startswith(CAFFE):
+        return Container(path, caffe_files.read(stream.read()))
+    raise ValueError(
+        "it is no HDF5 file, .keras, .npz, torch.save archive, pickle, .safetensors or .caffemodel"
+    )
+
+
+def _hdf5(path: Path, stack: ExitStack, content: Path | BinaryIO) -> Container:
+    file = stack.enter_context(h5py.File(content))
+    manifest = None
+    if isinstance(file.get(ENTRY, getlink=True, default=None), h5py.HardLink):
+        manifest = file[ENTRY][()].decode()
+    return Container(path, hdf5_files.read(file), manifest)
+
+
+def _zip(path: Path, stack: ExitStack) -> Container:
+    archive = stack.enter_context(zipfile.ZipFile(path))
+    names = archive.namelist()
+    if "model.weights.h5" in names:
+        whole = io.BytesIO(archive.read("model.weights.h5"))  # far faster to seek in
+        config = json.loads(archive.read("config.json"))
+        told = config.get("config", {}).get("manifest")
+        return Container(path, _hdf5(path, stack, whole).tensors, told and json.dumps(told))
+    if any(name.endswith("data.pkl") for name in names):
+        return Container(path, torch_files.read_zip(archive), config=_config(path))
+    if names and all(name.endswith(".npy") for name in names):
+        return Container(path, numpy_files.read_npz(archive))
+    raise ValueError("it is a zip archive without weights")
+
+
+def _pickle(path: Path, stream: BinaryIO) -> dict[str, Tensor]:
+    if torch_files.begins(stream):
+        return torch_files.read_legacy(stream, path.stat().st_size)
+    stream.seek(0)
+    return numpy_files.read_pickle(stream)
+
+
+def _safetensors(path: Path, stack: ExitStack) -> dict[str, Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        file = stack.enter_context(safe_open(path, framework="numpy"))
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+    return {name: Tensor(shape, _reader(file, name)) for name, shape in shapes.items()}
+
+
+def _reader(file: Any, name: str) -> Any:
+    return lambda: np.asarray(file.get_tensor(name))
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """Returns timm's description of the weights, which the hub keeps beside them."""
+    file = path.with_name("config.json")
+    if not file.is_file() or file.stat().st_size > 1_000_000:
+        return {}
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,73 @@
+"""Reads the HDF5 files of Keras: `.weights.h5` of Keras 3 and `.h5` of Keras 2.
+
+Only what lies in the file itself is read: HDF5 can also point to other files.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import numpy as np
+
+from keras_resnet.weights.tensors import Tensor
+
+NORM = ("gamma", "beta", "moving_mean", "moving_variance")
+OTHER = ("kernel", "bias")
+
+
+def read(file: h5py.File) -> dict[str, Tensor]:
+    """Returns tensors by names such as "conv1/kernel", in a file that stays open meanwhile."""
+    if "layers" in file:
+        return dict(_keras3(_group(file, "layers")))
+    return dict(_keras2(_group(file, "model_weights") if "model_weights" in file else file))
+
+
+def _keras3(layers: h5py.Group) -> Iterator[tuple[str, Tensor]]:
+    """Layers are numbered by their kind; their names are attributes, their weights in order."""
+    for number in layers:
+        layer = _group(layers, number)
+        if "vars" not in layer or not len(_group(layer, "vars")):
+            continue
+        variables = _group(layer, "vars")
+        name = variables.attrs.get("name")
+        if not isinstance(name, str):
+            raise ValueError("it does not name its layers, as Keras has done since 3.6")
+        names = NORM if len(variables) == len(NORM) else OTHER
+        for i in range(len(variables)):
+            variable = names[i] if i < len(names) else str(i)
+            yield f"{name}/{variable}", _dataset(variables, str(i))
+
+
+def _keras2(layers: h5py.Group) -> Iterator[tuple[str, Tensor]]:
+    """The first part of a path names the layer, the last the variable: conv1/conv1/kernel:0."""
+    paths: list[str] = []
+    # Visits each object once, and follows no link to another file.
+    layers.visititems(lambda path, node: _note(paths, path, node))
+    for path in paths:
+        parts = path.split("/")
+        yield f"{parts[0]}/{parts[-1].removesuffix(':0')}", _dataset(layers, path)
+
+
+def _note(paths: list[str], path: str, node: Any) -> None:
+    if isinstance(node, h5py.Dataset):
+        paths.append(path)
+
+
+def _group(parent: h5py.Group, name: str) -> h5py.Group:
+    return _inside(parent, name, h5py.Group)
+
+
+def _dataset(parent: h5py.Group, name: str) -> Tensor:
+    dataset = _inside(parent, name, h5py.Dataset)
+    if dataset.external or dataset.is_virtual or dataset.dtype.kind not in "fiub":
+        raise ValueError(f"{name} keeps its numbers outside of the file, or has none")
+    return Tensor(dataset.shape or (), lambda: np.array(dataset))
+
+
+def _inside(parent: h5py.Group, name: str, kind: type) -> Any:
+    if not isinstance(parent.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link to somewhere else")
+    node = parent[name]
+    if not isinstance(node, kind):
+        raise ValueError(f"{name} is no {kind.__name__}")
+    return node

@@ -1,0 +1,48 @@
+"""keras.applications ResNet-50, 101 and 152, v1 and v2, from `.h5`, `.weights.h5` or `.keras`.
+
+Every convolution but two of a v2 block has a bias; v2 strides in the last block of a stage, and
+its first BN comes after the pooling.
+"""
+
+from keras_resnet import preprocessing
+from keras_resnet.weights.containers import Container
+from keras_resnet.weights.source import KERAS, ByPattern, Source, Traits
+
+BLOCK = r"conv(?P<stage>\d+)_block(?P<block>\d+)"
+PATTERNS = {
+    r"conv1_conv": "stem_conv1",
+    r"conv1_bn": "stem_conv1_bn",
+    rf"{BLOCK}_preact_bn": "stage{stage}_block{block}_preact_bn",
+    rf"{BLOCK}_0_conv": "stage{stage}_block{block}_shortcut_conv",
+    rf"{BLOCK}_0_bn": "stage{stage}_block{block}_shortcut_conv_bn",
+    rf"{BLOCK}_(?P<conv>[123])_conv": "stage{stage}_block{block}_conv{conv}",
+    rf"{BLOCK}_(?P<conv>[123])_bn": "stage{stage}_block{block}_conv{conv}_bn",
+    r"post_bn": "final_bn",
+    r"predictions": "logits",
+}
+V2 = {"preact": True, "stride_on": "3x3", "stride_block": "last", "stem_norm": False}
+URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+# Networks of this package to the official file and its MD5.
+OFFICIAL = {
+    "resnet50": ("resnet50", "2cb95161c43110f7111970584f804107"),
+    "resnet101": ("resnet101", "f1aeb4b969a6efcfb50fad2f0c20cfc5"),
+    "resnet152": ("resnet152", "100835be76be38e30d865e96f2aaae62"),
+    "resnet50_v2": ("resnet50v2", "3ef43a0b657b3be2300d5770ece849e0"),
+    "resnet101_v2": ("resnet101v2", "6343647c601c52e1368623803854d971"),
+    "resnet152_v2": ("resnet152v2", "a49b44d1979771252814e80f8ec446f9"),
+}
+
+
+def traits(file: Container) -> Traits:
+    if any("_preact_bn/" in name for name in file.tensors):
+        return Traits(V2, preprocessing.mode("tf"))
+    return Traits({}, preprocessing.mode("caffe"))
+
+
+SOURCE = Source(
+    "keras_applications",
+    ByPattern(PATTERNS, KERAS, "/", stage=-1),
+    traits,
+    layout="HWIO",
+    epsilon=1.001e-5,
+)

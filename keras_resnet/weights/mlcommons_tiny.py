@@ -1,0 +1,53 @@
+"""MLPerf Tiny's image classifier, ResNet-8 for CIFAR-10 (github.com/mlcommons/tiny), as `.h5`.
+
+A ResNet v1 of 6n+2 layers, option B, TensorFlow's padding, from raw pixels. Keras numbered the
+layers in the order of their creation, where a projection comes after its block's convolutions.
+"""
+
+import re
+
+from keras_resnet import preprocessing
+from keras_resnet.weights.source import CIFAR10, Names, Renames, Source, by_layer, fixed
+
+NAME = re.compile(
+    r"(?P<kind>conv2d|batch_normalization|dense)(_(?P<number>\d+))?/(?P<variable>\w+)"
+)
+
+
+def rename(names: Names) -> Renames:
+    found = {m.group("kind", "number") for name in names if (m := NAME.fullmatch(name))}
+    numbers = {
+        kind: sorted(int(number or 0) for other, number in found if other == kind)
+        for kind in ("conv2d", "batch_normalization", "dense")
+    }
+    ordered = _layers(len(numbers["batch_normalization"]))
+    layers = {
+        (kind, number): layer
+        for kind, in_order in zip(numbers, ordered, strict=True)
+        for number, layer in zip(numbers[kind], in_order, strict=False)
+    }
+    return by_layer(names, NAME, lambda m: layers.get((m["kind"], int(m["number"] or 0))))
+
+
+def _layers(norms: int) -> tuple[list[str], list[str], list[str]]:
+    """Returns convolutions, normalizations and classifier in the order of their creation."""
+    blocks = (norms - 1) // 6
+    normed, convs = ["stem_conv1"], ["stem_conv1"]
+    for stage in (1, 2, 3):
+        for block in range(1, blocks + 1):
+            name = f"stage{stage}_block{block}"
+            branch = [f"{name}_conv1", f"{name}_conv2"]
+            normed += branch
+            convs += branch + ([f"{name}_shortcut_conv"] if stage > 1 and block == 1 else [])
+    return convs, [f"{layer}_bn" for layer in normed], ["logits"]
+
+
+SOURCE = Source(
+    name="mlcommons_tiny",
+    rename=rename,
+    traits=fixed(preprocessing.mode("none", image_size=32, crop=1.0), padding="same"),
+    layout="HWIO",
+    epsilon=1e-3,
+    implied=r"stage\d+_block1_shortcut_conv_bn/.*",
+    labels=CIFAR10,
+)

@@ -1,0 +1,182 @@
+"""Reads pickles that hold containers and tensors, and runs nothing that a file names.
+
+Python's own unpickler imports and calls whatever a pickle asks for, and takes the memory that it
+asks for. This one walks the opcodes, knows those of containers and numbers, and looks names up in
+a table that its caller gives; there is no way from a file to any other function.
+"""
+
+import pickletools
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+from keras_resnet.weights.tensors import named
+
+MARK = object()
+EMPTY: Mapping[str, Callable[[], Any]] = {
+    "EMPTY_DICT": dict,
+    "EMPTY_LIST": list,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_SET": set,
+}
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "MARK": MARK}
+LITERALS = frozenset(
+    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT"  # noqa: SIM905
+    " STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
+    " BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
+)
+SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+class Call(NamedTuple):
+    """A function of ours that stands for one that a pickle may name and call."""
+
+    function: Callable[..., Any]
+
+
+class Buildable:
+    """Something that a pickle creates empty and fills by its BUILD."""
+
+    def build(self, state: Any) -> None:
+        raise NotImplementedError
+
+
+def load(
+    stream: BinaryIO,
+    names: Mapping[str, Any],
+    persistent: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Reads one pickle and leaves the stream behind its end.
+
+    Args:
+        stream: at the beginning of a pickle.
+        names: what to put where the pickle names "module.name"; a `Call` may be called.
+        persistent: returns what the pickle keeps outside of itself, by its id.
+
+    Raises:
+        ValueError: for other names, opcodes of other objects, and malformed pickles.
+    """
+    machine = _Machine(names, persistent)
+    for opcode, argument, _ in pickletools.genops(stream):
+        if opcode.name == "STOP":
+            return machine.stack.pop()
+        machine.step(opcode.name, argument)
+    raise ValueError("the pickle has no end")
+
+
+class _Machine:
+    def __init__(self, names: Mapping[str, Any], persistent: Callable[[Any], Any] | None) -> None:
+        self.names, self.persistent = names, persistent
+        self.stack: list[Any] = []
+        self.memo: dict[Any, Any] = {}
+
+    def step(self, opcode: str, argument: Any) -> None:
+        if opcode in LITERALS:
+            self.stack.append(argument)
+        elif opcode in CONSTANTS:
+            self.stack.append(CONSTANTS[opcode])
+        elif opcode in EMPTY:
+            self.stack.append(EMPTY[opcode]())
+        elif opcode in SHORT_TUPLES:
+            count = SHORT_TUPLES[opcode]
+            self.stack[-count:] = [tuple(self.stack[-count:])]
+        elif opcode in ("PUT", "BINPUT", "LONG_BINPUT"):
+            self.memo[argument] = self.stack[-1]
+        elif opcode in ("GET", "BINGET", "LONG_BINGET"):
+            self.stack.append(self.memo[argument])
+        elif method := getattr(self, f"op_{opcode.lower()}", None):
+            method(argument)
+        else:
+            raise ValueError(
+                f"its pickle asks for {opcode}, and only containers and tensors are read"
+            )
+
+    def op_proto(self, _: Any) -> None:
+        """The version says nothing that the opcodes do not."""
+
+    op_frame = op_proto
+
+    def op_memoize(self, _: Any) -> None:
+        self.memo[len(self.memo)] = self.stack[-1]
+
+    def op_pop(self, _: Any) -> None:
+        self.stack.pop()
+
+    def op_tuple(self, _: Any) -> None:
+        self.stack.append(tuple(self._to_mark()))
+
+    def op_list(self, _: Any) -> None:
+        self.stack.append(self._to_mark())
+
+    def op_dict(self, _: Any) -> None:
+        items = self._to_mark()
+        self.stack.append({})
+        self._set(items)
+
+    def op_append(self, _: Any) -> None:
+        self._extend([self.stack.pop()])
+
+    def op_appends(self, _: Any) -> None:
+        self._extend(self._to_mark())
+
+    def op_setitem(self, _: Any) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set([key, value])
+
+    def op_setitems(self, _: Any) -> None:
+        self._set(self._to_mark())
+
+    def op_global(self, argument: str) -> None:
+        self._name(argument.replace(" ", "."))
+
+    def op_stack_global(self, _: Any) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        self._name(f"{module}.{name}")
+
+    def op_binpersid(self, _: Any) -> None:
+        if self.persistent is None:
+            raise ValueError("its pickle refers to something outside of it")
+        self.stack.append(self.persistent(self.stack.pop()))
+
+    def op_reduce(self, _: Any) -> None:
+        arguments, called = self.stack.pop(), self.stack.pop()
+        if not isinstance(called, Call) or not isinstance(arguments, tuple):
+            raise ValueError(f"its pickle calls {named(called)}, which is no tensor's")
+        self.stack.append(called.function(*arguments))
+
+    def op_build(self, _: Any) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, Buildable):
+            target.build(state)
+        elif not isinstance(target, dict):  # the attributes of a dictionary are not weights
+            raise ValueError(f"its pickle gives attributes to a {type(target).__name__}")
+
+    def _name(self, name: str) -> None:
+        if name not in self.names:
+            raise ValueError(
+                f"its pickle asks for {name[:80]}, which is no tensor or container; a file of"
+                " weights names none but those"
+            )
+        self.stack.append(self.names[name])
+
+    def _to_mark(self) -> list[Any]:
+        for position in range(len(self.stack) - 1, -1, -1):
+            if self.stack[position] is MARK:
+                items = self.stack[position + 1 :]
+                del self.stack[position:]
+                return items
+        raise ValueError("its pickle closes a container that it never opened")
+
+    def _extend(self, items: list[Any]) -> None:
+        if not isinstance(self.stack[-1], list):
+            raise ValueError(f"its pickle appends to a {type(self.stack[-1]).__name__}")
+        self.stack[-1].extend(items)
+
+    def _set(self, items: list[Any]) -> None:
+        target = self.stack[-1]
+        if not isinstance(target, dict) or len(items) % 2:
+            raise ValueError(f"its pickle sets items of a {type(target).__name__}")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            # Only these: a hash of deeply nested tuples would exhaust the C stack.
+            if not isinstance(key, str | int):
+                raise ValueError(f"keys must be strings or integers, got a {type(key).__name__}")
+            target[key] = value

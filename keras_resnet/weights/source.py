@@ -1,0 +1,122 @@
+"""What sets one source of weights apart: its names, its layouts, and what names cannot tell."""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from keras_resnet import preprocessing
+from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.weights.containers import Container
+
+Names = Collection[str]
+Renames = Mapping[str, str]  # a foreign name to ours; "" for what is no weight
+CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
+TORCH_CIFAR = preprocessing.mode("torch", image_size=32, crop=1.0)
+
+
+class Variables(NamedTuple):
+    """How a source calls the parts of a batch normalization, and of the other layers."""
+
+    norm: Mapping[str, str]
+    other: Mapping[str, str]
+
+
+TORCH = Variables(
+    {
+        "weight": "gamma",
+        "bias": "beta",
+        "running_mean": "mean",
+        "running_var": "variance",
+        "num_batches_tracked": "",
+    },
+    {"weight": "kernel", "bias": "bias"},
+)
+KERAS = Variables(
+    {"gamma": "gamma", "beta": "beta", "moving_mean": "mean", "moving_variance": "variance"},
+    {"kernel": "kernel", "bias": "bias"},
+)
+CAFFE = Variables(
+    {name: name for name in ("gamma", "beta", "mean", "variance")},
+    {"kernel": "kernel", "bias": "bias"},
+)
+
+
+@dataclass(frozen=True)
+class ByPattern:
+    """Renames layer by layer.
+
+    A pattern matches the whole foreign name of a layer; its groups `stage`, `block`, `conv` and
+    `later`, a block where those after the first are counted apart, are numbers, or letters from
+    a. They are put into our name after adding the offsets, since we count from 1.
+    """
+
+    patterns: Mapping[str, str]
+    variables: Variables
+    separator: str
+    stage: int = 0
+    block: int = 0
+    later: int = 0
+
+    def __call__(self, names: Names) -> Renames:
+        found = {name: self._renamed(name) for name in names}
+        return {name: ours for name, ours in found.items() if ours is not None}
+
+    def _renamed(self, name: str) -> str | None:
+        layer, _, variable = name.rpartition(self.separator)
+        for pattern, ours in self.patterns.items():
+            if match := re.fullmatch(pattern, layer):
+                groups = {key: _number(text) for key, text in match.groupdict().items()}
+                for group in groups:
+                    groups[group] += getattr(self, group, 0)
+                return weight(ours.format(**groups), variable, self.variables)
+        return None
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else ord(text) - ord("a") + 1
+
+
+def weight(layer: str, variable: str, variables: Variables) -> str | None:
+    part = (variables.norm if layer.endswith("_bn") else variables.other).get(variable)
+    return f"{layer}/{part}" if part else part
+
+
+def by_layer(
+    names: Names, pattern: re.Pattern[str], layer: Callable[[re.Match[str]], str | None]
+) -> Renames:
+    """Renames Keras's variables where `layer` has to count to know a layer."""
+    renames = {}
+    for name in names:
+        match = pattern.fullmatch(name)
+        ours = match and layer(match)
+        if match and ours and (renamed := weight(ours, match["variable"], KERAS)):
+            renames[name] = renamed
+    return renames
+
+
+class Traits(NamedTuple):
+    """What the weights of one file need and their names do not say."""
+
+    fields: Mapping[str, Any]  # of the spec
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True)
+class Source:
+    """One ecosystem that weights come from."""
+
+    name: str
+    rename: Callable[[Names], Renames]
+    traits: Callable[[Container], Traits]
+    layout: Literal["HWIO", "OIHW"] = "OIHW"
+    epsilon: float = 1e-5  # of its batch normalizations
+    implied: str = ""  # a pattern of our names that its files leave out: identities
+    undecided: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # field: what it may be
+    frozen_norms: bool = False  # their statistics are folded, and cannot be trained on
+    labels: tuple[str, ...] = ()
+
+
+def fixed(scaling: Preprocessing, **fields: Any) -> Callable[[Container], Traits]:
+    """The traits of a source whose files are all alike."""
+    return lambda _: Traits(fields, scaling)

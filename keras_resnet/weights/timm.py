@@ -1,0 +1,67 @@
+"""timm's ResNets of 10 to 200 layers, also D and wide (v1.5), from `.safetensors` or `.pth`.
+
+The names are torchvision's, with a deep stem in `conv1.0`, `.3`, `.6` and, in D, a shortcut that
+pools in `downsample.0` and projects in `.1`. `config.json`, which the hub keeps beside a file,
+says how images were resized, cropped and scaled.
+"""
+
+import re
+from typing import Any
+
+from keras_resnet.preprocessing import MODES, Preprocessing
+from keras_resnet.weights import torchvision
+from keras_resnet.weights.containers import Container
+from keras_resnet.weights.source import TORCH, ByPattern, Names, Renames, Source, Traits
+
+STEM = {
+    r"conv1\.0": "stem_conv1",
+    r"conv1\.1": "stem_conv1_bn",
+    r"conv1\.3": "stem_conv2",
+    r"conv1\.4": "stem_conv2_bn",
+    r"conv1\.6": "stem_conv3",
+    r"bn1": "stem_conv3_bn",
+}
+POOLED = {
+    rf"{torchvision.BLOCK}\.downsample\.1": "stage{stage}_block{block}_shortcut_conv",
+    rf"{torchvision.BLOCK}\.downsample\.2": "stage{stage}_block{block}_shortcut_conv_bn",
+}
+ARCHITECTURES = r"(tv_)?(wide_)?resnet\d+[cdst]?(_2)?"
+
+
+def rename(names: Names) -> Renames:
+    patterns = dict(torchvision.PATTERNS)
+    if "conv1.0.weight" in names:
+        patterns |= STEM
+    if _pools(names):
+        patterns |= POOLED
+    return ByPattern(patterns, TORCH, ".", block=1)(names)
+
+
+def _pools(names: Names) -> bool:
+    return any(re.search(r"\.downsample\.2\.", name) for name in names)
+
+
+def traits(file: Container) -> Traits:
+    fields = {"stride_on": "3x3", "shortcut": "D"} if _pools(file.tensors) else {"stride_on": "3x3"}
+    architecture = file.config.get("architecture", "resnet50")
+    if not isinstance(architecture, str) or not re.fullmatch(ARCHITECTURES, architecture):
+        raise ValueError(f"{file.path} holds {architecture!r}, which is no network of this family")
+    return Traits(fields, _scaling(file.config.get("pretrained_cfg") or file.config))
+
+
+def _scaling(config: Any) -> Preprocessing:
+    """Reads the `pretrained_cfg`; what it does not say is as in timm's own defaults."""
+    mean, std = (config.get(name) for name in ("mean", "std"))
+    if config.get("crop_mode", "center") != "center":
+        raise ValueError(f"crop_mode must be 'center', got {config['crop_mode']!r}")
+    torch = MODES["torch"]
+    return Preprocessing(
+        mean=[255 * value for value in mean] if mean else torch.mean,
+        std=[255 * value for value in std] if std else torch.std,
+        image_size=config.get("input_size", (3, 224, 224))[-1],
+        crop=config.get("crop_pct", 0.875),
+        interpolation=config.get("interpolation", "bilinear"),
+    )
+
+
+SOURCE = Source("timm", rename, traits)
