@@ -7,3 +7,4 @@ from keras_resnet.layers import FusedBatchNormalization
 from keras_resnet.models import resnet
 from keras_resnet.preprocessing import decode_predictions, preprocess
 from keras_resnet.specs import Spec
+from keras_resnet.transfer import freeze

@@ -127,6 +127,11 @@ class Spec:
                 )
 
     @property
+    def parts(self) -> tuple[str, ...]:
+        """What can be frozen or trained by itself, from the image to the logits."""
+        return ("stem", *(f"stage{i}" for i in range(1, len(self.repeats) + 1)), "head")
+
+    @property
     def stem_stride(self) -> int:
         return math.prod(conv.stride for conv in self.stem) * (2 if self.stem_pool else 1)
 

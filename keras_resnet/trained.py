@@ -99,7 +99,7 @@ def describe(
     """
     wanted = family.spec(network, **fields) if network else None
     told = asdict(wanted) if wanted else fields
-    with weights.opened(weights.local(file), source, told) as held:
+    with weights.opened(weights.local(file, network), source, told) as held:
         found = held.manifest
         if found and wanted and network != found.network:
             try:

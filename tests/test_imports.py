@@ -32,6 +32,7 @@ RANKS = {
     "builders": 8,
     "analysis": 8,
     "trained": 8,
+    "transfer": 8,
     "export": 9,
     "__init__": 10,
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import app, flags
 
-from keras_resnet import console, trained
+from keras_resnet import console, preprocessing, trained
 from train import devices, loop, pipeline, recipes, workdirs
 from train.recipes import Recipe
 
@@ -36,7 +36,7 @@ def define_flags() -> None:
 def _define_field(name: str, kind: Any, text: str) -> None:
     if typing.get_origin(kind) is typing.Literal:
         flags.DEFINE_enum(name, None, typing.get_args(kind), text)
-    elif kind == tuple[int, ...]:
+    elif typing.get_origin(kind) is tuple:
         flags.DEFINE_list(name, None, text)
     else:
         define: dict[Any, Any] = {
@@ -59,7 +59,22 @@ def recipe_from_flags() -> Recipe:
         changes["boundaries"] = _integers("boundaries", changes["boundaries"])
     if FLAGS.field:
         changes["fields"] = trained.parse_fields(FLAGS.field)
+    if changes.get("init_weights"):
+        changes |= _told_by_weights(changes)
     return recipes.find(FLAGS.recipe, **changes)
+
+
+def _told_by_weights(changes: dict[str, Any]) -> dict[str, Any]:
+    """What the first weights decide where flags do not: the network and how images are scaled."""
+    file, mode = changes["init_weights"], changes.get("preprocessing")
+    scaling = mode if mode in preprocessing.MODES else None
+    found = trained.describe(file, FLAGS.network, changes.get("fields", {}), scaling, None)
+    return {
+        "network": found.network,
+        "fields": found.fields,
+        "preprocessing": mode or "weights",
+        "image_size": changes.get("image_size", found.preprocessing.image_size),
+    }
 
 
 def _integers(name: str, values: list[str]) -> tuple[int, ...]:

@@ -2,20 +2,22 @@
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from keras_resnet import weights
+from keras_resnet import transfer, weights
 from keras_resnet.manifest import Manifest
 from train import pipeline, schedules, state, steps
 from train.evaluate import evaluate
 from train.journal import Journal, Scalars
 from train.pipeline import Data
+from train.recipes import Recipe
 from train.state import TrainState
 
 
@@ -53,9 +55,7 @@ def fit(data: Data, run: Run) -> Scalars:
     learning_rate = schedules.learning_rate(recipe)
     eval_step = steps.eval_step(run.strategy, trained.model)
     batches = pipeline.distribute(run.strategy, data.train_batches(first))
-    train_step = steps.train_step(
-        run.strategy, trained.model, trained.optimizer, recipe, jit_compile=run.jit_compile
-    )
+    train_step = _train_step(trained, recipe, run)
 
     def measure(step: int, split: str) -> Scalars:
         trained.average_statistics()
@@ -67,7 +67,7 @@ def fit(data: Data, run: Run) -> Scalars:
         for step, batch in zip(range(first + 1, recipe.steps + 1), batches, strict=False):
             rate = learning_rate(step - 1) * trained.warmup.factor
             trained.optimizer.learning_rate.assign(rate)
-            metrics = train_step(*batch)
+            metrics = train_step(recipe.frozen(step))(*batch)
             trained.warmup.observe(metrics["accuracy"])
             journal.train(step, metrics, rate)
             if step % recipe.eval_every == 0 and step < recipe.steps:
@@ -79,6 +79,21 @@ def fit(data: Data, run: Run) -> Scalars:
     result = measure(recipe.steps, "test")
     _publish(trained, data, run.workdir, result)
     return result
+
+
+def _train_step(
+    trained: TrainState, recipe: Recipe, run: Run
+) -> Callable[[tuple[str, ...]], steps.TrainStep]:
+    """Returns what gives the step that leaves these parts of the network as they are."""
+
+    @cache
+    def step(frozen: tuple[str, ...]) -> steps.TrainStep:
+        transfer.freeze(trained.model, frozen)
+        return steps.train_step(
+            run.strategy, trained.model, trained.optimizer, recipe, jit_compile=run.jit_compile
+        )
+
+    return step
 
 
 def _publish(trained: TrainState, data: Data, workdir: Path, result: Scalars) -> None:

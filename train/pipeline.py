@@ -1,13 +1,13 @@
 """From the examples of a split to batches for the network; random only by (seed, step)."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import preprocessing
+from keras_resnet import family, preprocessing, weights
 from keras_resnet.preprocessing import Preprocessing
 from train import augment, datasets
 from train.datasets import Examples
@@ -116,6 +116,8 @@ def preprocessing_of(recipe: Recipe, examples: Examples) -> Preprocessing:
     """Returns the recipe's preprocessing, with the mean image of these examples if it has one."""
     size = recipe.image_size
     crop = 0.875 if recipe.augmentation in ("random_resized_crop", "scale_jitter") else 1.0
+    if recipe.preprocessing == "weights":
+        return _of_weights(recipe, examples)
     if recipe.preprocessing != "per_pixel":
         chosen = preprocessing.mode(recipe.preprocessing, image_size=size, crop=crop)
         if len(chosen.mean) not in (1, examples.channels):
@@ -125,6 +127,20 @@ def preprocessing_of(recipe: Recipe, examples: Examples) -> Preprocessing:
             )
         return chosen
     return preprocessing.per_pixel(mean_image(examples, Preprocessing(image_size=size, crop=crop)))
+
+
+def _of_weights(recipe: Recipe, examples: Examples) -> Preprocessing:
+    """Returns the preprocessing that the first weights were trained with, for these images."""
+    spec = family.spec(recipe.network, **recipe.fields)
+    file = weights.local(recipe.init_weights, recipe.network)
+    with weights.opened(file, fields=asdict(spec)) as held:
+        if held.manifest is None:
+            raise ValueError(f"{recipe.init_weights} does not say how images are scaled: give"
+                             " --preprocessing")  # fmt: skip
+        known = weights.adapted(held.manifest, spec, examples.channels).preprocessing
+    known = replace(known, mean=None) if np.ndim(known.mean) == 3 else known
+    known = replace(known, image_size=recipe.image_size)
+    return replace(known, mean=mean_image(examples, known)) if known.mean is None else known
 
 
 def mean_image(examples: Examples, preprocess: Preprocessing) -> np.ndarray[Any, Any]:

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from keras_resnet import family, preprocessing
+from keras_resnet import family, preprocessing, transfer
 
 Augmentation = Literal["none", "shift", "shift_flip", "random_resized_crop", "scale_jitter"]
 Schedule = Literal["step", "cosine"]
-PREPROCESSING = ("per_pixel", *preprocessing.MODES)
+PREPROCESSING = ("per_pixel", "weights", *preprocessing.MODES)
 
 
 def _field(text: str, default: Any = MISSING) -> Any:
@@ -46,6 +46,10 @@ class Recipe:
     augmentation: Augmentation = _field("random changes to training images", "none")
     preprocessing: str = _field(f"one of {', '.join(PREPROCESSING)}", "per_pixel")
     image_size: int = _field("pixels a side", 32)
+    init_weights: str = _field("a file, URL or hf://owner/name to start from", "")
+    freeze: tuple[str, ...] = _field("parts that do not learn: stem, stage1, ... head", ())
+    freeze_steps: int = _field("steps after which they learn too; 0 for never", 0)
+    stage_rate: float = _field("rate of each part over that of the next, towards the head", 1.0)
     seed: int = _field("of the first weights, the order of the data, and the augmentation", 0)
     validation: int = _field("training examples to hold out, and to evaluate on instead", 0)
     log_every: int = _field("steps between progress lines", 100)
@@ -56,7 +60,8 @@ class Recipe:
     expected: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "boundaries", tuple(self.boundaries))
+        for name in ("boundaries", "freeze"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "fields", json.loads(json.dumps(dict(self.fields))))
         family.spec(self.network, **self.fields)
         given = sorted({"classes", "image_size"} & set(self.fields))
@@ -67,7 +72,9 @@ class Recipe:
         _choose("preprocessing", self.preprocessing, PREPROCESSING)
         for name in ("steps", "batch_size", "image_size", "log_every", "eval_every", "save_every"):
             _bound(name, getattr(self, name), 1, None)
-        for name in ("learning_rate", "weight_decay", "warmup_steps", "validation", "seed"):
+        for name in (
+            "learning_rate", "weight_decay", "warmup_steps", "validation", "seed", "freeze_steps"
+        ):  # fmt: skip
             _bound(name, getattr(self, name), 0, None)
         for name in ("momentum", "warmup_error", "label_smoothing"):
             _bound(name, getattr(self, name), 0, 1)
@@ -78,6 +85,25 @@ class Recipe:
             raise ValueError(f"boundaries must be increasing steps, got {self.boundaries}")
         if self.warmup_steps and self.warmup_error:
             raise ValueError("warmup_steps and warmup_error are two rules; give one of them")
+        self._check_transfer()
+
+    def _check_transfer(self) -> None:
+        transfer.check_parts(family.spec(self.network, **self.fields), self.freeze)
+        if not 0 < self.stage_rate <= 1:
+            raise ValueError(f"stage_rate must be in (0, 1], got {self.stage_rate!r}")
+        if self.freeze_steps and not self.freeze:
+            raise ValueError(f"freeze_steps={self.freeze_steps} needs parts to freeze")
+        if self.init_weights:
+            return
+        if self.freeze or self.preprocessing == "weights":
+            raise ValueError(
+                f"freeze={','.join(self.freeze)!r} and preprocessing={self.preprocessing!r} need"
+                " init_weights: what is frozen has to have learned something"
+            )
+
+    def frozen(self, step: int) -> tuple[str, ...]:
+        """Returns the parts that do not learn in a step."""
+        return () if self.freeze_steps and step > self.freeze_steps else self.freeze
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
@@ -170,6 +196,25 @@ RECIPES: Mapping[str, Recipe] = {
         for depth, error in CIFAR10_ERRORS.items()
     },
     **{f"imagenet_{name}": _imagenet_recipe(*row) for name, row in IMAGENET_NETS.items()},
+    "finetune": Recipe(
+        network="resnet50",
+        dataset="folder",
+        steps=1000,
+        batch_size=32,
+        learning_rate=0.01,
+        schedule="cosine",
+        warmup_steps=50,
+        augmentation="random_resized_crop",
+        preprocessing="weights",
+        image_size=224,
+        init_weights="imagenet",
+        freeze=("stem", "stage1", "stage2"),
+        stage_rate=0.4,
+        eval_every=200,
+        save_every=100,
+        source="frozen early stages: arXiv:1411.1792; rates falling by 2.6 from part to part:"
+        " arXiv:1801.06146, section 3.2; give --init_weights and --data_dir of your own",
+    ),
 }
 FLAGS = {f.name: f.metadata["help"] for f in fields(Recipe) if f.metadata}  # name to help
 

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 import keras_resnet
+from keras_resnet.network import ResidualNetwork
 from train import schedules, steps
 from train.checkpoints import Checkpoints
 from train.pipeline import Data
@@ -17,7 +18,7 @@ from train.pipeline import Data
 class TrainState:
     """Everything that has to survive for a run to go on; variables are mirrored on replicas."""
 
-    model: keras.Model
+    model: ResidualNetwork
     optimizer: keras.optimizers.Optimizer
     warmup: schedules.ErrorWarmup
     checkpoints: Checkpoints
@@ -35,7 +36,7 @@ class TrainState:
 
 
 def create(data: Data, strategy: tf.distribute.Strategy, directory: Path) -> TrainState:
-    """Builds network and optimizer of a recipe, as yet untrained."""
+    """Builds network and optimizer of a recipe, before its first step."""
     recipe = data.recipe
     keras.utils.set_random_seed(recipe.seed)
     with strategy.scope():
@@ -44,6 +45,7 @@ def create(data: Data, strategy: tf.distribute.Strategy, directory: Path) -> Tra
             input_shape=data.image_shape,
             classes=len(data.labels),
             classifier_activation=None,
+            weights=recipe.init_weights or None,
             **recipe.fields,
         )
         optimizer = keras.optimizers.SGD(recipe.learning_rate, recipe.momentum, name="sgd")

@@ -6,9 +6,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from keras_resnet import transfer
+from keras_resnet.network import ResidualNetwork
 from train.recipes import Recipe
 
 Metrics = dict[str, tf.Tensor]
+TrainStep = Callable[[tf.Tensor, tf.Tensor], Metrics]
 EvalStep = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]
 
 
@@ -23,12 +26,12 @@ def cross_entropy(labels: tf.Tensor, logits: tf.Tensor, smoothing: float = 0.0) 
 
 def train_step(
     strategy: tf.distribute.Strategy,
-    model: keras.Model,
+    model: ResidualNetwork,
     optimizer: keras.optimizers.Optimizer,
     recipe: Recipe,
     *,
     jit_compile: bool = False,
-) -> Callable[[tf.Tensor, tf.Tensor], Metrics]:
+) -> TrainStep:
     """Returns the function (images, labels) -> loss and accuracy, means over the global batch.
 
     Only forward and backward are compiled by XLA: the reduction over replicas, which the
@@ -37,6 +40,7 @@ def train_step(
     """
     replicas = strategy.num_replicas_in_sync
     variables = model.trainable_variables
+    rates = transfer.rates(model, recipe.stage_rate)
 
     @tf.function(jit_compile=jit_compile)
     def gradients(images: tf.Tensor, labels: tf.Tensor) -> tuple[list[tf.Tensor], Metrics]:
@@ -45,9 +49,11 @@ def train_step(
             losses = cross_entropy(labels, logits, recipe.label_smoothing)
             loss = tf.reduce_sum(losses) / recipe.batch_size
         decay = recipe.weight_decay / replicas
+        raw = tape.gradient(loss, variables)
+        # To momentum and SGD a share of the rate is a share of the gradient, decay included.
         grads = [
-            grad + decay * tf.convert_to_tensor(variable)
-            for grad, variable in zip(tape.gradient(loss, variables), variables, strict=True)
+            rate * (grad + decay * tf.convert_to_tensor(variable))
+            for rate, grad, variable in zip(rates, raw, variables, strict=True)
         ]
         correct = tf.reduce_sum(tf.cast(tf.argmax(logits, -1) == labels, tf.float32))
         return grads, {"loss": loss, "accuracy": correct / recipe.batch_size}
