@@ -20,8 +20,23 @@ class ResidualNetwork(keras.Model):
     who trained them sets it.
     """
 
-    spec: Spec
     manifest: Manifest | None = None
+    _spec: Spec | None = None
+
+    @property
+    def spec(self) -> Spec:
+        """What the network was built from.
+
+        Raises:
+            AttributeError: for a clone by Keras, whose layers may be others.
+        """
+        if self._spec is None:
+            raise AttributeError(f"{self.name} was not built by keras_resnet, and has no spec")
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: Spec) -> None:
+        self._spec = spec
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -40,7 +55,7 @@ class ResidualNetwork(keras.Model):
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
-            "spec": asdict(self.spec),
+            "spec": asdict(self._spec) if self._spec else None,
             "manifest": self.manifest.to_dict() if self.manifest else None,
         }
 
@@ -49,6 +64,6 @@ class ResidualNetwork(keras.Model):
         config = dict(config)
         spec, manifest = config.pop("spec"), config.pop("manifest")
         model = super().from_config(config, custom_objects=custom_objects)
-        model.spec = Spec(**spec)
+        model._spec = Spec(**spec) if spec else None
         model.manifest = Manifest.from_dict(manifest) if manifest else None
         return model

@@ -26,7 +26,7 @@ from keras_resnet.weights import (
     torchvision,
 )
 from keras_resnet.weights.containers import Container, opened as opened_container, reading
-from keras_resnet.weights.source import Source, Traits
+from keras_resnet.weights.source import Renames, Source, Traits
 from keras_resnet.weights.structure import infer
 from keras_resnet.weights.tensors import Tensor
 
@@ -113,12 +113,16 @@ def opened(
         raise ValueError(f"source must be one of {list(SOURCES)}, got {source!r}")
     with opened_container(path) as container:
         with reading(path):
-            held = _held(container, source, fields or {})
+            found, renames = _identify(container, source)
+        decided = {name: _decided(found, name, fields or {}) for name in found.undecided}
+        with reading(path):
+            held = _held(container, found, renames, decided)
         yield held
 
 
-def _held(container: Container, name: str | None, fields: Mapping[str, Any]) -> Held:
-    source, renames = _identify(container, name)
+def _held(
+    container: Container, source: Source, renames: Renames, decided: Mapping[str, Any]
+) -> Held:
     tensors = {
         ours: _laid_out(container.tensors[foreign], source.layout)
         for foreign, ours in renames.items()
@@ -130,12 +134,11 @@ def _held(container: Container, name: str | None, fields: Mapping[str, Any]) -> 
         spec = family.spec(manifest.network, **manifest.fields) if manifest else None
         return Held(path, source, tensors, spec, manifest)
     traits = source.traits(container)
-    decided = {name: _decided(source, name, fields) for name in source.undecided}
     spec = infer(tensors, {**traits.fields, **decided})
     return Held(path, source, tensors, spec, _describe(container, source, spec, traits, tensors))
 
 
-def _identify(container: Container, name: str | None) -> tuple[Source, Mapping[str, str]]:
+def _identify(container: Container, name: str | None) -> tuple[Source, Renames]:
     """Returns the source that knows most of the names, and its names for them.
 
     Raises:
@@ -179,8 +182,8 @@ def _decided(source: Source, field: str, fields: Mapping[str, Any]) -> Any:
     if field not in fields or fields[field] not in allowed:
         given = f", got {fields[field]!r}" if field in fields else ""
         raise ValueError(
-            f"files of {source.name} do not say their {field}: name the network, or give {field}="
-            f" {' or '.join(map(repr, allowed))}{given}"
+            f"files of {source.name} do not say their {field}: name the network, or give"
+            f" {' or '.join(f'{field}={value!r}' for value in allowed)}{given}"
         )
     return fields[field]
 
