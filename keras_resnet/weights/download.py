@@ -12,6 +12,7 @@ from keras_resnet.weights import keras_applications
 
 # torch.hub writes the beginning of a file's SHA-256 into its name.
 HASHED_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
+MD5_DIGITS = 32
 HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<file>[\w./-]+))?")
 HUB_FILE = "model.safetensors"
 
@@ -57,28 +58,39 @@ def _url(text: str) -> Path:
         raise ValueError(f"a hash is given as #sha256= and 64 digits, got {fragment!r}")
     if not name:
         raise ValueError(f"{url} names no file")
+    match = HASHED_NAME.search(name)
     # Files of one name come from many places.
     folder = hashlib.sha256(url.encode()).hexdigest()[:16]
-    file = _get(f"{folder}/{name}", url, digest or None)
-    if match := HASHED_NAME.search(name):
-        with file.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if not found.startswith(match[1]):
-            file.unlink()
-            raise ValueError(f"{url} is damaged: its name says {match[1]}, its SHA-256 is {found}")
-    return file
+    return _get(f"{folder}/{name}", url, digest or (match[1] if match else ""))
 
 
-def _get(name: str, url: str, digest: str | None) -> Path:
-    place = Path(keras.config.keras_home()) / "models" / "keras_resnet" / name
+def _get(name: str, url: str, digest: str) -> Path:
+    """Downloads once; a crash leaves nothing that looks like the file."""
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    place = home / "models" / "keras_resnet" / name
+    if place.is_file() and _hash(place, digest).startswith(digest):
+        return place
     place.parent.mkdir(parents=True, exist_ok=True)
+    partial = place.with_name(f".partial.{os.getpid()}.{place.name}")
     try:
-        file = keras.utils.get_file(
-            place.name, url, file_hash=digest, cache_dir=place.parents[1], cache_subdir=place.parent
-        )
+        keras.utils.get_file(partial.name, url, cache_dir=partial.parents[1],
+                             cache_subdir=partial.parent)  # fmt: skip
+        found = _hash(partial, digest)
+        if not found.startswith(digest):
+            raise ValueError(f"its hash should be {digest}, and is {found}")
+        partial.replace(place)
     except Exception as error:  # Keras raises a bare Exception where a download fails
         raise ValueError(f"{url} cannot be had: {error}") from error
-    return Path(file)
+    finally:
+        partial.unlink(missing_ok=True)
+    return place
+
+
+def _hash(file: Path, like: str) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(
+            stream, "md5" if len(like) == MD5_DIGITS else "sha256"
+        ).hexdigest()
 
 
 def _hub(text: str) -> Path:
