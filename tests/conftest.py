@@ -1,11 +1,16 @@
 """What all tests share: quiet TensorFlow, and the place of real data."""
 
 import os
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# torchvision and timm are installed beside any Torch; the operators of detection, compiled for one
+# version, may be missing then, and their registration would fail. The networks need none of them.
+sys.modules.setdefault("torchvision._meta_registrations", ModuleType("absent"))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -37,6 +38,7 @@ class Container:
     manifest: str | None = None  # JSON, in files of this package
     config: dict[str, Any] = field(default_factory=dict)  # timm's config.json beside it
 
+    @cached_property
     def sha256(self) -> str:
         with self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -99,7 +99,7 @@ def with_channels(kernel: np.ndarray[Any, Any], channels: int) -> np.ndarray[Any
     """Fits a stem [height, width, channels, filters] to images of other channels, as timm does.
 
     One channel gets the sum, so that grey images give what they gave as RGB; more channels
-    repeat the kernel, scaled so that equal channels give what they gave.
+    repeat the kernel, scaled by their number.
     """
     old = kernel.shape[2]
     if channels == 1:

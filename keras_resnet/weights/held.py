@@ -206,7 +206,7 @@ def _describe(
         source={
             "name": source.name,
             "file": container.path.name,
-            "sha256": container.sha256(),
+            "sha256": container.sha256,
         },
     )
 

@@ -20,7 +20,7 @@ SECOND = ("11ad3fa6", "cd907fc2", "f82ba261", "9ba9bcbe", "d733dc28")
 
 
 def traits(file: Container) -> Traits:
-    crop = 224 / 232 if file.sha256().startswith(SECOND) else 224 / 256
+    crop = 224 / 232 if file.sha256.startswith(SECOND) else 224 / 256
     return Traits({"stride_on": "3x3"}, preprocessing.mode("torch", crop=crop))
 
 
