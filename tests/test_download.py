@@ -16,7 +16,8 @@ import variants
 from test_weights import manifest, network
 
 from keras_resnet import resnet, weights
-from keras_resnet.weights import download, keras_applications
+from keras_resnet.weights import download
+from keras_resnet.weights.sources import keras_applications
 
 # Keras leaves the socket of an answer of 404 to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

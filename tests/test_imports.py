@@ -114,6 +114,15 @@ def test_the_library_flows_one_way(path: Path) -> None:
     assert unordered == set()
 
 
+@pytest.mark.parametrize("folder", ["formats", "sources"])
+def test_weights_flow_one_way(folder: str) -> None:
+    """Readers know no sources, and sources not how a model is filled."""
+    allowed = {"formats": {"formats"}, "sources": {"formats", "sources"}}[folder]
+    for path in (ROOT / "keras_resnet" / "weights" / folder).glob("*.py"):
+        parts = [name.split(".") for name in imports(parse(path))]
+        assert {part[2] for part in parts if part[:2] == ["keras_resnet", "weights"]} <= allowed
+
+
 @pytest.mark.parametrize(
     "path", [path for path in library() if room(path) != "export"], ids=lambda path: path.stem
 )

@@ -1,7 +1,8 @@
 """Weights in files: this package's own, and those of others, exactly.
 
 `resnet(weights=...)` and `resnet.from_weights(...)` are the usual doors; here are those that take a
-model. `SOURCES` names the ecosystems, each in a file of its own beside this one.
+model. `SOURCES` names the ecosystems, each in a file of its own in `sources`; `formats` has the
+readers of their files.
 """
 
 import os
@@ -12,7 +13,8 @@ from keras_resnet.manifest import Manifest
 from keras_resnet.specs import FIELDS, Spec
 from keras_resnet.weights.download import local
 from keras_resnet.weights.filling import fill
-from keras_resnet.weights.held import SOURCES, Held, adapted, labels, opened
+from keras_resnet.weights.held import Held, adapted, labels, opened
+from keras_resnet.weights.sources import SOURCES
 from keras_resnet.weights.writing import save
 
 __all__ = [

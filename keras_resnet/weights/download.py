@@ -8,7 +8,7 @@ from urllib.parse import urldefrag, urlsplit
 
 import keras
 
-from keras_resnet.weights import keras_applications
+from keras_resnet.weights.sources import keras_applications
 
 # torch.hub writes the beginning of a file's SHA-256 into its name.
 HASHED_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")

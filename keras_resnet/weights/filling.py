@@ -8,10 +8,10 @@ import keras
 import numpy as np
 
 from keras_resnet.specs import Spec
-from keras_resnet.weights import native
-from keras_resnet.weights.containers import reading
 from keras_resnet.weights.folding import Weights, fold
+from keras_resnet.weights.formats.containers import reading
 from keras_resnet.weights.held import Held
+from keras_resnet.weights.sources import native
 
 NAMES = {"moving_mean": "mean", "moving_variance": "variance"}  # Keras's to ours
 STEM, HEAD = "stem_conv1/kernel", ("logits/kernel", "logits/bias")

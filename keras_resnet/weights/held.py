@@ -13,36 +13,12 @@ from keras_resnet import family
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import imagenet_labels
 from keras_resnet.specs import FIELDS, Spec
-from keras_resnet.weights import (
-    a_martyn,
-    akamaster,
-    caffe,
-    detectron2,
-    keras_applications,
-    mlcommons_tiny,
-    native,
-    robinc94,
-    timm,
-    torchvision,
-)
-from keras_resnet.weights.containers import Container, opened as opened_container, reading
-from keras_resnet.weights.source import Renames, Source, Traits
+from keras_resnet.weights.formats.containers import Container, opened as opened_container, reading
+from keras_resnet.weights.formats.tensors import Tensor
+from keras_resnet.weights.sources import SOURCES, native, timm
+from keras_resnet.weights.sources.source import Renames, Source, Traits
 from keras_resnet.weights.structure import infer
-from keras_resnet.weights.tensors import Tensor
 
-MODULES = (
-    native,
-    keras_applications,
-    torchvision,
-    timm,
-    akamaster,
-    a_martyn,
-    detectron2,
-    caffe,
-    robinc94,
-    mlcommons_tiny,
-)
-SOURCES: Mapping[str, Source] = {module.SOURCE.name: module.SOURCE for module in MODULES}
 # Fields that weights do not depend on; the classifier is compared by itself.
 FREE = ("zero_gamma", "stochastic_depth", "output_stride", "image_size", "classes")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_resnet.specs import Conv, Spec
-from keras_resnet.weights.tensors import Tensor
+from keras_resnet.weights.formats.tensors import Tensor
 
 BLOCK = re.compile(r"stage(\d+)_block(\d+)_(conv\d+|shortcut_conv)/kernel")
 DEEPEST = 10_000  # blocks; 600 are in ResNet-1202

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from keras_resnet.weights import pickles
-from keras_resnet.weights.pickles import Call
-from keras_resnet.weights.tensors import Tensor, checked_shape, named
+from keras_resnet.weights.formats import pickles
+from keras_resnet.weights.formats.pickles import Call
+from keras_resnet.weights.formats.tensors import Tensor, checked_shape, named
 
 HEAD = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # a pickled number
 PROTOCOL = 1001

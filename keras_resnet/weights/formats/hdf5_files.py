@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from keras_resnet.weights.tensors import Tensor
+from keras_resnet.weights.formats.tensors import Tensor
 
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 OTHER = ("kernel", "bias")

@@ -3,7 +3,7 @@
 import re
 
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.weights.source import Names, Renames, Source, by_layer, fixed
+from keras_resnet.weights.sources.source import Names, Renames, Source, by_layer, fixed
 
 NAME = re.compile(
     r"(?P<layer>stem_conv\d+(_bn)?|stage\d+_block\d+_\w+|final_bn|logits)/(?P<variable>\w+)"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from keras_resnet.weights.tensors import Tensor, checked_shape
+from keras_resnet.weights.formats.tensors import Tensor, checked_shape
 
 FIELD = descriptor_pb2.FieldDescriptorProto
 # message: {field: (number, type, repeated)}; a capital type is another message.

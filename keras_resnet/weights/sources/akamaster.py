@@ -1,6 +1,13 @@
 """github.com/akamaster/pytorch_resnet_cifar10: ResNet-20 to 1202 for CIFAR-10, option A or B."""
 
-from keras_resnet.weights.source import CIFAR10, TORCH, TORCH_CIFAR, ByPattern, Source, Traits
+from keras_resnet.weights.sources.source import (
+    CIFAR10,
+    TORCH,
+    TORCH_CIFAR,
+    ByPattern,
+    Source,
+    Traits,
+)
 
 BLOCK = r"layer(?P<stage>\d+)\.(?P<block>\d+)"
 PATTERNS = {

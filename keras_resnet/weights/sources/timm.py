@@ -9,9 +9,9 @@ import re
 from typing import Any
 
 from keras_resnet.preprocessing import MODES, Preprocessing
-from keras_resnet.weights import torchvision
-from keras_resnet.weights.containers import Container
-from keras_resnet.weights.source import TORCH, ByPattern, Names, Renames, Source, Traits
+from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.sources import torchvision
+from keras_resnet.weights.sources.source import TORCH, ByPattern, Names, Renames, Source, Traits
 
 STEM = {
     r"conv1\.0": "stem_conv1",

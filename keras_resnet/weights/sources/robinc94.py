@@ -6,7 +6,7 @@ Layers are numbered in the order of the graph; projections have a bias and no BN
 import re
 
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.weights.source import CIFAR10, Names, Renames, Source, by_layer, fixed
+from keras_resnet.weights.sources.source import CIFAR10, Names, Renames, Source, by_layer, fixed
 
 NAME = re.compile(r"(?P<kind>conv|bn|shortcut|dense)(?P<number>\d*)/(?P<variable>\w+)")
 

@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 
 from keras_resnet.manifest import ENTRY
-from keras_resnet.weights import caffe_files, hdf5_files, numpy_files, torch_files
-from keras_resnet.weights.tensors import Tensor, check_sizes
+from keras_resnet.weights.formats import caffe_files, hdf5_files, numpy_files, torch_files
+from keras_resnet.weights.formats.tensors import Tensor, check_sizes
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"

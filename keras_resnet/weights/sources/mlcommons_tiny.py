@@ -7,7 +7,7 @@ layers in the order of their creation, where a projection comes after its block'
 import re
 
 from keras_resnet import preprocessing
-from keras_resnet.weights.source import CIFAR10, Names, Renames, Source, by_layer, fixed
+from keras_resnet.weights.sources.source import CIFAR10, Names, Renames, Source, by_layer, fixed
 
 NAME = re.compile(
     r"(?P<kind>conv2d|batch_normalization|dense)(_(?P<number>\d+))?/(?P<variable>\w+)"

@@ -5,8 +5,8 @@ its first BN comes after the pooling.
 """
 
 from keras_resnet import preprocessing
-from keras_resnet.weights.containers import Container
-from keras_resnet.weights.source import KERAS, ByPattern, Source, Traits
+from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.sources.source import KERAS, ByPattern, Source, Traits
 
 BLOCK = r"conv(?P<stage>\d+)_block(?P<block>\d+)"
 PATTERNS = {

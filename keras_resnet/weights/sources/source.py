@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from keras_resnet import preprocessing
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.weights.containers import Container
+from keras_resnet.weights.formats.containers import Container
 
 Names = Collection[str]
 Renames = Mapping[str, str]  # a foreign name to ours; "" for what is no weight

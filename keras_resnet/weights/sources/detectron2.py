@@ -4,7 +4,7 @@ Their batch normalizations are a scale and a shift, which hold only while nobody
 """
 
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.weights.source import ByPattern, Names, Renames, Source, Variables, fixed
+from keras_resnet.weights.sources.source import ByPattern, Names, Renames, Source, Variables, fixed
 
 BLOCK = r"res(?P<stage>\d)_(?P<block>\d+)"
 PATTERNS = {

@@ -7,9 +7,9 @@ and its channel means, as everybody else uses them, if not.
 from dataclasses import replace
 
 from keras_resnet import preprocessing
-from keras_resnet.weights import caffe_files
-from keras_resnet.weights.containers import Container, reading
-from keras_resnet.weights.source import CAFFE, ByPattern, Source, Traits
+from keras_resnet.weights.formats import caffe_files
+from keras_resnet.weights.formats.containers import Container, reading
+from keras_resnet.weights.sources.source import CAFFE, ByPattern, Source, Traits
 
 FIRST = r"(?P<stage>\d)(?P<block>[a-z])"  # res2a, res2b, res2c
 LATER = r"(?P<stage>\d)b(?P<later>\d+)"  # res4a, res4b1 ... res4b22

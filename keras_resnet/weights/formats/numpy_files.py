@@ -8,9 +8,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_resnet.weights import pickles
-from keras_resnet.weights.pickles import Buildable, Call
-from keras_resnet.weights.tensors import Tensor, checked_shape, named
+from keras_resnet.weights.formats import pickles
+from keras_resnet.weights.formats.pickles import Buildable, Call
+from keras_resnet.weights.formats.tensors import Tensor, checked_shape, named
 
 NUMBERS = "fiub"  # kinds of dtypes: no objects, which are pickles again
 

@@ -1,8 +1,8 @@
 """torchvision's ResNet-18 to 152 and wide 50-2, 101-2 (v1.5), from `.pth` or `.safetensors`."""
 
 from keras_resnet import preprocessing
-from keras_resnet.weights.containers import Container
-from keras_resnet.weights.source import TORCH, ByPattern, Source, Traits
+from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.sources.source import TORCH, ByPattern, Source, Traits
 
 BLOCK = r"layer(?P<stage>\d+)\.(?P<block>\d+)"
 PATTERNS = {

@@ -4,7 +4,7 @@ Both kinds have the same tensors, so that only their user knows which one a file
 """
 
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.weights.source import CIFAR10, TORCH, ByPattern, Source, fixed
+from keras_resnet.weights.sources.source import CIFAR10, TORCH, ByPattern, Source, fixed
 
 # The block that changes shapes is a stack of its own: stack2a, then stack2b.0, stack2b.1, ...
 LATER = r"stack(?P<stage>\d)b\.(?P<later>\d+)"

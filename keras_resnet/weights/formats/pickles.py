@@ -9,7 +9,7 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
-from keras_resnet.weights.tensors import named
+from keras_resnet.weights.formats.tensors import named
 
 MARK = object()
 EMPTY: Mapping[str, Callable[[], Any]] = {

@@ -1,0 +1,1 @@
+"""Readers of foreign files, which run nothing of them and know shapes before they take memory."""
