@@ -45,7 +45,7 @@ def traits(file: Container) -> Traits:
     fields = {"stride_on": "3x3", "shortcut": "D"} if _pools(file.tensors) else {"stride_on": "3x3"}
     architecture = file.config.get("architecture", "resnet50")
     if not isinstance(architecture, str) or not re.fullmatch(ARCHITECTURES, architecture):
-        raise ValueError(f"{file.path} holds {architecture!r}, which is no network of this family")
+        raise ValueError(f"it is of {architecture!r}, which is no network of this family")
     return Traits(fields, _scaling(file.config.get("pretrained_cfg") or file.config))
 
 
