@@ -52,7 +52,7 @@ def load(file: Path):
     return resnet.from_weights(file, classifier_activation=None)
 
 
-@pytest.mark.parametrize("network", map(marked, NETWORKS))
+@pytest.mark.parametrize("network", [marked(network) for network in NETWORKS])
 def test_logits_are_theirs(network: str, tmp_path) -> None:
     """At the size of ImageNet where it is quick, and at an odd one everywhere."""
     net = torch_nets.build(network)
@@ -106,7 +106,7 @@ def gradient_errors(network: str, file: Path, seed: int, dtype: str) -> list[flo
 
 @pytest.mark.parametrize("network", SMALL)
 def test_gradients_are_theirs(network: str, tmp_path) -> None:
-    """Exactly; and in float32 where no activation is so near to 0 that rounding decides its slope."""
+    """Exactly; in float32 where rounding decides no slope of an activation next to 0."""
     file = tmp_path / "a.pth"
     assert min(max(gradient_errors(network, file, seed, "float32")) for seed in (1, 2, 3)) < BOUND
     keras.config.set_dtype_policy("float64")
