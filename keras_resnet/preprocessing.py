@@ -42,8 +42,15 @@ class Preprocessing:
             raise ValueError(
                 f"interpolation must be one of {list(METHODS)}, got {self.interpolation!r}"
             )
+        if type(self.image_size) is not int or self.image_size < 1:
+            raise ValueError(f"image_size must be pixels a side, got {self.image_size!r}")
+        if not isinstance(self.crop, int | float) or not 0 < self.crop <= 1:
+            raise ValueError(f"crop must be in (0, 1], got {self.crop!r}")
         for name in ("std",) if self.mean is None else ("mean", "std"):
-            object.__setattr__(self, name, _tuples(np.asarray(getattr(self, name)).tolist()))
+            values = np.asarray(getattr(self, name))
+            if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+                raise ValueError(f"{name} must hold grey levels, got {getattr(self, name)!r}")
+            object.__setattr__(self, name, _tuples(values.tolist()))
             shape = np.shape(getattr(self, name))
             if len(shape) == 3 and shape[:2] != (self.image_size, self.image_size):
                 raise ValueError(
@@ -77,7 +84,7 @@ class Preprocessing:
             images,
             (*batch, size, size, channels),
             scale=new / old,
-            translation=-ops.floor((new - size + 1) / 2),
+            translation=-ops.round((new - size) / 2),  # halves to even, as torchvision
             spatial_dims=(rank - 3, rank - 2),
             method=METHODS[self.interpolation],
             antialias=True,

@@ -16,6 +16,12 @@ BAD_VALUES = [  # field, value, error, words of the message
     ("zero_channels", "before", ValueError, ["zero_channels", "'before'", "after", "around"]),
     ("zero_channels", None, ValueError, ["zero_channels", "None"]),
     ("stride_on", "last", ValueError, ["stride_on", "'last'", "first", "3x3"]),
+    ("stride_block", "3x3", ValueError, ["stride_block", "'3x3'", "first", "last"]),
+    ("stride_block", None, ValueError, ["stride_block", "None"]),
+    ("padding", "valid", ValueError, ["padding", "'valid'", "symmetric", "same"]),
+    ("padding", True, ValueError, ["padding", "True"]),
+    ("stem_norm", None, TypeError, ["stem_norm", "None", "True", "False"]),
+    ("stem_norm", 0, TypeError, ["stem_norm", "0", "True", "False"]),
     ("preact", 1, TypeError, ["preact", "1", "True", "False"]),
     ("zero_gamma", "yes", TypeError, ["zero_gamma", "'yes'", "True", "False"]),
     ("stochastic_depth", 1.0, ValueError, ["stochastic_depth", "1.0", "[0, 1)"]),
@@ -69,8 +75,9 @@ def test_bad_values_are_named(field, value, error, words) -> None:
         ("plain34", {"zero_gamma": True}, ["zero_gamma=True", "shortcut=None"]),
         ("plain34", {"stochastic_depth": 0.1}, ["stochastic_depth=0.1", "shortcut=None"]),
         ("resnet18", {"stride_on": "3x3", "branch": ((5, 1),)}, ["stride_on='3x3'", "[5]"]),
+        ("resnet50", {"stem_norm": False}, ["stem_norm=False", "preact=True", "preact=False"]),
     ],
-    ids=["v1-made-v2", "v2", "plain-gamma", "plain-depth", "no-3x3"],
+    ids=["v1-made-v2", "v2", "plain-gamma", "plain-depth", "no-3x3", "v1-raw-stem"],
 )
 def test_fields_that_contradict_each_other_are_named(network, fields, words) -> None:
     message = raised(ValueError, lambda: spec(network, **fields))
@@ -147,6 +154,17 @@ def test_widths_double_and_strides_halve_with_each_stage() -> None:
     assert [place.name for place in places if place.first] == ["stage1_block1"]
     assert {place.dilation for place in places} == {(1, 1)}
     assert {place.drop for place in places} == {0.0}
+
+
+def test_the_last_block_of_a_stage_can_stride_in_place_of_the_next_one() -> None:
+    """As keras.applications' v2: stack1(..., stride1=2) ends three stages, and the fourth in 1."""
+    places = list(spec("resnet34", stride_block="last").places())
+    assert [i for i, place in enumerate(places) if place.stride == 2] == [2, 6, 12]
+    assert [place.width for place in places] == [64] * 3 + [128] * 4 + [256] * 6 + [512] * 3
+    dilated = list(spec("resnet34", stride_block="last", output_stride=8).places())
+    assert [i for i, place in enumerate(dilated) if place.stride == 2] == [2]
+    assert [place.dilation for place in dilated[5:8]] == [(1, 1), (1, 2), (2, 2)]
+    assert dilated[12].dilation == (2, 4)
 
 
 def test_the_last_branch_is_dropped_at_the_rate_of_the_spec() -> None:

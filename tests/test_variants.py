@@ -25,6 +25,9 @@ def oracle(variant: Variant, model: keras.Model) -> reference.Network:
         strided=1 if len(fields["branch"]) == 3 and "stride_on" in fields else 0,
         preact=fields.get("preact", False),
         around=fields.get("zero_channels") == "around",
+        last=fields.get("stride_block") == "last",
+        same=fields.get("padding") == "same",
+        stem_norm=fields.get("stem_norm", True),
     )
 
 
@@ -78,11 +81,12 @@ def test_every_kernel_starts_with_its_own_values(variant: Variant) -> None:
 
 
 @every
-def test_the_graph_is_flat_and_only_the_classifier_has_a_bias(variant: Variant) -> None:
+def test_the_graph_is_flat_and_biases_are_where_no_norm_follows(variant: Variant) -> None:
     model = variants.start(variant)
     assert not [layer.name for layer in model.layers if isinstance(layer, keras.Model)]
     convs = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
-    assert not [layer.name for layer in convs if layer.bias is not None]
+    biased = [] if variant.fields.get("stem_norm", True) else ["stem_conv1"]
+    assert [layer.name for layer in convs if layer.bias is not None] == biased
     assert model.get_layer("logits").bias is not None
 
 

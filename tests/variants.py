@@ -17,6 +17,9 @@ KINDS = {
     "deep": {"stride_on": "3x3", "stem": ((3, 4, 2), (3, 4), (3, 6))},
     "cifar": {"stem": ((3, 6),), "stem_pool": None},
     "ceil": {"stem_pool": "ceil"},
+    "last": {"stride_block": "last"},
+    "same": {"stride_on": "3x3", "padding": "same"},
+    "v2-keras": {"stride_on": "3x3", "preact": True, "stride_block": "last", "stem_norm": False},
 }
 BRANCHES = {
     "basic": ((3, 1), (3, 1)),

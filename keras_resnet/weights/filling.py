@@ -14,7 +14,7 @@ from keras_resnet.weights.held import Held
 from keras_resnet.weights.sources import native
 
 NAMES = {"moving_mean": "mean", "moving_variance": "variance"}  # Keras's to ours
-STEM, HEAD = "stem_conv1/kernel", ("logits/kernel", "logits/bias")
+STEM, HEAD = "stem_conv1/kernel", {"logits/kernel", "logits/bias"}
 Shapes = Mapping[str, tuple[int, ...]]
 log = logging.getLogger("keras_resnet")
 
@@ -36,7 +36,7 @@ def fill(model: keras.Model, held: Held, spec: Spec | None, *, fresh_head: bool 
         for layer in model.layers
         for weight in layer.weights
     }
-    if fresh_head:
+    if fresh_head and variables.keys() & HEAD:
         log.warning("%s: the classifier stays fresh, its classes are others", held.path)
         variables = {name: weight for name, weight in variables.items() if name not in HEAD}
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}

@@ -176,7 +176,7 @@ def _describe(
     return Manifest(
         network,
         (size, size, channels),
-        labels(spec.classes, source.labels),
+        labels(spec.classes, traits.labels),
         traits.preprocessing,
         fields,
         source={

@@ -82,13 +82,14 @@ def _check_torch(spec: Spec) -> None:
         and spec.strided == len(spec.branch) - 2
         and spec.shortcut in ("B", "D")
         and not spec.preact
-        and spec.stem_pool == "symmetric"
+        and (len(spec.repeats), spec.stem_pool) == (4, "symmetric")
+        and [row[::2] for row in spec.stem] in ([(7, 2)], [(3, 2), (3, 1), (3, 1)])
         and (spec.stride_block, spec.padding) == ("first", "symmetric")
     )
     if not computed:
         raise ValueError(
-            "torchvision and timm compute v1.5 and D: stride_on='3x3', shortcut='B' or 'D',"
-            f" symmetric padding, no preact; got {spec}"
+            "torchvision and timm compute v1.5 and D: stride_on='3x3', shortcut='B' or 'D', a stem"
+            f" of one 7x7 or three 3x3, four stages, symmetric padding, no preact; got {spec}"
         )
 
 

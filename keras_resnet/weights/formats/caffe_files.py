@@ -39,6 +39,7 @@ VARIABLES = {
     "InnerProduct": ("kernel", "bias"),
     "Scale": ("gamma", "beta"),
 }
+KERNEL_RANKS = {"Convolution": 4, "InnerProduct": 2}
 
 
 def read(content: bytes) -> dict[str, Tensor]:
@@ -51,14 +52,15 @@ def read(content: bytes) -> dict[str, Tensor]:
             names = VARIABLES.get(layer.type, ())
             for i, blob in enumerate(layer.blobs):
                 variable = names[i] if i < len(names) else str(i)
-                tensors[f"{layer.name}/{variable}"] = _tensor(blob, layer.type)
+                rank = KERNEL_RANKS.get(layer.type, 1) if i == 0 else 1
+                tensors[f"{layer.name}/{variable}"] = _tensor(blob, rank)
     return tensors
 
 
 def read_mean(content: bytes) -> np.ndarray[Any, Any]:
     """Returns a mean image [height, width, channels], BGR, of a `.binaryproto`."""
-    array = _tensor(_parse("BlobProto", content), "mean").read()
-    return np.moveaxis(array.reshape(array.shape[-3:]), 0, -1)
+    array = _tensor(_parse("BlobProto", content), 3).read()
+    return np.moveaxis(array, 0, -1)
 
 
 def _statistics(layer: Any) -> dict[str, Tensor]:
@@ -68,18 +70,18 @@ def _statistics(layer: Any) -> dict[str, Tensor]:
     weight = layer.blobs[2].data[0]
     scale = 1 / weight if weight else 0.0
     return {
-        f"{layer.name}/{name}": _tensor(blob, layer.type, scale)
+        f"{layer.name}/{name}": _tensor(blob, 1, scale)
         for name, blob in zip(("mean", "variance"), layer.blobs, strict=False)
     }
 
 
-def _tensor(blob: Any, kind: str, scale: float = 1.0) -> Tensor:
-    legacy = (blob.num, blob.channels, blob.height, blob.width)
-    shape = checked_shape(list(blob.shape.dim) if blob.HasField("shape") else list(legacy))
-    if kind == "InnerProduct" and shape[:-2] == (1, 1):
-        shape = shape[-2:]
-    if kind in ("BatchNorm", "Scale") or (kind != "mean" and shape[:-1] == (1, 1, 1)):
-        shape = (math.prod(shape),)
+def _tensor(blob: Any, rank: int, scale: float = 1.0) -> Tensor:
+    """Returns a blob of so many dimensions; before 2015 all had four, the first ones being 1."""
+    legacy = [blob.num, blob.channels, blob.height, blob.width]
+    shape = checked_shape(list(blob.shape.dim) if blob.HasField("shape") else legacy)
+    if any(n != 1 for n in shape[:-rank]):
+        raise ValueError(f"a blob of {rank} dimensions has shape {shape}")
+    shape = shape[-rank:]
     if math.prod(shape) != len(blob.data):
         raise ValueError(f"a blob of shape {shape} has {len(blob.data)} numbers")
     data = np.array(blob.data, np.float32).reshape(shape) * np.float32(scale)

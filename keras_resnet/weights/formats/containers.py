@@ -82,7 +82,7 @@ def _open(path: Path, stack: ExitStack) -> Container:
     if 0 < int.from_bytes(start[:8], "little") < HEADER_LIMIT and start[8:9] == b"{":
         return Container(path, _safetensors(path, stack), config=_config(path))
     if start.startswith((b"\x80", b"(", b"}")):
-        return Container(path, _pickle(path, stream))
+        return Container(path, _pickle(path, stream), config=_config(path))
     if start.startswith(CAFFE):
         return Container(path, caffe_files.read(stream.read()))
     raise ValueError(
@@ -141,4 +141,5 @@ def _config(path: Path) -> dict[str, Any]:
     if not file.is_file() or file.stat().st_size > 1_000_000:
         return {}
     content = json.loads(file.read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else {}
+    known = isinstance(content, dict) and ("architecture" in content or "pretrained_cfg" in content)
+    return content if known else {}

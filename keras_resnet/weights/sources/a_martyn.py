@@ -30,8 +30,8 @@ SOURCE = Source(
             std=[255 * value for value in STD],
             image_size=32,
             crop=1.0,
-        )
+        ),
+        CIFAR10,
     ),
     undecided={"shortcut": ("A", None)},
-    labels=CIFAR10,
 )

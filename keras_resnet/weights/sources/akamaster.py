@@ -6,7 +6,7 @@ from keras_resnet.weights.sources.source import (
     TORCH_CIFAR,
     ByPattern,
     Source,
-    Traits,
+    fixed,
 )
 
 BLOCK = r"layer(?P<stage>\d+)\.(?P<block>\d+)"
@@ -23,6 +23,5 @@ SOURCE = Source(
     name="akamaster",
     rename=ByPattern(PATTERNS, TORCH, ".", block=1),
     # Its option A pads half of the zero channels before, and half after.
-    traits=lambda _: Traits({"zero_channels": "around"}, TORCH_CIFAR),
-    labels=CIFAR10,
+    traits=fixed(TORCH_CIFAR, CIFAR10, zero_channels="around"),
 )

@@ -45,9 +45,8 @@ def _layers(norms: int) -> tuple[list[str], list[str], list[str]]:
 SOURCE = Source(
     name="mlcommons_tiny",
     rename=rename,
-    traits=fixed(preprocessing.mode("none", image_size=32, crop=1.0), padding="same"),
+    traits=fixed(preprocessing.mode("none", image_size=32, crop=1.0), CIFAR10, padding="same"),
     layout="HWIO",
     epsilon=1e-3,
     implied=r"stage\d+_block1_shortcut_conv_bn/.*",
-    labels=CIFAR10,
 )

@@ -35,10 +35,10 @@ SOURCE = Source(
     # x / 255 minus the mean image of the training split, which the file does not hold.
     traits=fixed(
         Preprocessing(mean=None, std=(255.0,), image_size=32, crop=1.0),
+        CIFAR10,
         padding="same",
     ),
     layout="HWIO",
     epsilon=1e-3,
     implied=r"stage\d+_block1_shortcut_conv_bn/.*",
-    labels=CIFAR10,
 )

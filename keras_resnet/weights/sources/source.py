@@ -100,6 +100,7 @@ class Traits(NamedTuple):
 
     fields: Mapping[str, Any]  # of the spec
     preprocessing: Preprocessing
+    labels: tuple[str, ...] = ()  # in the order of the logits, if they are known
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,10 @@ class Source:
     implied: str = ""  # a pattern of our names that its files leave out: identities
     undecided: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # field: what it may be
     frozen_norms: bool = False  # their statistics are folded, and cannot be trained on
-    labels: tuple[str, ...] = ()
 
 
-def fixed(scaling: Preprocessing, **fields: Any) -> Callable[[Container], Traits]:
+def fixed(
+    scaling: Preprocessing, labels: tuple[str, ...] = (), **fields: Any
+) -> Callable[[Container], Traits]:
     """The traits of a source whose files are all alike."""
-    return lambda _: Traits(fields, scaling)
+    return lambda _: Traits(fields, scaling, labels)

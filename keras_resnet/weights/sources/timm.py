@@ -6,7 +6,10 @@ says how images were resized, cropped and scaled.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from keras_resnet.preprocessing import MODES, Preprocessing
 from keras_resnet.weights.formats.containers import Container
@@ -46,19 +49,28 @@ def traits(file: Container) -> Traits:
     architecture = file.config.get("architecture", "resnet50")
     if not isinstance(architecture, str) or not re.fullmatch(ARCHITECTURES, architecture):
         raise ValueError(f"it is of {architecture!r}, which is no network of this family")
-    return Traits(fields, _scaling(file.config.get("pretrained_cfg") or file.config))
+    told = file.config.get("pretrained_cfg") or file.config
+    if not isinstance(told, dict):
+        raise ValueError(f"its pretrained_cfg is no dictionary, but {told!r}")
+    names = file.config.get("label_names")
+    labels = tuple(map(str, names)) if isinstance(names, list) else ()
+    return Traits(fields, _scaling(told), labels)
 
 
-def _scaling(config: Any) -> Preprocessing:
+def _scaling(config: Mapping[str, Any]) -> Preprocessing:
     """Reads the `pretrained_cfg`; what it does not say is as in timm's own defaults."""
-    mean, std = (config.get(name) for name in ("mean", "std"))
+    torch = MODES["torch"]
     if config.get("crop_mode", "center") != "center":
         raise ValueError(f"crop_mode must be 'center', got {config['crop_mode']!r}")
-    torch = MODES["torch"]
+    match config.get("input_size", (3, 224, 224)):
+        case [int(), int() as size, int() as width] if size == width:
+            pass
+        case other:
+            raise ValueError(f"input_size must be [channels, size, size], got {other!r}")
     return Preprocessing(
-        mean=[255 * value for value in mean] if mean else torch.mean,
-        std=[255 * value for value in std] if std else torch.std,
-        image_size=config.get("input_size", (3, 224, 224))[-1],
+        mean=255 * np.asarray(config["mean"]) if config.get("mean") else torch.mean,
+        std=255 * np.asarray(config["std"]) if config.get("std") else torch.std,
+        image_size=size,
         crop=config.get("crop_pct", 0.875),
         interpolation=config.get("interpolation", "bilinear"),
     )
