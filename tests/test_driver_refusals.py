@@ -33,7 +33,7 @@ TRAIN = {
     "unknown precision": (["--precision=float16"], "precision", "bfloat16"),
     "unknown strategy": (["--strategy=tpu"], "strategy", "mirrored"),
     "unknown flag": (["--learning-rates=0.1"], "learning-rates", ""),
-    "uneven replicas": (["--strategy=mirrored", "--replicas=3"], "batch_size", "3 replicas"),
+    "uneven replicas": (["--strategy=mirrored", "--replicas=3"], "batch", "3 replicas"),
     "replicas of one device": (["--replicas=2"], "replicas=2", "mirrored"),
     "no replicas": (["--strategy=mirrored", "--replicas=0"], "replicas", ""),
     "missing data": ([], "data_dir", "/no/such/data"),

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 import keras_resnet
-from train import devices, steps
+from train import devices, optimizers, steps
 from train.recipes import Recipe
 
 ONE = tf.distribute.get_strategy()
@@ -76,13 +76,18 @@ def reference(models: list[keras.Model], recipe: Recipe) -> list[dict[str, float
     return history
 
 
-def train(strategy: tf.distribute.Strategy, *, frozen: bool = False, jit_compile: bool = False):
+def train(
+    strategy: tf.distribute.Strategy,
+    *,
+    frozen: bool = False,
+    jit_compile: bool = False,
+    recipe: Recipe = RECIPE,
+):
     """Takes three steps of `train_step`; returns the model and the metrics of each step."""
     with strategy.scope():
         model = network(frozen)
-        optimizer = keras.optimizers.SGD(0.1, RECIPE.momentum)
-        optimizer.build(model.trainable_variables)
-    step = steps.train_step(strategy, model, optimizer, RECIPE, jit_compile=jit_compile)
+        optimizer = optimizers.build(recipe, model.trainable_variables)
+    step = steps.train_step(strategy, model, optimizer, recipe, jit_compile=jit_compile)
     history = []
     for rate, batch in zip(RATES, batches(), strict=True):
         optimizer.learning_rate.assign(rate)

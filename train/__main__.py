@@ -40,6 +40,7 @@ def _define_field(name: str, kind: Any, text: str) -> None:
         flags.DEFINE_list(name, None, text)
     else:
         define: dict[Any, Any] = {
+            bool: flags.DEFINE_bool,
             int: flags.DEFINE_integer,
             float: flags.DEFINE_float,
             str: flags.DEFINE_string,
@@ -88,7 +89,9 @@ def main(_: list[str]) -> None:
     console.quiet()
     try:
         recipe = recipe_from_flags()
-        strategy = devices.strategy(FLAGS.strategy, FLAGS.replicas, recipe.batch_size)
+        strategy = devices.strategy(
+            FLAGS.strategy, FLAGS.replicas, recipe.batch_size // recipe.micro_batches
+        )
         devices.configure(FLAGS.precision, FLAGS.deterministic)
         run = loop.Run(Path(FLAGS.workdir).expanduser(), strategy, FLAGS.jit_compile)
         workdirs.check(run.workdir, recipe)

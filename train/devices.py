@@ -13,7 +13,8 @@ def strategy(name: str, replicas: int | None, batch_size: int) -> tf.distribute.
     Has to be called before TensorFlow uses a device.
 
     Raises:
-        ValueError: if there are fewer GPUs than replicas, or they cannot share a batch evenly.
+        ValueError: if there are fewer GPUs than replicas, or they cannot share a (micro-)batch
+            evenly.
     """
     if name == "one":
         if replicas not in (None, 1):
@@ -22,7 +23,9 @@ def strategy(name: str, replicas: int | None, batch_size: int) -> tf.distribute.
     gpus = len(tf.config.list_physical_devices("GPU"))
     count = replicas or gpus or 1
     if batch_size % count:
-        raise ValueError(f"batch_size must be a multiple of the {count} replicas, got {batch_size}")
+        raise ValueError(
+            f"a batch, or micro-batch, must be a multiple of the {count} replicas, got {batch_size}"
+        )
     if gpus:
         if count > gpus:
             raise ValueError(f"replicas must be at most the {gpus} GPUs here, got {count}")

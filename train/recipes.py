@@ -13,6 +13,13 @@ from keras_resnet import family, preprocessing, transfer
 
 Augmentation = Literal["none", "shift", "shift_flip", "random_resized_crop", "scale_jitter"]
 Schedule = Literal["step", "cosine"]
+POSITIVE = (
+    "steps", "batch_size", "micro_batches", "image_size", "log_every", "eval_every", "save_every",
+)  # fmt: skip
+NOT_NEGATIVE = (
+    "learning_rate", "weight_decay", "clip_norm", "warmup_steps", "validation", "seed",
+    "freeze_steps",
+)  # fmt: skip
 PREPROCESSING = ("per_pixel", "weights", *preprocessing.MODES)
 
 
@@ -35,9 +42,13 @@ class Recipe:
     batch_size: int = _field("images a step, over all replicas", 128)
     learning_rate: float = _field("the highest", 0.1)
     momentum: float = _field("of SGD", 0.9)
+    nesterov: bool = _field("look ahead by the momentum", False)
     weight_decay: float = _field(
         "the paper's: adds weight_decay * w to the gradient of each weight, coupled", 1e-4
     )
+    decay_norms: bool = _field("decay also BN and biases, as the paper", True)
+    clip_norm: float = _field("longest gradient of the global batch; 0 for any", 0.0)
+    micro_batches: int = _field("parts of a batch that go through the network in turns", 1)
     schedule: Schedule = _field("step divides by ten at the boundaries", "step")
     boundaries: tuple[int, ...] = _field("steps, separated by commas", ())
     warmup_steps: int = _field("the rate rises from 0 in so many", 0)
@@ -70,12 +81,15 @@ class Recipe:
         _choose("schedule", self.schedule, get_args(Schedule))
         _choose("augmentation", self.augmentation, get_args(Augmentation))
         _choose("preprocessing", self.preprocessing, PREPROCESSING)
-        for name in ("steps", "batch_size", "image_size", "log_every", "eval_every", "save_every"):
+        for name in POSITIVE:
             _bound(name, getattr(self, name), 1, None)
-        for name in (
-            "learning_rate", "weight_decay", "warmup_steps", "validation", "seed", "freeze_steps"
-        ):  # fmt: skip
+        for name in NOT_NEGATIVE:
             _bound(name, getattr(self, name), 0, None)
+        if self.batch_size % self.micro_batches:
+            raise ValueError(
+                f"batch_size={self.batch_size} cannot be split into {self.micro_batches}"
+                " micro_batches"
+            )
         for name in ("momentum", "warmup_error", "label_smoothing"):
             _bound(name, getattr(self, name), 0, 1)
         if (

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import keras_resnet
 from keras_resnet.network import ResidualNetwork
-from train import schedules, steps
+from train import optimizers, schedules, steps
 from train.checkpoints import Checkpoints
 from train.pipeline import Data
 
@@ -48,8 +48,7 @@ def create(data: Data, strategy: tf.distribute.Strategy, directory: Path) -> Tra
             weights=recipe.init_weights or None,
             **recipe.fields,
         )
-        optimizer = keras.optimizers.SGD(recipe.learning_rate, recipe.momentum, name="sgd")
-        optimizer.build(model.trainable_variables)
+        optimizer = optimizers.build(recipe, model.trainable_variables)
     variables = {"model": model.variables, "optimizer": optimizer.variables}
     warmup = schedules.ErrorWarmup(recipe.warmup_error)
     checkpoints = Checkpoints(directory, variables)

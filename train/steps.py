@@ -34,33 +34,18 @@ def train_step(
 ) -> TrainStep:
     """Returns the function (images, labels) -> loss and accuracy, means over the global batch.
 
-    Only forward and backward are compiled by XLA: the reduction over replicas, which the
-    optimizer starts, cannot be. It sums gradients, so that each replica divides its loss by
-    the *global* batch and adds its share of the weight decay.
+    Each replica divides its loss by the *global* batch, so that the sum of the gradients over the
+    replicas is the gradient of the mean. Only forward and backward are compiled by XLA: the
+    reduction cannot be.
     """
-    replicas = strategy.num_replicas_in_sync
     variables = model.trainable_variables
-    rates = transfer.rates(model, recipe.stage_rate)
-
-    @tf.function(jit_compile=jit_compile)
-    def gradients(images: tf.Tensor, labels: tf.Tensor) -> tuple[list[tf.Tensor], Metrics]:
-        with tf.GradientTape() as tape:
-            logits = model(images, training=True)
-            losses = cross_entropy(labels, logits, recipe.label_smoothing)
-            loss = tf.reduce_sum(losses) / recipe.batch_size
-        decay = recipe.weight_decay / replicas
-        raw = tape.gradient(loss, variables)
-        # To momentum and SGD a share of the rate is a share of the gradient, decay included.
-        grads = [
-            rate * (grad + decay * tf.convert_to_tensor(variable))
-            for rate, grad, variable in zip(rates, raw, variables, strict=True)
-        ]
-        correct = tf.reduce_sum(tf.cast(tf.argmax(logits, -1) == labels, tf.float32))
-        return grads, {"loss": loss, "accuracy": correct / recipe.batch_size}
+    gradients = tf.function(_gradients(model, recipe), jit_compile=jit_compile)
+    change = _change(model, recipe)
 
     def replica_step(images: tf.Tensor, labels: tf.Tensor) -> Metrics:
         grads, metrics = gradients(images, labels)
-        optimizer.apply(grads, variables)
+        grads = tf.distribute.get_replica_context().all_reduce("SUM", grads)
+        optimizer.apply(change(grads), variables)
         return metrics
 
     @tf.function
@@ -68,6 +53,57 @@ def train_step(
         return _sum(strategy, strategy.run(replica_step, (images, labels)))
 
     return step
+
+
+def _gradients(model: ResidualNetwork, recipe: Recipe) -> Callable[..., tuple[Any, Metrics]]:
+    """Returns forward and backward of a replica's share of a batch, in as many parts as asked."""
+
+    def one(images: tf.Tensor, labels: tf.Tensor) -> tuple[Any, Metrics]:
+        with tf.GradientTape() as tape:
+            logits = model(images, training=True)
+            losses = cross_entropy(labels, logits, recipe.label_smoothing)
+            loss = tf.reduce_sum(losses) / recipe.batch_size
+        grads = tape.gradient(loss, model.trainable_variables)
+        correct = tf.reduce_sum(tf.cast(tf.argmax(logits, -1) == labels, tf.float32))
+        return grads, {"loss": loss, "accuracy": correct / recipe.batch_size}
+
+    def accumulated(images: tf.Tensor, labels: tf.Tensor) -> tuple[Any, Metrics]:
+        size = images.shape[0] // recipe.micro_batches
+        first = one(images[:size], labels[:size])
+
+        def add(i: tf.Tensor, total: Any) -> tuple[tf.Tensor, Any]:
+            part = slice(i * size, (i + 1) * size)
+            return i + 1, tf.nest.map_structure(tf.add, total, one(images[part], labels[part]))
+
+        # One after another, since their activations shall not be in memory together.
+        loop = tf.while_loop(
+            lambda i, _: i < recipe.micro_batches, add, (1, first), parallel_iterations=1
+        )
+        return loop[1]
+
+    return one if recipe.micro_batches == 1 else accumulated
+
+
+def _change(model: ResidualNetwork, recipe: Recipe) -> Callable[[Any], list[tf.Tensor]]:
+    """Returns what makes the gradient of the global batch the one to follow: clipped, decayed."""
+    variables = model.trainable_variables
+    rates = transfer.rates(model, recipe.stage_rate)
+    decays = [recipe.weight_decay * _decays(variable, recipe) for variable in variables]
+
+    def change(grads: Any) -> list[tf.Tensor]:
+        if recipe.clip_norm:
+            grads, _ = tf.clip_by_global_norm(grads, recipe.clip_norm)
+        # To momentum and SGD a share of the rate is a share of the gradient, decay included.
+        return [
+            rate * (grad + decay * tf.convert_to_tensor(variable))
+            for rate, grad, decay, variable in zip(rates, grads, decays, variables, strict=True)
+        ]
+
+    return change
+
+
+def _decays(variable: keras.Variable, recipe: Recipe) -> bool:
+    return recipe.decay_norms or variable.path.endswith("kernel")
 
 
 def eval_step(strategy: tf.distribute.Strategy, model: keras.Model) -> EvalStep:
