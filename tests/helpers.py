@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from train.recipes import Recipe
+from train.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = "--field=repeats=[1,1,1]"

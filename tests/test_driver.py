@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_resnet import weights
-from train.recipes import Recipe
+from train.recipe import Recipe
 
 STEPS = 240
 COMMAND = [

@@ -10,7 +10,7 @@ import pytest
 from keras_resnet.preprocessing import Preprocessing
 from train import augment, datasets, pipeline
 from train.datasets import Examples
-from train.recipes import Recipe
+from train.recipe import Recipe
 
 # For each source its images, its batches an epoch, and an augmentation that fits.
 SOURCES = {

@@ -9,7 +9,8 @@ import pytest
 import keras_resnet
 from keras_resnet import trained
 from train import recipes
-from train.recipes import RECIPES, Recipe
+from train.recipe import Recipe
+from train.recipes import RECIPES
 
 # arXiv:1512.03385, section 4.2: "weight decay of 0.0001 and momentum of 0.9", "mini-batch size of
 # 128", "learning rate of 0.1, divide it by 10 at 32k and 48k iterations, and terminate training

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 import keras_resnet
 from train import devices, optimizers, steps
-from train.recipes import Recipe
+from train.recipe import Recipe
 
 ONE = tf.distribute.get_strategy()
 RECIPE = helpers.recipe(weight_decay=0.01, label_smoothing=0.1)

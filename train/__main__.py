@@ -10,7 +10,7 @@ from absl import app, flags
 
 from keras_resnet import console, preprocessing, trained
 from train import devices, loop, pipeline, recipes, workdirs
-from train.recipes import Recipe
+from train.recipe import FLAGS as FIELDS, Recipe
 
 FLAGS = flags.FLAGS
 
@@ -29,7 +29,7 @@ def define_flags() -> None:
     flags.DEFINE_bool("deterministic", False, "The same weights from the same seed; slower.")
     flags.DEFINE_multi_string("field", [], "A field of the network's spec, such as shortcut=C.")
     kinds = typing.get_type_hints(Recipe)
-    for name, text in recipes.FLAGS.items():
+    for name, text in FIELDS.items():
         _define_field(name, kinds[name], f"{text} (by default as the recipe says)")
 
 
@@ -54,7 +54,7 @@ def recipe_from_flags() -> Recipe:
     Raises:
         ValueError, TypeError: naming what came and what is allowed.
     """
-    changes: dict[str, Any] = {name: FLAGS[name].value for name in recipes.FLAGS}
+    changes: dict[str, Any] = {name: FLAGS[name].value for name in FIELDS}
     changes = {name: value for name, value in changes.items() if value is not None}
     if "boundaries" in changes:
         changes["boundaries"] = _integers("boundaries", changes["boundaries"])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_resnet.preprocessing import Preprocessing
-from train.recipes import Recipe
+from train.recipe import Recipe
 
 Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 

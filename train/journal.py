@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from train.recipes import Recipe
+from train.recipe import Recipe
 
 Scalars = dict[str, float]
 

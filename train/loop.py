@@ -17,7 +17,7 @@ from train import pipeline, schedules, state, steps
 from train.evaluate import evaluate
 from train.journal import Journal, Scalars
 from train.pipeline import Data
-from train.recipes import Recipe
+from train.recipe import Recipe
 from train.state import TrainState
 
 

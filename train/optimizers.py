@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from train.recipes import Recipe
+from train.recipe import Recipe
 
 
 class SGD(keras.optimizers.SGD):

@@ -11,7 +11,7 @@ from keras_resnet import family, preprocessing, weights
 from keras_resnet.preprocessing import Preprocessing
 from train import augment, datasets
 from train.datasets import Examples
-from train.recipes import Recipe
+from train.recipe import Recipe
 
 
 @dataclass(frozen=True)

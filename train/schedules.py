@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import SupportsFloat
 
-from train.recipes import Recipe
+from train.recipe import Recipe
 
 LearningRate = Callable[[int], float]
 

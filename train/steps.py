@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_resnet import transfer
 from keras_resnet.network import ResidualNetwork
-from train.recipes import Recipe
+from train.recipe import Recipe
 
 Metrics = dict[str, tf.Tensor]
 TrainStep = Callable[[tf.Tensor, tf.Tensor], Metrics]

@@ -4,7 +4,7 @@ import dataclasses
 import tempfile
 from pathlib import Path
 
-from train.recipes import Recipe
+from train.recipe import Recipe
 
 # A run may go on longer, or look at itself more often, than it was told to at first.
 FREE = ("steps", "log_every", "eval_every", "save_every", "source", "expected")
