@@ -23,6 +23,12 @@ class Manifest:
     source: Mapping[str, str] = field(default_factory=dict)  # others' weights: who, file, sha256
 
     def __post_init__(self) -> None:
+        if not isinstance(self.network, str):
+            raise ValueError(f"network must be a name, got {self.network!r}")
+        if not isinstance(self.image_shape, tuple) or not _are(self.image_shape, int, 3):
+            raise ValueError(f"image_shape must be three sizes, got {self.image_shape!r}")
+        if not isinstance(self.labels, tuple) or not _are(self.labels, str):
+            raise ValueError("labels must be names")
         # As JSON gives them back: without the types of tuples.
         object.__setattr__(self, "fields", json.loads(json.dumps(dict(self.fields))))
 
@@ -40,5 +46,10 @@ class Manifest:
     def from_dict(cls, values: Mapping[str, Any]) -> "Manifest":
         values = {**values, "preprocessing": Preprocessing(**values["preprocessing"])}
         for name in ("image_shape", "labels"):
-            values[name] = tuple(values[name])
+            if isinstance(values[name], list):
+                values[name] = tuple(values[name])
         return cls(**values)
+
+
+def _are(values: tuple[Any, ...], kind: type, count: int | None = None) -> bool:
+    return count in (None, len(values)) and all(type(value) is kind for value in values)

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import h5py
 import keras
+import numpy as np
 
 from keras_resnet.manifest import ENTRY, Manifest
 from keras_resnet.preprocessing import Preprocessing
@@ -49,8 +50,9 @@ class ResidualNetwork(keras.Model):
         super().save_weights(filepath, overwrite=overwrite, **kwargs)
         if self.manifest and not kwargs:
             with h5py.File(filepath, "a") as file:
-                # A data set and not an attribute, which cannot hold a mean image (64 KiB).
-                file[ENTRY] = self.manifest.to_json()
+                # Bytes, as HDF5 keeps texts in heaps, and attributes below 64 KiB, less than a mean
+                # image takes.
+                file[ENTRY] = np.frombuffer(self.manifest.to_json().encode(), np.uint8)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -46,10 +46,14 @@ class Preprocessing:
             raise ValueError(f"image_size must be pixels a side, got {self.image_size!r}")
         if not isinstance(self.crop, int | float) or not 0 < self.crop <= 1:
             raise ValueError(f"crop must be in (0, 1], got {self.crop!r}")
+        if not isinstance(self.bgr, bool):
+            raise ValueError(f"bgr must be True or False, got {self.bgr!r}")
         for name in ("std",) if self.mean is None else ("mean", "std"):
             values = np.asarray(getattr(self, name))
             if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
                 raise ValueError(f"{name} must hold grey levels, got {getattr(self, name)!r}")
+            if name == "std" and not values.all():
+                raise ValueError("std must not be 0: pixels are divided by it")
             object.__setattr__(self, name, _tuples(values.tolist()))
             shape = np.shape(getattr(self, name))
             if len(shape) == 3 and shape[:2] != (self.image_size, self.image_size):

@@ -13,7 +13,7 @@ from keras_resnet.weights.filling import with_channels
 @pytest.fixture(scope="module")
 def file(tmp_path_factory):
     """A file as torchvision writes them, of a network that is narrow and shallow."""
-    model = resnet("resnet18_v1_5", repeats=(1, 1), classes=10)
+    model = resnet("resnet18_v1_5", repeats=(1, 1, 1, 1), classes=10)
     variants.randomize(model)
     place = tmp_path_factory.mktemp("weights") / "a.safetensors"
     weights.save(model, place, as_="torchvision")
@@ -65,14 +65,14 @@ def test_the_end_of_the_graph_is_free(file) -> None:
     classifier = whole.get_layer("logits")
     np.testing.assert_allclose(classifier(pooled), whole(x), atol=1e-5)
     pyramid = load(file, endpoints=True)(x)
-    assert list(pyramid) == ["stem", "stage1", "stage2"]
-    np.testing.assert_allclose(np.mean(pyramid["stage2"], (1, 2)), pooled, atol=1e-5)
+    assert list(pyramid) == ["stem", "stage1", "stage2", "stage3", "stage4"]
+    np.testing.assert_allclose(np.mean(pyramid["stage4"], (1, 2)), pooled, atol=1e-5)
     dilated = load(file, endpoints=True, output_stride=4)(x)
     np.testing.assert_allclose(dilated["stage2"][:, ::2, ::2], pyramid["stage2"], atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    "fields", [{"stride_on": "first"}, {"shortcut": None}, {"repeats": (1, 2)}], ids=str
+    "fields", [{"stride_on": "first"}, {"shortcut": None}, {"repeats": (1, 1, 1, 2)}], ids=str
 )
 def test_fields_that_weights_depend_on_are_not(fields, file) -> None:
     [name] = fields

@@ -35,7 +35,10 @@ def local(weights: str | os.PathLike[str], network: str | None = None) -> Path:
         return _hub(text)
     if text.startswith(("http://", "https://")):
         return _url(text)
-    return Path(text).expanduser()  # a shell leaves the tilde of --weights=~/x alone
+    try:
+        return Path(text).expanduser()  # a shell leaves the tilde of --weights=~/x alone
+    except RuntimeError as error:
+        raise ValueError(f"there is no file of weights at {text!r}: {error}") from error
 
 
 def _official(network: str | None) -> Path:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_resnet.specs import Spec
-from keras_resnet.weights.folding import Weights, fold
+from keras_resnet.weights.folding import EPSILON, Weights, fold
 from keras_resnet.weights.formats.containers import reading
 from keras_resnet.weights.held import Held
 from keras_resnet.weights.sources import native
@@ -45,6 +45,7 @@ def fill(model: keras.Model, held: Held, spec: Spec | None, *, fresh_head: bool 
         weights = _read(shapes, held)
         if held.source is not native.SOURCE and spec:
             fold(weights, spec, held.source.epsilon)
+        _check_numbers(weights)
     for name, variable in variables.items():
         variable.assign(weights[name])
     if held.source.frozen_norms:
@@ -86,13 +87,21 @@ def _read(shapes: Shapes, held: Held) -> Weights:
         if name in shapes or name not in HEAD
     }
     for name, array in weights.items():
-        if array.shape != held.tensors[name].shape or not np.isfinite(array).all():
-            raise ValueError(f"{name} is not what it seemed to be, or not finite")
+        if array.shape != held.tensors[name].shape:
+            raise ValueError(f"{name} has shape {array.shape}, and not what it seemed to have")
     channels = shapes[STEM][2]
     if channels != weights[STEM].shape[2]:
         log.warning("%s: adapted to images of %d channels", held.path, channels)
         weights[STEM] = with_channels(weights[STEM], channels)
     return weights
+
+
+def _check_numbers(weights: Weights) -> None:
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite")
+        if name.endswith("/variance") and array.min(initial=0) < -EPSILON:
+            raise ValueError(f"{name} is negative")
 
 
 def with_channels(kernel: np.ndarray[Any, Any], channels: int) -> np.ndarray[Any, Any]:

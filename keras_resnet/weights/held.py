@@ -1,6 +1,7 @@
 """One open file of weights, whatever its origin, under our names and in our layouts."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from keras_resnet.weights.formats.containers import Container, opened as opened_
 from keras_resnet.weights.formats.tensors import Tensor
 from keras_resnet.weights.sources import SOURCES, native, timm
 from keras_resnet.weights.sources.source import Renames, Source, Traits
-from keras_resnet.weights.structure import infer
+from keras_resnet.weights.structure import check as check_structure, infer
 
 # Fields that weights do not depend on; the classifier is compared by itself.
 FREE = ("zero_gamma", "stochastic_depth", "output_stride", "image_size", "classes")
@@ -106,11 +107,17 @@ def _held(
     }
     path = container.path
     if source is native.SOURCE:
-        manifest = Manifest.from_json(container.manifest) if container.manifest else None
-        spec = family.spec(manifest.network, **manifest.fields) if manifest else None
+        if container.manifest is None:
+            return Held(path, source, tensors, None, None)
+        manifest = Manifest.from_json(container.manifest)
+        if "classes" in manifest.fields:
+            raise ValueError("the number of classes is that of its labels, and no field")
+        spec = family.spec(manifest.network, **manifest.fields, classes=len(manifest.labels))
+        check_structure(tensors, spec)
         return Held(path, source, tensors, spec, manifest)
     traits = source.traits(container)
     spec = infer(tensors, {**traits.fields, **decided})
+    check_structure(tensors, spec)
     return Held(path, source, tensors, spec, _describe(container, source, spec, traits, tensors))
 
 
@@ -137,9 +144,9 @@ def _identify(container: Container, name: str | None) -> tuple[Source, Renames]:
     unknown = sorted(set(names) - set(found))
     if unknown:
         raise ValueError(f"it looks like {best.name}, but holds also {unknown[:5]}")
-    ours = [name for name in found.values() if name]
-    if len(set(ours)) < len(ours):
-        twice = sorted({name for name in ours if ours.count(name) > 1})
+    counts = Counter(name for name in found.values() if name)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
         raise ValueError(f"it holds twice {twice[:5]}")
     return best, found
 

@@ -8,7 +8,7 @@ from keras_resnet.specs import Conv, Spec
 from keras_resnet.weights.formats.tensors import Tensor
 
 BLOCK = re.compile(r"stage(\d+)_block(\d+)_(conv\d+|shortcut_conv)/kernel")
-DEEPEST = 10_000  # blocks; 600 are in ResNet-1202
+DEEPEST, STAGES = 1_000, 8  # blocks and stages; ResNet-1202 has 600 and 3
 
 
 def infer(tensors: Mapping[str, Tensor], traits: Mapping[str, Any]) -> Spec:
@@ -42,7 +42,7 @@ def infer(tensors: Mapping[str, Tensor], traits: Mapping[str, Any]) -> Spec:
 def _convs(tensors: Mapping[str, Tensor], place: str) -> list[Conv]:
     rows: list[Conv] = []
     while kernel := tensors.get(f"{place}_conv{len(rows) + 1}/kernel"):
-        if len(kernel.shape) != 4 or kernel.shape[0] != kernel.shape[1]:
+        if len(kernel.shape) != 4 or kernel.shape[0] != kernel.shape[1] or not kernel.size:
             raise ValueError(f"{place}_conv{len(rows) + 1} has a kernel of shape {kernel.shape}")
         rows.append(Conv(kernel.shape[0], kernel.shape[3]))
     return rows
@@ -62,9 +62,9 @@ def _blocks(tensors: Mapping[str, Tensor]) -> set[tuple[int, int]]:
 
 def _repeats(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
     blocks = _blocks(tensors)
-    if len(blocks) > DEEPEST:
-        raise ValueError(f"it has {len(blocks)} blocks")
     stages = max(stage for stage, _ in blocks)
+    if len(blocks) > DEEPEST or stages > STAGES:
+        raise ValueError(f"it has {len(blocks)} blocks and {stages} stages")
     repeats = tuple(sum(stage == each for each, _ in blocks) for stage in range(1, stages + 1))
     expected = {(s, b) for s, count in enumerate(repeats, 1) for b in range(1, count + 1)}
     if blocks != expected:
@@ -85,3 +85,31 @@ def _shortcut(tensors: Mapping[str, Tensor]) -> str:
     if not projecting:
         return "A"
     return "C" if projecting == blocks else "B"
+
+
+def check(tensors: Mapping[str, Tensor], spec: Spec) -> None:
+    """Compares the filters of a file with those of a spec, so that no more is built than it holds.
+
+    Raises:
+        ValueError: naming the first convolution that is missing or other.
+    """
+    expected = [(f"stem_conv{i}", row.kernel, row.filters) for i, row in enumerate(spec.stem, 1)]
+    for name, kernel, filters in expected:
+        _check_filters(tensors, name, kernel, filters)
+    for place in spec.places():
+        for i, row in enumerate(spec.branch, 1):
+            _check_filters(tensors, f"{place.name}_conv{i}", row.kernel, place.width * row.filters)
+    if "logits/bias" in tensors:
+        shapes = [tensors[f"logits/{part}"].shape for part in ("kernel", "bias")]
+        features = place.width * spec.branch[-1].filters
+        if shapes != [(features, spec.classes), (spec.classes,)]:
+            raise ValueError(f"its classifier has shapes {shapes}, for {spec.classes} classes")
+
+
+def _check_filters(tensors: Mapping[str, Tensor], name: str, kernel: int, filters: int) -> None:
+    tensor = tensors.get(f"{name}/kernel")
+    shape = tensor.shape if tensor else None
+    if shape is None or len(shape) != 4 or (shape[0], shape[3]) != (kernel, filters):
+        raise ValueError(
+            f"{name} should have {filters} filters of {kernel}x{kernel}, and is {shape}"
+        )

@@ -3,7 +3,9 @@
 Only what lies in the file itself is read: HDF5 can also point to other files.
 """
 
-from collections.abc import Iterator
+import math
+import mmap
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import h5py
@@ -13,13 +15,48 @@ from keras_resnet.weights.formats.tensors import Tensor
 
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 OTHER = ("kernel", "bias")
+CHUNK = 1 << 20  # numbers
+HEAP = b"GCOL\x01\x00\x00\x00"  # how each begins
 
 
 def read(file: h5py.File) -> dict[str, Tensor]:
     """Returns tensors by names such as "conv1/kernel", in a file that stays open meanwhile."""
     if "layers" in file:
-        return dict(_keras3(_group(file, "layers")))
-    return dict(_keras2(_group(file, "model_weights") if "model_weights" in file else file))
+        return _once(_keras3(_group(file, "layers")))
+    return _once(_keras2(_group(file, "model_weights") if "model_weights" in file else file))
+
+
+def _once(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors:
+        if name in found:
+            raise ValueError(f"it holds {name} twice")
+        found[name] = tensor
+    return found
+
+
+def check_heaps(content: bytes | mmap.mmap) -> None:
+    """Refuses heaps of texts whose free space has no size: libhdf5 would walk there forever."""
+    start = content.find(HEAP)
+    while start >= 0:
+        end = start + int.from_bytes(content[start + 8 : start + 16], "little")
+        place = start + 16
+        while place + 16 <= min(end, len(content)):
+            size = int.from_bytes(content[place + 8 : place + 16], "little")
+            if not any(content[place : place + 2]):  # the free space, which is the last
+                if size < 16:
+                    raise ValueError("it has a broken heap")
+                break
+            place += 16 + -(-size // 8) * 8
+        start = content.find(HEAP, start + 1)
+
+
+def read_bytes(file: h5py.File, name: str) -> bytes:
+    """Returns what `numpy.frombuffer(content, "uint8")` was written as, and nothing else."""
+    dataset = _inside(file, name, h5py.Dataset)
+    if dataset.dtype != np.uint8 or len(dataset.shape or ()) != 1:
+        raise ValueError(f"{name} is no row of bytes")
+    return bytes(_dataset(file, name).read())
 
 
 def _keras3(layers: h5py.Group) -> Iterator[tuple[str, Tensor]]:
@@ -61,6 +98,9 @@ def _dataset(parent: h5py.Group, name: str) -> Tensor:
     dataset = _inside(parent, name, h5py.Dataset)
     if dataset.external or dataset.is_virtual or dataset.dtype.kind not in "fiub":
         raise ValueError(f"{name} keeps its numbers outside of the file, or has none")
+    # A chunk is taken whole, however few of its numbers there are.
+    if dataset.chunks and math.prod(dataset.chunks) > max(CHUNK, 2 * dataset.size):
+        raise ValueError(f"{name} has chunks of {dataset.chunks} for {dataset.shape}")
     return Tensor(dataset.shape or (), lambda: np.array(dataset))
 
 

@@ -13,6 +13,12 @@ from keras_resnet.weights.formats.pickles import Buildable, Call
 from keras_resnet.weights.formats.tensors import Tensor, checked_shape, named
 
 NUMBERS = "fiub"  # kinds of dtypes: no objects, which are pickles again
+NPY = b"\x93NUMPY\x01\x00"
+# As NumPy writes it; its own reader takes any Python literal, and all the time that one needs.
+HEADER = re.compile(
+    r"\{'descr': '([<>|=]?[fiub][1248])', 'fortran_order': (True|False),"
+    r" 'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), ?\} *\n?"
+)
 
 
 def read_npz(archive: zipfile.ZipFile) -> dict[str, Tensor]:
@@ -25,17 +31,20 @@ def read_npz(archive: zipfile.ZipFile) -> dict[str, Tensor]:
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Tensor:
     with archive.open(member) as stream:
-        version = np.lib.format.read_magic(stream)
-        if version != (1, 0):
-            raise ValueError(f"{member.filename} is of version {version} of the npy format")
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-        header = stream.tell()
-    if dtype.kind not in NUMBERS or header + math.prod(shape) * dtype.itemsize != member.file_size:
+        start = stream.read(len(NPY) + 2)
+        length = int.from_bytes(start[len(NPY) :], "little")
+        match = HEADER.fullmatch(stream.read(length).decode("latin-1"))
+    if not start.startswith(NPY) or not match:
+        raise ValueError(f"{member.filename} is no array of numbers in version 1 of the npy format")
+    dtype, fortran = np.dtype(match[1]), match[2] == "True"
+    shape = checked_shape([int(size) for size in match[3].split(",") if size.strip()])
+    begin = len(start) + length
+    if begin + math.prod(shape) * dtype.itemsize != member.file_size:
         raise ValueError(f"{member.filename} does not hold the numbers that it announces")
 
     def read() -> np.ndarray[Any, Any]:
-        with archive.open(member) as stream:
-            return np.lib.format.read_array(stream, allow_pickle=False)
+        numbers = np.frombuffer(archive.read(member)[begin:], dtype)
+        return numbers.reshape(shape, order="F" if fortran else "C")
 
     return Tensor(shape, read)
 
@@ -67,28 +76,42 @@ class _Array(Buildable):
 
 
 def _tensor(content: Any, dtype: Any, shape: Any, order: Any = "C") -> Tensor:
+    """Takes bytes, or the text that Python 2 wrote, of which each character is one.
+
+    They become numbers when they are read: a pickle can use one text for any number of arrays.
+    """
     shape = checked_shape(shape)
-    # Python 2 wrote bytes as a string, of which each character is one.
-    data = content.encode("latin-1") if isinstance(content, str) else content
-    if not isinstance(data, bytes | bytearray) or not isinstance(dtype, _Dtype):
+    if not isinstance(content, bytes | bytearray | str) or not isinstance(dtype, _Dtype):
         raise ValueError("an array has no bytes or no dtype")
-    if len(data) != math.prod(shape) * dtype.dtype.itemsize:
-        raise ValueError(f"an array of shape {shape} has {len(data)} bytes")
-    array = np.frombuffer(data, dtype.dtype).reshape(shape, order="F" if order == "F" else "C")
-    return Tensor(shape, lambda: array)
+    kind = dtype.dtype
+    if len(content) != math.prod(shape) * kind.itemsize:
+        raise ValueError(f"an array of shape {shape} has {len(content)} bytes")
+
+    def read() -> np.ndarray[Any, Any]:
+        data = content.encode("latin-1") if isinstance(content, str) else content
+        return np.frombuffer(data, kind).reshape(shape, order="F" if order == "F" else "C")
+
+    return Tensor(shape, read)
 
 
-def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> _Array:
+    """Protocol 5; `axes` say how an array that lies otherwise in memory has to be turned."""
     array = _Array()
-    array.tensor = _tensor(content, dtype, shape, order)
+    array.tensor = found = _tensor(content, dtype, shape, order)
+    if axes is not None:
+        turned = checked_shape(axes)
+        if sorted(turned) != list(range(len(found.shape))):
+            raise ValueError(f"an array of {len(found.shape)} axes is turned by {turned}")
+        shape = tuple(found.shape[axis] for axis in turned)
+        array.tensor = Tensor(shape, lambda: found.read().transpose(turned))
     return array
 
 
-def _encode(text: Any, encoding: Any) -> bytes:
-    """Python 3 writes bytes so, where its pickle is to be read by Python 2."""
+def _encode(text: Any, encoding: Any) -> str:
+    """Python 3 writes bytes so, where its pickle is to be read by Python 2; see `_tensor`."""
     if encoding != "latin1" or not isinstance(text, str):
         raise ValueError(f"bytes are encoded as latin1, got {named(encoding)}")
-    return text.encode("latin-1")
+    return text
 
 
 def _scalar(*_: Any) -> None:
@@ -104,6 +127,7 @@ NAMES: Mapping[str, Any] = {
     "numpy.ndarray": None,
     "numpy.dtype": Call(_Dtype),
     "_codecs.encode": Call(_encode),
+    "__builtin__.bytes": Call(lambda: b""),
     **{
         f"numpy.{core}.{name}": Call(function)
         for core in ("core", "_core")

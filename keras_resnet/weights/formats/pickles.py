@@ -130,6 +130,9 @@ class _Machine:
 
     def op_stack_global(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
+        # Not into a text before it is known to be one: containers can be nested exponentially.
+        if not isinstance(name, str) or not isinstance(module, str):
+            raise ValueError(f"its pickle names {named(module)} and {named(name)}")
         self._name(f"{module}.{name}")
 
     def op_binpersid(self, _: Any) -> None:

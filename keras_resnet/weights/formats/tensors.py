@@ -8,6 +8,7 @@ import numpy as np
 
 # Compressed zeros shrink a thousandfold, and trained weights hardly at all.
 EXPANSION = 100
+DIMENSIONS, LONGEST = 32, 1 << 48  # far beyond what weights have
 
 
 class Tensor(NamedTuple):
@@ -39,6 +40,10 @@ def named(value: Any) -> str:
 
 def checked_shape(shape: Any) -> tuple[int, ...]:
     """Returns a shape that came from a file as a tuple of sizes."""
-    if not isinstance(shape, tuple | list) or not all(type(n) is int and n >= 0 for n in shape):
+    if (
+        not isinstance(shape, tuple | list)
+        or len(shape) > DIMENSIONS
+        or not all(type(n) is int and 0 <= n < LONGEST for n in shape)
+    ):
         raise ValueError(f"a shape must hold sizes, got {named(shape)}")
     return tuple(shape)

@@ -93,7 +93,9 @@ def read_zip(archive: zipfile.ZipFile) -> dict[str, Tensor]:
     if f"{folder}byteorder" in archive.namelist():
         order = archive.read(f"{folder}byteorder")
         if order != b"little":
-            raise ValueError(f"its numbers are in byte order {order!r}, and only little is read")
+            raise ValueError(
+                f"its numbers are in byte order {order[:9]!r}, and only little is read"
+            )
 
     def storage(key: Any) -> Storage:
         dtype, name, count = _storage_id(key)
@@ -127,7 +129,14 @@ def read_legacy(stream: BinaryIO, size: int) -> dict[str, Tensor]:
         return Storage(count, read)
 
     tensors = state_dict(pickles.load(stream, NAMES, storage))
-    for name in pickles.load(stream, {}):
+    names = pickles.load(stream, {})
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("the storages behind its pickle have no names")
+    if sorted(names) != sorted(counts):
+        raise ValueError(
+            f"its storages are {sorted(names)[:5]}, and should be {sorted(counts)[:5]}"
+        )
+    for name in names:
         dtype, count = counts[name]
         [stored] = struct.unpack("<q", stream.read(8))
         places[name] = stream.tell()
@@ -135,8 +144,6 @@ def read_legacy(stream: BinaryIO, size: int) -> dict[str, Tensor]:
         if stored != count or end > size:
             raise ValueError(f"storage {name} has not the {count} numbers that it should have")
         stream.seek(end)
-    if set(places) != set(counts):
-        raise ValueError(f"it lacks the storages {sorted(set(counts) - set(places))[:5]}")
     return tensors
 
 
