@@ -31,6 +31,8 @@ def fill(model: keras.Model, held: Held, spec: Spec | None, *, fresh_head: bool 
     Raises:
         ValueError: listing what is missing, left over, or of another shape; nothing is changed.
     """
+    if spec is None and held.source is not native.SOURCE:
+        raise ValueError(f"{held.path} is of {held.source.name}: give the spec of {model.name}")
     variables = {
         f"{layer.name}/{NAMES.get(weight.name, weight.name)}": weight
         for layer in model.layers

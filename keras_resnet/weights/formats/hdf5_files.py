@@ -16,6 +16,7 @@ from keras_resnet.weights.formats.tensors import Tensor
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 OTHER = ("kernel", "bias")
 CHUNK = 1 << 20  # numbers
+STORED = 4096  # bytes that compression may add to a chunk
 HEAP = b"GCOL\x01\x00\x00\x00"  # how each begins
 
 
@@ -54,8 +55,8 @@ def check_heaps(content: bytes | mmap.mmap) -> None:
 def read_bytes(file: h5py.File, name: str) -> bytes:
     """Returns what `numpy.frombuffer(content, "uint8")` was written as, and nothing else."""
     dataset = _inside(file, name, h5py.Dataset)
-    if dataset.dtype != np.uint8 or len(dataset.shape or ()) != 1:
-        raise ValueError(f"{name} is no row of bytes")
+    if dataset.dtype != np.uint8 or len(dataset.shape or ()) != 1 or dataset.chunks:
+        raise ValueError(f"{name} is no plain row of bytes")
     return bytes(_dataset(file, name).read())
 
 
@@ -98,10 +99,18 @@ def _dataset(parent: h5py.Group, name: str) -> Tensor:
     dataset = _inside(parent, name, h5py.Dataset)
     if dataset.external or dataset.is_virtual or dataset.dtype.kind not in "fiub":
         raise ValueError(f"{name} keeps its numbers outside of the file, or has none")
-    # A chunk is taken whole, however few of its numbers there are.
-    if dataset.chunks and math.prod(dataset.chunks) > max(CHUNK, 2 * dataset.size):
-        raise ValueError(f"{name} has chunks of {dataset.chunks} for {dataset.shape}")
+    if dataset.chunks:
+        _check_chunks(dataset)
     return Tensor(dataset.shape or (), lambda: np.array(dataset))
+
+
+def _check_chunks(dataset: h5py.Dataset) -> None:
+    """A chunk is taken whole, however few of its numbers are there, and inflates as it likes."""
+    numbers = math.prod(dataset.chunks)
+    largest = numbers * dataset.dtype.itemsize + STORED
+    stored = (dataset.id.get_chunk_info(i).size for i in range(dataset.id.get_num_chunks()))
+    if numbers > max(CHUNK, 2 * dataset.size) or any(size > largest for size in stored):
+        raise ValueError(f"{dataset.name} of shape {dataset.shape} has chunks of {dataset.chunks}")
 
 
 def _inside(parent: h5py.Group, name: str, kind: type) -> Any:
