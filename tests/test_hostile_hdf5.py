@@ -128,12 +128,16 @@ def twice(h5: h5py.File, folder: Path) -> None:
     first_layer(h5).parent.parent.copy(first_layer(h5).parent, "again")
 
 
-def zeroed_heap(file: Path) -> Path:
+def heap(start: bytes) -> Callable[[Path], Path]:
     """Texts of variable length lie in heaps, which libhdf5 walks through by the sizes inside."""
-    content = samples.native(file).read_bytes()
-    place = content.index(b"GCOL") + 16
-    file.write_bytes(content[:place] + bytes(64) + content[place + 64 :])
-    return file
+
+    def write(file: Path) -> Path:
+        content = samples.native(file).read_bytes()
+        place = content.index(b"GCOL") + 16
+        file.write_bytes(content[:place] + start + bytes(64) + content[place + len(start) + 64 :])
+        return file
+
+    return write
 
 
 def old(name: str, **arguments) -> Callable[[Path], Path]:
@@ -175,6 +179,7 @@ CASES = {
     "2**63 numbers": dataset(shape=(2**31, 2**31), dtype="u1", chunks=(64, 64)),
     "chunk bomb": edited(chunk_bomb),
     "small chunk bomb": edited(lambda h5, folder: chunk_bomb(h5, folder, 4)),
+    "stretched chunk bomb": edited(lambda h5, folder: chunk_bomb(h5, folder, 12_000)),
     "text": dataset(data="numbers"),
     "texts": dataset(data=["a", "b"]),
     "compound": dataset(shape=(3, 3, 3, 4), dtype=[("a", "f4"), ("b", "f4")]),
@@ -199,7 +204,8 @@ CASES = {
     "manifest is a number": edited(lambda h5, _: (h5.pop(ENTRY), h5.__setitem__(ENTRY, 1.0))),
     "manifest is ragged": edited(lambda h5, _: (h5.pop(ENTRY), h5.create_dataset(
         ENTRY, (2,), h5py.vlen_dtype(np.float32)))),
-    "heap": zeroed_heap,
+    "heap": heap(b""),
+    "heap with space": heap(bytes(8) + (16).to_bytes(8, "little")),
     "old text": old(KERNEL, data="numbers"),
     "old kernel of another layer": old("conv2d_0/b/c/d/conv77:0", data=np.zeros(3)),
     "old kernel twice": old("conv2d_1/again/kernel:0", data=np.zeros((3, 3, 4, 4), "f4")),

@@ -136,6 +136,7 @@ WILD = {
     "two negative sizes": tensor((-2, -2), (2, 1)),
     "negative stride": tensor((4,), (-1,), 3),
     "stride 0": tensor((2**40,), (0,)),
+    "more of stride 0": tensor((8,), (0,)),
     "many of stride 0": tensor((2**31, 2**31), (0, 0)),
     "overflow": tensor((2**32, 2**32), (1, 1)),
     "float size": tensor((4.0,), (1,)),

@@ -5,6 +5,7 @@ Only what lies in the file itself is read: HDF5 can also point to other files.
 
 import math
 import mmap
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,7 +17,6 @@ from keras_resnet.weights.formats.tensors import Tensor
 NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 OTHER = ("kernel", "bias")
 CHUNK = 1 << 20  # numbers
-STORED = 4096  # bytes that compression may add to a chunk
 HEAP = b"GCOL\x01\x00\x00\x00"  # how each begins
 
 
@@ -44,11 +44,10 @@ def check_heaps(content: bytes | mmap.mmap) -> None:
         place = start + 16
         while place + 16 <= min(end, len(content)):
             size = int.from_bytes(content[place + 8 : place + 16], "little")
-            if not any(content[place : place + 2]):  # the free space, which is the last
-                if size < 16:
-                    raise ValueError("it has a broken heap")
-                break
-            place += 16 + -(-size // 8) * 8
+            free = not any(content[place : place + 2])
+            if free and size < 16:  # that of free space counts its header
+                raise ValueError("it has a broken heap")
+            place += -(-size // 8) * 8 + (0 if free else 16)
         start = content.find(HEAP, start + 1)
 
 
@@ -107,10 +106,16 @@ def _dataset(parent: h5py.Group, name: str) -> Tensor:
 def _check_chunks(dataset: h5py.Dataset) -> None:
     """A chunk is taken whole, however few of its numbers are there, and inflates as it likes."""
     numbers = math.prod(dataset.chunks)
-    largest = numbers * dataset.dtype.itemsize + STORED
-    stored = (dataset.id.get_chunk_info(i).size for i in range(dataset.id.get_num_chunks()))
-    if numbers > max(CHUNK, 2 * dataset.size) or any(size > largest for size in stored):
+    if numbers > max(CHUNK, 2 * dataset.size) or dataset.compression not in (None, "gzip"):
         raise ValueError(f"{dataset.name} of shape {dataset.shape} has chunks of {dataset.chunks}")
+    expected = numbers * dataset.dtype.itemsize
+    for i in range(dataset.id.get_num_chunks()):
+        place = dataset.id.get_chunk_info(i).chunk_offset
+        _, stored = dataset.id.read_direct_chunk(place)
+        if dataset.compression:
+            stored = zlib.decompressobj().decompress(stored, expected + 1)
+        if len(stored) != expected:
+            raise ValueError(f"{dataset.name} has a chunk of other than {expected} bytes")
 
 
 def _inside(parent: h5py.Group, name: str, kind: type) -> Any:
