@@ -105,6 +105,7 @@ def fits(ours: keras.Model, their: keras.Model, size: tuple[int, int]) -> None:
     assert error(ours(x), expected) < BOUND
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name not in BOTH])
 def test_deep_networks_have_their_logits(name: str, tmp_path) -> None:
     network, fields = NETWORKS[name]
