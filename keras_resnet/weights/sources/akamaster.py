@@ -1,5 +1,6 @@
 """github.com/akamaster/pytorch_resnet_cifar10: ResNet-20 to 1202 for CIFAR-10, option A or B."""
 
+from keras_resnet.weights.sources import torchvision
 from keras_resnet.weights.sources.source import (
     CIFAR10,
     TORCH,
@@ -9,14 +10,9 @@ from keras_resnet.weights.sources.source import (
     fixed,
 )
 
-BLOCK = r"layer(?P<stage>\d+)\.(?P<block>\d+)"
-PATTERNS = {
-    r"conv1": "stem_conv1",
-    r"bn1": "stem_conv1_bn",
-    rf"{BLOCK}\.conv(?P<conv>\d)": "stage{stage}_block{block}_conv{conv}",
-    rf"{BLOCK}\.bn(?P<conv>\d)": "stage{stage}_block{block}_conv{conv}_bn",
-    rf"{BLOCK}\.shortcut\.0": "stage{stage}_block{block}_shortcut_conv",
-    rf"{BLOCK}\.shortcut\.1": "stage{stage}_block{block}_shortcut_conv_bn",
+PATTERNS = torchvision.TRUNK | {
+    rf"{torchvision.BLOCK}\.shortcut\.0": "stage{stage}_block{block}_shortcut_conv",
+    rf"{torchvision.BLOCK}\.shortcut\.1": "stage{stage}_block{block}_shortcut_conv_bn",
     r"linear": "logits",
 }
 SOURCE = Source(

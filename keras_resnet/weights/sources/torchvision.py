@@ -5,11 +5,13 @@ from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.sources.source import TORCH, ByPattern, Source, Traits
 
 BLOCK = r"layer(?P<stage>\d+)\.(?P<block>\d+)"
-PATTERNS = {
+TRUNK = {
     r"conv1": "stem_conv1",
     r"bn1": "stem_conv1_bn",
     rf"{BLOCK}\.conv(?P<conv>\d)": "stage{stage}_block{block}_conv{conv}",
     rf"{BLOCK}\.bn(?P<conv>\d)": "stage{stage}_block{block}_conv{conv}_bn",
+}
+PATTERNS = TRUNK | {
     rf"{BLOCK}\.downsample\.0": "stage{stage}_block{block}_shortcut_conv",
     rf"{BLOCK}\.downsample\.1": "stage{stage}_block{block}_shortcut_conv_bn",
     r"fc": "logits",
