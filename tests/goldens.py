@@ -72,10 +72,12 @@ STAGES = {
     200: ((3, 24, 36, 3), 3),
 }
 # arXiv:1512.03385, section 4.2: depth 6n + 2; arXiv:1603.05027, section 3: 9n + 2.
-CIFAR_BASIC = {20: 3, 32: 5, 44: 7, 56: 9, 110: 18, 1202: 200}
+# (8: MLPerf Tiny's, arXiv:2106.07597.)
+CIFAR_BASIC = {8: 1, 20: 3, 32: 5, 44: 7, 56: 9, 110: 18, 1202: 200}
 CIFAR_BOTTLENECK = {164: 18, 1001: 111}
 
-# keras.applications.ResNet50, Keras 3.15.1; `weights` is None here, as no file comes along.
+# keras.applications.ResNet50, Keras 3.15.1; `weights` is None here, as no file comes along, and
+# `classes` too: as many as the weights have, or else the network.
 BUILDER_ARGUMENTS = (
     "include_top",
     "weights",
