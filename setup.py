@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 TRAIN = [
     "importlib_resources",  # tensorflow-datasets needs it without saying so
+    "matplotlib>=3.9",
     "scikit-learn>=1.5",
     "tensorboard>=2.20",
     "tensorflow-datasets>=4.9.8",
