@@ -141,10 +141,12 @@ def test_no_flipped_bit_goes_unnoticed_or_stops_a_run(tmp_path):
     assert {where: wrong for where, wrong in failures.items() if wrong} == {}
 
 
-def test_all_damaged_is_as_none(tmp_path):
+def test_if_all_are_damaged_the_user_decides(tmp_path):
+    """Starting again without a word would cost the run, and what it has written of itself."""
     save(tmp_path, 10)
     (tmp_path / "step_00000010.npz").write_bytes(b"")
-    assert checkpoints(tmp_path)[0].restore_latest() == (0, {})
+    with pytest.raises(ValueError, match=r"no checkpoint in .* is whole.*another workdir"):
+        checkpoints(tmp_path)[0].restore_latest()
 
 
 def test_a_crash_while_writing_leaves_the_one_before(tmp_path, monkeypatch):

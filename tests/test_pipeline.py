@@ -142,8 +142,11 @@ def test_per_pixel_mean_is_of_the_training_examples_only(places):
     assert len(images) == 20
     np.testing.assert_allclose(data.preprocessing.mean, np.mean(images, 0), atol=1e-3)
     assert data.eval_split == "validation"
-    assert sum(w.sum() for *_, w in helpers.arrays(data.eval_batches("validation"))) == 4
-    assert sum(w.sum() for *_, w in helpers.arrays(data.eval_batches("test"))) == 7
+    assert (
+        sum(w.sum() for *_, w in helpers.arrays(data.eval_batches("validation")(pipeline.ALONE)))
+        == 4
+    )
+    assert sum(w.sum() for *_, w in helpers.arrays(data.eval_batches("test")(pipeline.ALONE))) == 7
 
 
 def test_a_missing_test_split_is_missed_before_training(tmp_path):
@@ -167,7 +170,7 @@ def test_means_of_three_channels_do_not_fit_grey_images(mode):
 
 def test_batches_of_a_run_have_the_recipes_preprocessing():
     data = pipeline.open_data(helpers.recipe(preprocessing="tf"), None)
-    images = helpers.arrays(data.train_batches(0), 1)[0][0]
+    images = helpers.arrays(data.train_batches(0)(pipeline.ALONE), 1)[0][0]
     assert (images.min(), images.max()) == (-1.0, 1.0)
     assert data.image_shape == (8, 8, 1)
     assert data.eval_split == "test"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from train import augment, datasets, pipeline
+from train import augment, datasets, scaling
 
 CIFAR10 = "--recipe=cifar10_resnet20"
 
@@ -36,7 +36,7 @@ def test_cifar10_is_whole(cifar):
 def test_cifar10_has_its_known_mean_colour(cifar, data_dir):
     """(125.3, 123.0, 113.9), as in fb.resnet.torch, datasets/cifar10.lua."""
     recipe = helpers.recipe(dataset="cifar10", image_size=32, preprocessing="per_pixel")
-    mean = np.asarray(pipeline.preprocessing_of(recipe, cifar["train"]).mean)
+    mean = np.asarray(scaling.preprocessing_of(recipe, cifar["train"]).mean)
     assert mean.shape == (32, 32, 3)
     np.testing.assert_allclose(mean.mean((0, 1)), (125.3, 123.0, 113.9), atol=0.1)
 
@@ -102,7 +102,7 @@ def test_real_jpegs_decode_as_their_list_says(jpegs, data_dir):
 def test_real_jpegs_go_through(jpegs, augmentation):
     recipe = helpers.recipe(augmentation=augmentation, image_size=64, preprocessing="caffe")
     examples = datasets.load("folder", "train", str(jpegs))
-    change = augment.build(recipe, pipeline.preprocessing_of(recipe, examples))
+    change = augment.build(recipe, scaling.preprocessing_of(recipe, examples))
     paths = examples.elements(None).take(16)
     images = [
         change(examples.decode(e)[0], tf.constant([0, i], tf.int64)) for i, e in enumerate(paths)

@@ -9,8 +9,9 @@ import pytest
 import tensorflow as tf
 
 import keras_resnet
-from train import devices, optimizers, steps
+from train import devices, losses, statistics, steps
 from train.recipe import Recipe
+from train.updates import Update
 
 ONE = tf.distribute.get_strategy()
 RECIPE = helpers.recipe(weight_decay=0.01, label_smoothing=0.1)
@@ -86,12 +87,13 @@ def train(
     """Takes three steps of `train_step`; returns the model and the metrics of each step."""
     with strategy.scope():
         model = network(frozen)
-        optimizer = optimizers.build(recipe, model.trainable_variables)
-    step = steps.train_step(strategy, model, optimizer, recipe, jit_compile=jit_compile)
+        update = Update(model, recipe)
+    step = steps.train_step(strategy, model, update, recipe, jit_compile=jit_compile)
     history = []
     for rate, batch in zip(RATES, batches(), strict=True):
-        optimizer.learning_rate.assign(rate)
-        history.append({k: float(v) for k, v in step(*share(strategy, batch)).items()})
+        metrics = step(*share(strategy, batch), tf.constant(rate))
+        assert float(metrics.pop("skipped")) == 0
+        history.append({k: float(v) for k, v in metrics.items()})
     return model, history
 
 
@@ -140,10 +142,10 @@ def test_weight_decay_reaches_every_trainable_weight():
     for layer in model.layers:  # logits that are all 0 pull at the classifier's bias alone
         if layer.name == "logits":
             layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
-    optimizer = keras.optimizers.SGD(0.5)
     before = {v.path: v.numpy() for v in model.trainable_variables}
     recipe = helpers.recipe(weight_decay=0.1)
-    steps.train_step(ONE, model, optimizer, recipe)(*share(ONE, batches(1)[0]))
+    step = steps.train_step(ONE, model, Update(model, recipe), recipe)
+    step(*share(ONE, batches(1)[0]), tf.constant(0.5))
     for variable in model.trainable_variables:
         if "logits" not in variable.path:
             np.testing.assert_allclose(variable, 0.95 * before[variable.path], atol=1e-6)
@@ -160,7 +162,8 @@ def test_xla_changes_nothing(trained):
 def test_cross_entropy(smoothing):
     random = np.random.default_rng(0)
     labels, logits = random.integers(0, 7, 20), random.normal(0, 3, (20, 7)).astype(np.float32)
-    actual = steps.cross_entropy(tf.constant(labels), tf.constant(logits), smoothing)
+    recipe = helpers.recipe(label_smoothing=smoothing)
+    actual = losses.training(tf.constant(labels), tf.constant(logits), recipe)
     np.testing.assert_allclose(actual, numpy_losses(labels, logits, smoothing), rtol=1e-5)
 
 
@@ -188,7 +191,7 @@ def several_replicas(folder: str, count: int) -> None:
     model, _ = train(strategy, frozen=True)
     np.savez(f"{folder}/frozen{count}.npz", *model.get_weights())
     model, history = train(strategy)
-    steps.average_statistics(strategy, model)()
+    statistics.average(strategy, statistics.moving(model))()
     for r in range(count):
         values = [strategy.experimental_local_results(w.value)[r] for w in model.weights]
         np.savez(f"{folder}/own{count}_{r}.npz", *(np.asarray(v) for v in values))

@@ -10,6 +10,7 @@ from test_weights import manifest
 
 from keras_resnet import freeze, resnet, transfer, weights
 from train import recipes, steps
+from train.updates import Update
 
 TINY = {"repeats": (1, 1, 1), "input_shape": (8, 8, 3), "classifier_activation": None}
 IMAGES = variants.images(8, 8, 8, 3)
@@ -30,10 +31,9 @@ def values(model: keras.Model, part: str) -> list[np.ndarray]:
 
 def train(model: keras.Model, count: int = 1, **changes) -> None:
     row = recipe(init_weights="a", weight_decay=0.01, momentum=0.0, **changes)
-    optimizer = keras.optimizers.SGD(0.1)
-    step = steps.train_step(tf.distribute.get_strategy(), model, optimizer, row)
+    step = steps.train_step(tf.distribute.get_strategy(), model, Update(model, row), row)
     for _ in range(count):
-        step(tf.constant(IMAGES), tf.constant(LABELS, tf.int64))
+        step(tf.constant(IMAGES), tf.constant(LABELS, tf.int64), tf.constant(0.1))
 
 
 def test_frozen_parts_stay_and_the_others_learn() -> None:

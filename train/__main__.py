@@ -1,11 +1,13 @@
 """From flags to a run: `python -m train --recipe=… --data_dir=… --workdir=…`."""
 
 import json
+import os
 import sys
 import typing
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
 from absl import app, flags
 
 from keras_resnet import console, preprocessing, trained
@@ -26,6 +28,7 @@ def define_flags() -> None:
         "precision", "float32", devices.PRECISIONS, "Of activations; weights are float32."
     )
     flags.DEFINE_bool("jit_compile", False, "Compile forward and backward with XLA.")
+    flags.DEFINE_integer("profile", 0, "Steps to record for TensorBoard's profiler.", 0)
     flags.DEFINE_bool("deterministic", False, "The same weights from the same seed; slower.")
     flags.DEFINE_multi_string("field", [], "A field of the network's spec, such as shortcut=C.")
     kinds = typing.get_type_hints(Recipe)
@@ -92,28 +95,47 @@ def main(_: list[str]) -> None:
         strategy = devices.strategy(
             FLAGS.strategy, FLAGS.replicas, recipe.batch_size // recipe.micro_batches
         )
-        devices.configure(FLAGS.precision, FLAGS.deterministic)
-        run = loop.Run(Path(FLAGS.workdir).expanduser(), strategy, FLAGS.jit_compile)
-        workdirs.check(run.workdir, recipe)
+        run = _run(recipe, strategy)
         data = pipeline.open_data(recipe, FLAGS.data_dir)
-        workdirs.claim(run.workdir, recipe)
+        if devices.workers(strategy)[0] == 0:
+            workdirs.claim(run.workdir, recipe)
     except (ValueError, TypeError) as error:
         sys.exit(f"error: {error}")
-    print(_headline(recipe, run), flush=True)
+    print(json.dumps(_result(data, run)))
+
+
+def _run(recipe: Recipe, strategy: tf.distribute.Strategy) -> loop.Run:
+    workdir = Path(FLAGS.workdir).expanduser()
+    if devices.workers(strategy)[0] == 0:
+        workdirs.check(workdir, recipe)
+    devices.check_options(recipe.sync_bn, recipe.micro_batches, jit_compile=FLAGS.jit_compile)
+    devices.configure(FLAGS.precision, FLAGS.deterministic)
+    return loop.Run(workdir, strategy, FLAGS.precision, FLAGS.jit_compile, FLAGS.profile)
+
+
+def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
+    """Follows the recipe to its end, or ends the process with what a user can do about it."""
     try:
         result = loop.fit(data, run)
     except loop.Stopped as stopped:
         print(stopped, flush=True)
         sys.exit(stopped.exit_code)
-    print(json.dumps({**result, "examples": int(result["examples"])}))
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except tf.errors.OpError as error:
+        if data.broken.error:
+            sys.exit(f"error: {data.broken.error}")
+        if devices.workers(run.strategy)[1] == 1:
+            raise
+        print(f"another worker was lost ({_first_line(error)}); start all of them again, with the"
+              " same command, to go on from the last checkpoint", flush=True)  # fmt: skip
+        sys.exit(os.EX_TEMPFAIL)
+    return {**result, "examples": int(result["examples"])}
 
 
-def _headline(recipe: Recipe, run: loop.Run) -> str:
-    return (
-        f"{FLAGS.recipe}: {recipe.network} on {recipe.dataset}, {recipe.batch_size} images a step,"
-        f" {run.strategy.num_replicas_in_sync} replica(s), {FLAGS.precision},"
-        f" XLA {'on' if run.jit_compile else 'off'}"
-    )
+def _first_line(error: tf.errors.OpError) -> str:
+    lines = [line.strip() for line in str(error.message).splitlines() if line.strip()]
+    return next((line for line in lines if "Collective" in line), lines[0] if lines else "")
 
 
 if __name__ == "__main__":

@@ -35,32 +35,53 @@ class Checkpoints:
             for i, variable in enumerate(members)
         }
 
-    def save(self, step: int, numbers: Mapping[str, float]) -> Path:
-        """Writes beside the final name, then renames: a crash leaves no half checkpoint."""
+    def save(self, step: int, numbers: Mapping[str, float], best: int = -1) -> Path:
+        """Writes beside the final name, then renames: a crash leaves no half checkpoint.
+
+        The newest are kept, and that of the step which is the best so far.
+
+        Raises:
+            OSError: if it cannot be written, such as on a full disk; the others stay.
+            FloatingPointError: if there is a number in it that is none.
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {
             name: np.asarray(variable) for name, variable in self._variables.items()
         }
+        for name, array in arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise FloatingPointError(f"{name} is not finite after step {step}")
         arrays |= {f"number/{name}": np.float64(value) for name, value in numbers.items()}
         final = self.directory / f"step_{step:08d}.npz"
         partial = final.with_suffix(".partial")
         archive = io.BytesIO()
         np.savez(archive, **arrays)
-        with partial.open("wb") as file:
-            file.write(archive.getbuffer())
-            file.write(hashlib.sha256(archive.getbuffer()).digest())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(final)
+        try:
+            with partial.open("wb") as file:
+                file.write(archive.getbuffer())
+                file.write(hashlib.sha256(archive.getbuffer()).digest())
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(final)
+        except OSError:
+            partial.unlink(missing_ok=True)
+            raise
         for old in self._files()[:-KEPT]:
-            old.unlink()
+            if _step(old) != best:
+                old.unlink()
         return final
 
+    def newest(self) -> str:
+        """Says where a run would go on."""
+        files = self._files()
+        return str(files[-1]) if files else f"none in {self.directory}"
+
     def restore_latest(self) -> tuple[int, dict[str, float]]:
-        """Restores the newest whole checkpoint; (0, {}) if there is none.
+        """Restores the newest whole checkpoint; (0, {}) if there is no file at all.
 
         Raises:
-            ValueError: if a checkpoint is whole but of another network or optimizer.
+            ValueError: if a checkpoint is whole but of another network or optimizer, or if there
+                are some and all of them are damaged.
         """
         for file in reversed(self._files()):
             content = file.read_bytes()
@@ -70,7 +91,12 @@ class Checkpoints:
                 continue
             with np.load(io.BytesIO(archive), allow_pickle=False) as members:
                 arrays = dict(members.items())
-            return int(file.stem.removeprefix("step_")), self._assign(file, arrays)
+            return _step(file), self._assign(file, arrays)
+        if self._files():
+            raise ValueError(
+                f"no checkpoint in {self.directory} is whole; to start from the first step again,"
+                " move them away or choose another workdir"
+            )
         return 0, {}
 
     def _assign(self, file: Path, arrays: dict[str, Any]) -> dict[str, float]:
@@ -95,6 +121,10 @@ class Checkpoints:
         return sorted(
             f for f in self.directory.iterdir() if re.fullmatch(r"step_\d{8}\.npz", f.name)
         )
+
+
+def _step(file: Path) -> int:
+    return int(file.stem.removeprefix("step_"))
 
 
 def _stable(path: str) -> str:

@@ -24,7 +24,8 @@ class Examples:
     """One split of a data set: `size` pairs of a uint8 image and a label.
 
     `elements(seed)` lists the raw elements, in order if `seed` is None, otherwise shuffled by
-    an integer tensor [2]; `decode` makes an image [height, width, channels] and a label of one.
+    an integer tensor [2]; `decode` makes an image [height, width, channels] and a label of one,
+    or fails where images are `encoded`; `name` says which record it is.
     """
 
     size: int
@@ -32,6 +33,8 @@ class Examples:
     channels: int
     elements: Callable[[tf.Tensor | None], tf.data.Dataset]
     decode: Callable[[Element], tuple[tf.Tensor, tf.Tensor]]
+    name: Callable[[Element], tf.Tensor] = tf.strings.as_string
+    encoded: bool = False
 
 
 def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Examples:
@@ -114,10 +117,38 @@ def _folder(split: str, data_dir: str | None, validation: int) -> Examples:
         image.set_shape([None, None, 3])
         return image, labels[index]
 
-    return Examples(len(files), names, 3, _indices(len(files)), decode)
+    def name(index: tf.Tensor) -> tf.Tensor:
+        return paths[index]
+
+    return Examples(len(files), names, 3, _indices(len(files)), decode, name, encoded=True)
 
 
-def _tfds(name: str, split: str, data_dir: str | None, validation: int) -> Examples:
+def _tfds(dataset: str, split: str, data_dir: str | None, validation: int) -> Examples:
+    builder = _tfds_builder(dataset, data_dir)
+    features = builder.info.features
+    builder.download_and_prepare()
+    read = _tfds_split(builder, split, validation)
+    size = builder.info.splits[read].num_examples
+    channels = features["image"].shape[-1]
+
+    def decode(record: Element) -> tuple[tf.Tensor, tf.Tensor]:
+        example = features.deserialize_example(record["record"])
+        return example["image"], example["label"]
+
+    def name(record: Element) -> tf.Tensor:
+        return tf.strings.join(
+            ["record ", tf.strings.as_string(record["number"]), " of ", record["file"]]
+        )
+
+    labels, elements = tuple(features["label"].names), _records(builder, read)
+    examples = Examples(size, labels, channels, elements, decode, name, encoded=True)
+    shape = features["image"].shape
+    if None not in shape and size * np.prod(shape) <= IN_MEMORY_BYTES:
+        return _in_memory(examples)
+    return examples
+
+
+def _tfds_builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
     try:
@@ -130,22 +161,7 @@ def _tfds(name: str, split: str, data_dir: str | None, validation: int) -> Examp
     dictionary = isinstance(features, tfds.features.FeaturesDict)
     if not dictionary or not {"image", "label"} <= set(features.keys()):
         raise ValueError(f"{name} does not classify images: its features are {features}")
-    builder.download_and_prepare()
-    read = _tfds_split(builder, split, validation)
-    size = builder.info.splits[read].num_examples
-    channels = features["image"].shape[-1]
-
-    def decode(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        example = features.deserialize_example(record)
-        return example["image"], example["label"]
-
-    examples = Examples(
-        size, tuple(features["label"].names), channels, _records(builder, read), decode
-    )
-    shape = features["image"].shape
-    if None not in shape and size * np.prod(shape) <= IN_MEMORY_BYTES:
-        return _in_memory(examples)
-    return examples
+    return builder
 
 
 def _tfds_split(builder: Any, split: str, validation: int) -> str:
@@ -161,14 +177,18 @@ def _tfds_split(builder: Any, split: str, validation: int) -> str:
 
 
 def _records(builder: Any, split: str) -> Callable[[tf.Tensor | None], tf.data.Dataset]:
-    """Lists serialized records: shuffled files, interleaved, then a shuffle buffer."""
+    """Lists (file, number, serialized record): shuffled files, interleaved, then a buffer."""
     instructions = builder.info.splits[split].file_instructions
     files = tf.constant([instruction.filename for instruction in instructions])
     skips = tf.constant([i.skip for i in instructions], tf.int64)
     takes = tf.constant([i.take for i in instructions], tf.int64)
 
     def records(index: tf.Tensor) -> tf.data.Dataset:
-        return tf.data.TFRecordDataset(files[index]).skip(skips[index]).take(takes[index])
+        numbered = tf.data.TFRecordDataset(files[index]).enumerate()
+        part = numbered.skip(skips[index]).take(takes[index])
+        return part.map(
+            lambda number, record: {"file": files[index], "number": number, "record": record}
+        )
 
     def elements(seed: tf.Tensor | None) -> tf.data.Dataset:
         order = _indices(len(instructions))(seed)
@@ -190,10 +210,10 @@ def _shuffle(records: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
         seed=seed[0],
         seed2=seed[1] + 1,  # two zeros would mean any seed
         reshuffle_each_iteration=False,
-        output_types=[tf.string],
-        output_shapes=[[]],
+        output_types=[tf.string, tf.int64, tf.string],
+        output_shapes=[[]] * 3,
     )
-    return tf.data.experimental.from_variant(shuffled, tf.TensorSpec([], tf.string))
+    return tf.data.experimental.from_variant(shuffled, records.element_spec)
 
 
 def _in_memory(examples: Examples) -> Examples:

@@ -1,34 +1,54 @@
-"""The devices of a run: strategy, precision, determinism."""
+"""The devices of a run: strategy, workers, precision, determinism, memory."""
+
+import json
+import os
+import resource
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-STRATEGIES = ("one", "mirrored")
-PRECISIONS = ("float32", "bfloat16")
+STRATEGIES = ("one", "mirrored", "multi_worker", "tpu")
+PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 def strategy(name: str, replicas: int | None, batch_size: int) -> tf.distribute.Strategy:
-    """Returns one device, or as many mirrored replicas; without GPUs, on parts of the CPU.
+    """Returns one device, or several that share each (micro-)batch evenly.
 
-    Has to be called before TensorFlow uses a device.
+    Mirrored replicas are on the GPUs of this machine, or, without any, on parts of its CPU; those
+    of several workers on all of their GPUs, or a CPU each. Has to be called before TensorFlow uses
+    a device. Nothing of "tpu" has ever run on one: the same code, as far as it goes without.
 
     Raises:
-        ValueError: if there are fewer GPUs than replicas, or they cannot share a (micro-)batch
-            evenly.
+        ValueError: if there are fewer devices than replicas, if they cannot share a batch, or
+            if TF_CONFIG does not say who the workers are.
     """
-    if name == "one":
-        if replicas not in (None, 1):
-            raise ValueError(f"replicas={replicas} needs strategy=mirrored")
-        return tf.distribute.get_strategy()
-    gpus = len(tf.config.list_physical_devices("GPU"))
-    count = replicas or gpus or 1
+    if name != "mirrored" and replicas not in (None, 1):
+        raise ValueError(f"replicas={replicas} needs strategy=mirrored")
+    found = {
+        "one": tf.distribute.get_strategy,
+        "mirrored": lambda: _mirrored(replicas, batch_size),
+        "multi_worker": lambda: _multi_worker(batch_size),
+        "tpu": _tpu,
+    }[name]()
+    _check_share(batch_size, found.num_replicas_in_sync)
+    return found
+
+
+def _check_share(batch_size: int, count: int) -> None:
     if batch_size % count:
         raise ValueError(
             f"a batch, or micro-batch, must be a multiple of the {count} replicas, got {batch_size}"
         )
-    if gpus:
-        if count > gpus:
-            raise ValueError(f"replicas must be at most the {gpus} GPUs here, got {count}")
+
+
+def _mirrored(replicas: int | None, batch_size: int) -> tf.distribute.Strategy:
+    count = replicas or gpus() or 1
+    _check_share(batch_size, count)
+    if gpus():
+        if count > gpus():
+            raise ValueError(f"replicas must be at most the {gpus()} GPUs here, got {count}")
         return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(count)])
     cpu = tf.config.list_physical_devices("CPU")[0]
     parts = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
@@ -36,8 +56,102 @@ def strategy(name: str, replicas: int | None, batch_size: int) -> tf.distribute.
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
 
 
+def gpus() -> int:
+    return len(tf.config.list_physical_devices("GPU"))
+
+
+def _multi_worker(batch_size: int) -> tf.distribute.Strategy:
+    workers = len(_cluster())
+    _check_share(batch_size, workers)  # before waiting for the others
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _cluster() -> list[str]:
+    """Returns the addresses of the workers that TF_CONFIG lists.
+
+    Raises:
+        ValueError: if it does not list them, or not this one.
+    """
+    text = os.environ.get("TF_CONFIG", "")
+    example = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+    try:
+        config = json.loads(text)
+        workers, task = config["cluster"]["worker"], config["task"]
+        known = task["type"] == "worker" and 0 <= int(task["index"]) < len(workers)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"strategy=multi_worker needs TF_CONFIG such as {example}, got {text!r}"
+        ) from error
+    if not known or set(config["cluster"]) != {"worker"}:
+        raise ValueError(f"TF_CONFIG must list workers only, and this one by index, got {text!r}")
+    return list(workers)
+
+
+def _tpu() -> tf.distribute.Strategy:
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, tf.errors.OpError) as error:
+        raise ValueError(f"strategy=tpu finds no TPU: {error}") from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def workers(strategy: tf.distribute.Strategy) -> tuple[int, int]:
+    """Returns which worker this process is, and how many there are; worker 0 alone writes."""
+    resolver = strategy.cluster_resolver
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return 0, 1
+    return resolver.task_id, resolver.cluster_spec().num_tasks("worker")
+
+
+def agreement(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
+    """Returns what tells each worker whether any of them says yes; all have to ask together."""
+    if workers(strategy)[1] == 1:
+        return bool
+
+    @tf.function
+    def total(flag: tf.Tensor) -> tf.Tensor:
+        return strategy.reduce("SUM", strategy.run(lambda x: x, (flag,)), axis=None)
+
+    return lambda flag: float(total(tf.constant(float(flag)))) > 0
+
+
+def share(strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable]) -> None:
+    """Gives all workers what worker 0 has in these variables, bit for bit."""
+    if workers(strategy)[1] == 1:
+        return
+
+    def replica() -> None:
+        context = tf.distribute.get_replica_context()
+        first = tf.equal(context.replica_id_in_sync_group, 0)
+        # One dtype for all of them, which holds float32, and counts up to 2**53, exactly.
+        values: Any = [tf.cast(tf.convert_to_tensor(v), tf.float64) for v in variables]
+        values = [tf.where(first, v, tf.zeros_like(v)) for v in values]
+        for variable, value in zip(variables, context.all_reduce("SUM", values), strict=True):
+            variable.assign(tf.cast(value, variable.dtype))
+
+    tf.function(lambda: strategy.run(replica))()
+
+
+def check_options(sync_bn: bool, micro_batches: int, *, jit_compile: bool) -> None:
+    """Raises a ValueError for what no replica can do while it waits for the others."""
+    if sync_bn and (jit_compile or micro_batches > 1):
+        raise ValueError(
+            "sync_bn waits for other replicas in the middle of the network, which neither"
+            f" jit_compile={jit_compile} nor micro_batches={micro_batches} can"
+        )
+
+
 def configure(precision: str, deterministic: bool) -> None:
     """Sets the dtype policy of all layers to come, and whether kernels may reorder sums."""
     keras.config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
     if deterministic:
         tf.config.experimental.enable_op_determinism()
+
+
+def memory() -> float:
+    """Returns the most memory that the run has used so far, in GiB: of GPU 0, or of the process."""
+    if gpus():
+        return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

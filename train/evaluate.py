@@ -13,7 +13,8 @@ from absl import app, flags
 from keras_resnet import console, trained
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
-from train import datasets, pipeline, steps
+from train import datasets, pipeline, scaling, steps
+from train.decoding import Broken, whole
 
 FLAGS = flags.FLAGS
 
@@ -37,6 +38,7 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", None, "Where the data set is; by default TFDS's own place.")
     flags.DEFINE_enum("split", "test", ["train", "test"], "Which examples to measure on.")
     flags.DEFINE_integer("batch_size", 100, "Examples at a time.", 1)
+    flags.DEFINE_integer("max_broken", 10, "Images that cannot be decoded, and are left out.", 0)
     flags.DEFINE_string(
         "examples_out", None, "Also write these images and labels as .npz, to try an export on."
     )
@@ -48,28 +50,36 @@ def main(_: list[str]) -> None:
         model, manifest = trained.from_flags()
         examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
         _check(manifest, examples)
-        manifest = _with_mean(manifest)
     except (ValueError, TypeError) as error:
         sys.exit(f"error: {error}")
-    if FLAGS.examples_out:
-        save_examples(examples, manifest.preprocessing, FLAGS.examples_out)
-    batches = pipeline.eval_batches(examples, manifest.preprocessing, FLAGS.batch_size)
-    result = evaluate(steps.eval_step(tf.distribute.get_strategy(), model), batches)
+    broken = Broken(FLAGS.max_broken)
+    try:
+        manifest = _with_mean(manifest, broken)
+        if FLAGS.examples_out:
+            save_examples(examples, manifest.preprocessing, FLAGS.examples_out, broken)
+        batches = pipeline.eval_batches(
+            examples, manifest.preprocessing, FLAGS.batch_size, broken=broken
+        )
+        result = evaluate(steps.eval_step(tf.distribute.get_strategy(), model), batches)
+    except tf.errors.OpError as error:
+        sys.exit(f"error: {broken.error or error.message}")
     print(json.dumps({**result, "examples": int(result["examples"])}))
 
 
-def _with_mean(manifest: Manifest) -> Manifest:
+def _with_mean(manifest: Manifest, broken: Broken) -> Manifest:
     """Takes a mean image that nobody kept from the training split, where it came from."""
     if manifest.preprocessing.mean is not None:
         return manifest
     examples = datasets.load(FLAGS.dataset, "train", FLAGS.data_dir)
-    mean = pipeline.mean_image(examples, manifest.preprocessing)
+    mean = scaling.mean_image(examples, manifest.preprocessing, broken)
     return replace(manifest, preprocessing=replace(manifest.preprocessing, mean=mean))
 
 
-def save_examples(examples: datasets.Examples, preprocess: Preprocessing, file: str) -> None:
+def save_examples(
+    examples: datasets.Examples, preprocess: Preprocessing, file: str, broken: Broken
+) -> None:
     """Writes `images` [n, size, size, channels] of 0..255, not yet scaled, and `labels` [n]."""
-    pairs = [examples.decode(element) for element in examples.elements(None)]
+    pairs = list(whole(examples, broken))
     images = np.stack([preprocess.resize(image) for image, _ in pairs])
     np.savez_compressed(file, images=images, labels=np.stack([label for _, label in pairs]))
 

@@ -1,15 +1,29 @@
-"""What people watch: a progress line, `metrics.jsonl`, and TensorBoard events."""
+"""What people watch: a headline, progress lines, `metrics.jsonl`, TensorBoard, a profile."""
 
 import json
+import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from train.recipe import Recipe
+from keras_resnet import analysis
+from train import devices
+from train.pipeline import Data
 
 Scalars = dict[str, float]
+
+
+class Diverged(Exception):
+    """The loss is no number any more, and what follows would be none either."""
+
+    def __init__(self, step: int, loss: float, learning_rate: float) -> None:
+        super().__init__(
+            f"the loss became {loss} at step {step}, at a learning rate of {learning_rate:g}"
+        )
 
 
 class Journal:
@@ -18,45 +32,85 @@ class Journal:
     Args:
         first_step: where the run starts; what an earlier run wrote beyond it is dropped, as
             those steps will be taken again.
+        writes: whether this worker is the one that does.
     """
 
-    def __init__(self, workdir: Path, recipe: Recipe, first_step: int) -> None:
-        self._recipe = recipe
+    def __init__(self, workdir: Path, data: Data, first_step: int, *, writes: bool = True) -> None:
+        self._recipe, self._data, self._writes = data.recipe, data, writes
         self._path = workdir / "metrics.jsonl"
-        self._events = tf.summary.create_file_writer(str(workdir / "tensorboard"))
-        self._pending: list[dict[str, tf.Tensor]] = []
+        self._pending: list[tuple[int, float, Mapping[str, tf.Tensor]]] = []
         self._clock = time.monotonic()
-        self._keep_until(first_step)
+        if writes:
+            self._events = tf.summary.create_file_writer(str(workdir / "tensorboard"))
+            self._keep_until(first_step)
 
-    def train(self, step: int, metrics: dict[str, tf.Tensor], learning_rate: float) -> None:
-        """Takes the metrics of a step, and writes a line if one is due after it."""
-        self._pending.append(metrics)
+    def headline(
+        self,
+        model: keras.Model,
+        strategy: tf.distribute.Strategy,
+        precision: str,
+        *,
+        jit_compile: bool,
+    ) -> None:
+        """Says what really runs: counts are per image of the training size."""
+        recipe, cost = self._recipe, analysis.cost(model, self._data.train_shape)
+        count, kind = strategy.num_replicas_in_sync, "GPU" if devices.gpus() else "CPU"
+        workers = devices.workers(strategy)[1]
+        self._print(
+            f"{recipe.network} on {recipe.dataset}: {cost.parameters:,} parameters,"
+            f" {cost.multiply_adds:,} multiply-adds; {recipe.batch_size} images a step on"
+            f" {count} replica(s) ({kind}) of {workers} worker(s), {precision},"
+            f" XLA {'on' if jit_compile else 'off'}; {self._data.splits['train'].size:,} examples"
+        )
+
+    def train(self, step: int, metrics: Mapping[str, tf.Tensor], learning_rate: float) -> None:
+        """Takes the metrics of a step, and writes a line if one is due after it.
+
+        Raises:
+            Diverged: if a loss since the last line is no number.
+        """
+        self._pending.append((step, learning_rate, metrics))
         if step % self._recipe.log_every and step != self._recipe.steps:
             return
-        means = {
-            name: float(np.mean([float(m[name]) for m in self._pending]))
-            for name in self._pending[0]
-        }
+        rows = self.check()
+        means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
         seconds = time.monotonic() - self._clock
-        rate = len(self._pending) * self._recipe.batch_size / seconds
+        rate = len(rows) * self._recipe.batch_size / seconds
         remaining = (self._recipe.steps - step) * self._recipe.batch_size / rate
+        skipped, memory = means.pop("skipped"), devices.memory()
         scalars = {**means, "learning_rate": learning_rate, "images_per_second": rate}
+        scalars |= {"memory_gib": memory} | ({"skipped": skipped} if skipped else {})
         self._write("train", step, scalars)
-        print(
+        self._print(
             f"step {step}/{self._recipe.steps}  loss {means['loss']:.4f}"
             f"  accuracy {100 * means['accuracy']:.2f} %  learning rate {learning_rate:g}"
-            f"  {rate:,.0f} images/s  ETA {_clock(remaining)}",
-            flush=True,
+            f"  {rate:,.0f} images/s  {memory:.1f} GiB  ETA {_clock(remaining)}"
+            + (f"  {skipped:.1%} of the steps left out" if skipped else "")
         )
         self.restart_clock()
 
-    def evaluation(self, step: int, split: str, result: Scalars) -> None:
-        self._write(split, step, result)
-        print(
+    def check(self) -> list[Scalars]:
+        """Returns the metrics since the last line, of the steps that were taken if there are any.
+
+        Raises:
+            Diverged: if a loss of theirs is no number.
+        """
+        rows = []
+        for step, rate, metrics in self._pending:
+            row = {name: float(value) for name, value in metrics.items()}
+            if not row["skipped"] and not math.isfinite(row["loss"]):
+                raise Diverged(step, row["loss"], rate)
+            rows.append(row)
+        taken = [row for row in rows if not row["skipped"]] or rows
+        skipped = float(np.mean([row["skipped"] for row in rows])) if rows else 0.0
+        return [row | {"skipped": skipped} for row in taken]
+
+    def evaluation(self, step: int, split: str, result: Scalars, model: keras.Model) -> None:
+        self._write(split, step, result, model)
+        self._print(
             f"step {step}/{self._recipe.steps}  {split}: top-1 {result['top1']:.2f} %"
             f"  top-5 {result['top5']:.2f} %  loss {result['loss']:.4f}"
-            f"  of {result['examples']:,.0f} examples",
-            flush=True,
+            f"  of {result['examples']:,.0f} examples"
         )
         self.restart_clock()
 
@@ -65,12 +119,25 @@ class Journal:
         self._pending.clear()
         self._clock = time.monotonic()
 
-    def _write(self, split: str, step: int, scalars: Scalars) -> None:
-        with self._path.open("a") as file:
-            file.write(json.dumps({"step": step, "split": split, **scalars}) + "\n")
+    def _print(self, line: str) -> None:
+        if self._writes:
+            print(line, flush=True)
+
+    def _write(
+        self, split: str, step: int, scalars: Scalars, model: keras.Model | None = None
+    ) -> None:
+        if not self._writes:
+            return
+        try:
+            with self._path.open("a") as file:
+                file.write(json.dumps({"step": step, "split": split, **scalars}) + "\n")
+        except OSError as error:  # a full disk, which may have room again later
+            self._print(f"step {step}: not written to {self._path}: {error}")
         with self._events.as_default():
             for name, value in scalars.items():
                 tf.summary.scalar(f"{split}/{name}", value, step)
+            for weight in model.trainable_weights if model else ():
+                tf.summary.histogram(weight.path, tf.convert_to_tensor(weight.value), step)
         self._events.flush()
 
     def _keep_until(self, step: int) -> None:
@@ -94,3 +161,35 @@ def _clock(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
+class Profile:
+    """Records some steps of this process for TensorBoard's profiler, once it has warmed up.
+
+    Args:
+        count: of steps to record; 0 for none.
+    """
+
+    WARM = 10
+
+    def __init__(self, workdir: Path, first_step: int, count: int) -> None:
+        self._directory = str(workdir / "tensorboard")
+        self._first = first_step + 1 + self.WARM
+        self._end = self._first + count
+        self._runs = False
+
+    def __enter__(self) -> "Profile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._runs:
+            tf.profiler.experimental.stop()
+            self._runs = False
+
+    def at(self, step: int) -> None:
+        """Has to be called before each step."""
+        if step == self._end:
+            self.__exit__()
+        elif step == self._first:
+            tf.profiler.experimental.start(self._directory)
+            self._runs = True

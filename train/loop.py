@@ -13,11 +13,10 @@ import tensorflow as tf
 
 from keras_resnet import transfer, weights
 from keras_resnet.manifest import Manifest
-from train import pipeline, schedules, state, steps
+from train import devices, pipeline, schedules, state, statistics, steps
 from train.evaluate import evaluate
-from train.journal import Journal, Scalars
+from train.journal import Journal, Profile, Scalars
 from train.pipeline import Data
-from train.recipe import Recipe
 from train.state import TrainState
 
 
@@ -35,7 +34,9 @@ class Run:
 
     workdir: Path
     strategy: tf.distribute.Strategy
+    precision: str = "float32"
     jit_compile: bool = False
+    profile: int = 0
 
 
 def fit(data: Data, run: Run) -> Scalars:
@@ -46,43 +47,44 @@ def fit(data: Data, run: Run) -> Scalars:
 
     Raises:
         Stopped: after SIGTERM or SIGINT, once the state is saved.
-        ValueError: if a checkpoint in the workdir is of another training.
+        Diverged: if the loss is no number any more.
+        ValueError: if a checkpoint in the workdir is of another training, or all are damaged.
     """
-    recipe = data.recipe
-    trained = state.create(data, run.strategy, run.workdir / "checkpoints")
+    recipe, scaled = data.recipe, run.precision == "float16"
+    trained = state.create(data, run.strategy, run.workdir / "checkpoints", scaled=scaled)
     first = trained.restore_latest()
-    journal = Journal(run.workdir, recipe, first)
+    journal = Journal(run.workdir, data, first, writes=trained.chief)
+    journal.headline(trained.model, run.strategy, run.precision, jit_compile=run.jit_compile)
     learning_rate = schedules.learning_rate(recipe)
-    eval_step = steps.eval_step(run.strategy, trained.model)
     batches = pipeline.distribute(run.strategy, data.train_batches(first))
-    train_step = _train_step(trained, recipe, run)
+    train_step, measure = _train_step(trained, data, run), _measure(trained, data, journal)
+    anyone, profile = devices.agreement(run.strategy), Profile(run.workdir, first, run.profile)
 
-    def measure(step: int, split: str) -> Scalars:
-        trained.average_statistics()
-        result = evaluate(eval_step, pipeline.distribute(run.strategy, data.eval_batches(split)))
-        journal.evaluation(step, split, result)
-        return result
-
-    with _signals() as received:
-        for step, batch in zip(range(first + 1, recipe.steps + 1), batches, strict=False):
+    with _signals() as received, profile:
+        numbered = zip(range(first + 1, recipe.steps + 1), batches, strict=False)
+        for step, (images, targets) in numbered:
+            profile.at(step)
             rate = learning_rate(step - 1) * trained.warmup.factor
-            trained.optimizer.learning_rate.assign(rate)
-            metrics = train_step(recipe.frozen(step))(*batch)
+            metrics = train_step(recipe.frozen(step))(images, targets, tf.constant(rate))
             trained.warmup.observe(metrics["accuracy"])
             journal.train(step, metrics, rate)
+            stop, best = anyone(bool(received)), False
             if step % recipe.eval_every == 0 and step < recipe.steps:
-                measure(step, data.eval_split)
-            if step % recipe.save_every == 0 or step == recipe.steps or received:
+                with trained.averaged():
+                    best = trained.observe(step, measure(step, data.eval_split)["top1"])
+            if step % recipe.save_every == 0 or step == recipe.steps or best or stop:
+                journal.check()
                 trained.save(step)
-            if received:
-                raise Stopped(step, received[0])
-    result = measure(recipe.steps, "test")
-    _publish(trained, data, run.workdir, result)
-    return result
+            if stop:
+                raise Stopped(step, (received or [signal.SIGTERM])[0])
+    return _finish(trained, data, run, measure)
+
+
+Measure = Callable[[int, str], Scalars]
 
 
 def _train_step(
-    trained: TrainState, recipe: Recipe, run: Run
+    trained: TrainState, data: Data, run: Run
 ) -> Callable[[tuple[str, ...]], steps.TrainStep]:
     """Returns what gives the step that leaves these parts of the network as they are."""
 
@@ -90,25 +92,46 @@ def _train_step(
     def step(frozen: tuple[str, ...]) -> steps.TrainStep:
         transfer.freeze(trained.model, frozen)
         return steps.train_step(
-            run.strategy, trained.model, trained.optimizer, recipe, jit_compile=run.jit_compile
+            run.strategy, trained.model, trained.update, data.recipe, jit_compile=run.jit_compile
         )
 
     return step
 
 
-def _publish(trained: TrainState, data: Data, workdir: Path, result: Scalars) -> None:
-    """Writes the weights with everything that evaluation and export need to know of them."""
+def _measure(trained: TrainState, data: Data, journal: Journal) -> Measure:
+    """Returns what evaluates the network, as it is after a step, on a split."""
+    eval_step = steps.eval_step(trained.strategy, trained.model)
+
+    def measure(step: int, split: str) -> Scalars:
+        batches = pipeline.distribute(trained.strategy, data.eval_batches(split))
+        result = evaluate(eval_step, batches)
+        journal.evaluation(step, split, result, trained.model)
+        return result
+
+    return measure
+
+
+def _finish(trained: TrainState, data: Data, run: Run, measure: Measure) -> Scalars:
+    """Measures the trained network, and writes it with all that others need to know of it."""
     recipe = data.recipe
-    manifest = Manifest(
-        recipe.network,
-        data.image_shape,
-        data.labels,
-        data.preprocessing,
-        recipe.fields,
-        {"recipe": json.loads(recipe.to_json()), "result": result},
-    )
-    for name in ("final.weights.h5", "final.keras"):
-        weights.save(trained.model, workdir / name, manifest)
+    with trained.averaged() as model:
+        if recipe.precise_bn:
+            batches = pipeline.distribute(run.strategy, data.train_batches(recipe.steps))
+            statistics.precise(run.strategy, model, batches, recipe.precise_bn)
+        result = measure(recipe.steps, "test")
+        statistics.synchronize(model, together=False)  # a matter of training, not of the network
+        training = {"recipe": json.loads(recipe.to_json()), "result": result}
+        manifest = Manifest(
+            recipe.network,
+            data.image_shape,
+            data.labels,
+            data.preprocessing,
+            recipe.fields,
+            training,
+        )
+        for name in ("final.weights.h5", "final.keras") if trained.chief else ():
+            weights.save(model, run.workdir / name, manifest)
+    return result
 
 
 @contextmanager

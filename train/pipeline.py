@@ -1,17 +1,37 @@
 """From the examples of a split to batches for the network; random only by (seed, step)."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import family, preprocessing, weights
 from keras_resnet.preprocessing import Preprocessing
-from train import augment, datasets
+from train import augment, datasets, scaling
 from train.datasets import Examples
+from train.decoding import Broken, decoded
 from train.recipe import Recipe
+
+FOREVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Share:
+    """The rows of each global batch that a worker reads, and how many replicas share the batch."""
+
+    worker: int = 0
+    workers: int = 1
+    replicas: int = 1
+
+    def mine(self, position: tf.Tensor, batch_size: int) -> tf.Tensor:
+        """Whether an example of the stream, by its position, is this worker's to decode."""
+        return position % batch_size // (batch_size // self.workers) == self.worker
+
+
+ALONE = Share()
+Batches = Callable[[Share], tf.data.Dataset]
 
 
 @dataclass(frozen=True)
@@ -21,10 +41,22 @@ class Data:
     recipe: Recipe
     splits: Mapping[str, Examples]  # train, test and, where examples are held out, validation
     preprocessing: Preprocessing
+    broken: Broken = field(default_factory=Broken)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
+        """Of a test image, which is what the trained network is for."""
+        size = self.preprocessing.image_size
+        return (size, size, self.splits["train"].channels)
+
+    @property
+    def train_shape(self) -> tuple[int, int, int]:
         return (self.recipe.image_size, self.recipe.image_size, self.splits["train"].channels)
+
+    @property
+    def input_shape(self) -> tuple[int | None, int | None, int]:
+        same = self.train_shape == self.image_shape
+        return self.image_shape if same else (None, None, self.image_shape[-1])
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -35,11 +67,19 @@ class Data:
         """Where the network is measured on the way: never the test split if others are held out."""
         return "validation" if "validation" in self.splits else "test"
 
-    def train_batches(self, first_step: int) -> tf.data.Dataset:
-        return train_batches(self.splits["train"], self.recipe, self.preprocessing, first_step)
+    def train_batches(self, first_step: int) -> Batches:
+        return partial(
+            train_batches,
+            self.splits["train"],
+            self.recipe,
+            self.preprocessing,
+            first_step,
+            broken=self.broken,
+        )
 
-    def eval_batches(self, split: str) -> tf.data.Dataset:
-        return eval_batches(self.splits[split], self.preprocessing, self.recipe.batch_size)
+    def eval_batches(self, split: str) -> Batches:
+        examples, batch_size = self.splits[split], self.recipe.batch_size
+        return partial(eval_batches, examples, self.preprocessing, batch_size, broken=self.broken)
 
 
 def open_data(recipe: Recipe, data_dir: str | None) -> Data:
@@ -52,105 +92,117 @@ def open_data(recipe: Recipe, data_dir: str | None) -> Data:
     splits = {
         name: datasets.load(recipe.dataset, name, data_dir, recipe.validation) for name in names
     }
-    return Data(recipe, splits, preprocessing_of(recipe, splits["train"]))
+    broken = Broken(recipe.max_broken)
+    chosen = scaling.preprocessing_of(recipe, splits["train"], broken)
+    return Data(recipe, splits, chosen, broken)
 
 
 def train_batches(
-    examples: Examples, recipe: Recipe, preprocess: Preprocessing, first_step: int
+    examples: Examples,
+    recipe: Recipe,
+    preprocess: Preprocessing,
+    first_step: int,
+    share: Share = ALONE,
+    *,
+    broken: Broken | None = None,
 ) -> tf.data.Dataset:
-    """Endless batches (images, labels) from `first_step` on, the same whenever it starts there.
+    """Endless batches (images, targets) from `first_step` on, the same whenever it starts there.
 
     Each epoch is a shuffle of its own. The position of an example in the stream of all epochs
-    seeds its augmentation, so that no state has to be kept for a run to resume.
+    seeds its augmentation, so that no state has to be kept for a run to resume, and says in which
+    row of which batch it is, whoever reads it. A worker decodes only its own rows.
+
+    Targets are labels [batch], or [batch, classes] where images are mixed; see `losses`.
     """
     if not examples.size:
         raise ValueError("there are no examples to train on")
-    first, seed = first_step * recipe.batch_size, np.int64(recipe.seed)
-    change = augment.build(recipe, preprocess)
+    seed, change = np.int64(recipe.seed), augment.build(recipe, preprocess)
 
-    def example(position: tf.Tensor, element: object) -> tuple[tf.Tensor, tf.Tensor]:
-        image, label = examples.decode(element)
-        image = tf.cast(change(image, tf.stack([seed, position])), tf.float32)
-        return preprocess.normalize(image), label
+    def example(position: tf.Tensor, image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        key = tf.stack([seed, position])
+        image = preprocess.normalize(tf.cast(change(image, key), tf.float32))
+        image = augment.erase(image, key, recipe.erasing) if recipe.erasing else image
+        return image, label, key
 
-    epochs = tf.data.Dataset.range(first // examples.size, np.iinfo(np.int64).max)
-    elements = epochs.flat_map(lambda epoch: examples.elements(tf.stack([seed, epoch])))
-    positions = tf.data.Dataset.range(first, np.iinfo(np.int64).max)
-    stream = tf.data.Dataset.zip(positions, elements.skip(first % examples.size))
+    stream = decoded(examples, _stream(examples, recipe, first_step, share), broken)
     stream = stream.map(example, tf.data.AUTOTUNE, deterministic=True)
-    return stream.batch(recipe.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    stream = stream.batch(recipe.batch_size // share.replicas, drop_remainder=True)
+    if recipe.mixup or recipe.cutmix:
+        from train import mixing
+
+        mix = mixing.build(recipe, len(examples.labels))
+        stream = stream.map(mix, tf.data.AUTOTUNE, deterministic=True)
+    else:
+        stream = stream.map(lambda images, labels, _: (images, labels))
+    return stream.prefetch(tf.data.AUTOTUNE)
 
 
-def eval_batches(examples: Examples, preprocess: Preprocessing, batch_size: int) -> tf.data.Dataset:
+def _stream(examples: Examples, recipe: Recipe, first_step: int, share: Share) -> tf.data.Dataset:
+    """Lists (position, element) of this worker's rows, from a step on.
+
+    An image that comes several times comes a whole number of batches' share apart, so that no
+    batch pairs it with itself.
+    """
+    first, times = first_step * recipe.batch_size, recipe.repeats
+    size = max(1, recipe.batch_size // times) if times > 1 else 1  # elements before they repeat
+    begin = first // (size * times) * size
+    epochs = tf.data.Dataset.range(begin // examples.size, FOREVER)
+    seed = np.int64(recipe.seed)
+    elements = epochs.flat_map(lambda epoch: examples.elements(tf.stack([seed, epoch])))
+    elements = elements.skip(begin % examples.size)
+    if times > 1:
+        elements = elements.batch(size).flat_map(
+            lambda group: tf.data.Dataset.from_tensor_slices(group).repeat(times)
+        )
+    elements = elements.skip(first % (size * times))
+    return _of(share, tf.data.Dataset.range(first, FOREVER), elements, recipe.batch_size)
+
+
+def _of(
+    share: Share, positions: tf.data.Dataset, elements: tf.data.Dataset, batch_size: int
+) -> tf.data.Dataset:
+    stream = tf.data.Dataset.zip(positions, elements)
+    if share.workers > 1:
+        stream = stream.filter(lambda position, _: share.mine(position, batch_size))
+    return stream
+
+
+def eval_batches(
+    examples: Examples,
+    preprocess: Preprocessing,
+    batch_size: int,
+    share: Share = ALONE,
+    *,
+    broken: Broken | None = None,
+) -> tf.data.Dataset:
     """Every example once, in order, as (images, labels, weights).
 
-    The last batch is filled with copies of its first example that weigh 0, so that all batches
-    have one shape and any number of replicas can share them.
+    The last batch is filled with examples that weigh 0, as do those that cannot be decoded, so
+    that all batches have one shape and any number of replicas can share them.
     """
+    count = -(-examples.size // batch_size) * batch_size
+    positions, elements = tf.data.Dataset.range(count), examples.elements(None).repeat()
 
-    def example(element: object) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        image, label = examples.decode(element)
-        return preprocess(image), label, tf.constant(1.0)
+    def example(position: tf.Tensor, image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        counts = (position < examples.size) & (label >= 0)
+        return preprocess(image), label, tf.cast(counts, tf.float32)
 
-    def fill(images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        missing = batch_size - tf.shape(labels)[0]
-        rows = tf.concat([tf.range(batch_size - missing), tf.zeros([missing], tf.int32)], 0)
-        weights = tf.pad(weights, [(0, missing)])
-        filled = tf.gather(images, rows), tf.gather(labels, rows), weights
-        for tensor in filled:
-            tensor.set_shape([batch_size, *tensor.shape[1:]])
-        return filled
-
-    stream = examples.elements(None).map(example, tf.data.AUTOTUNE)
-    return stream.batch(batch_size).map(fill).prefetch(tf.data.AUTOTUNE)
+    stream = decoded(examples, _of(share, positions, elements, batch_size), broken)
+    stream = stream.map(example, tf.data.AUTOTUNE, deterministic=True)
+    rows = batch_size // share.replicas
+    return stream.batch(rows, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def distribute(strategy: tf.distribute.Strategy, batches: tf.data.Dataset) -> Iterable[Any]:
-    """Splits each global batch evenly over the replicas."""
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return strategy.experimental_distribute_dataset(batches.with_options(options))
+def distribute(strategy: tf.distribute.Strategy, batches: Batches) -> Iterable[Any]:
+    """Gives each worker its rows of the global batches, split evenly over its replicas."""
 
-
-def preprocessing_of(recipe: Recipe, examples: Examples) -> Preprocessing:
-    """Returns the recipe's preprocessing, with the mean image of these examples if it has one."""
-    size = recipe.image_size
-    crop = 0.875 if recipe.augmentation in ("random_resized_crop", "scale_jitter") else 1.0
-    if recipe.preprocessing == "weights":
-        return _of_weights(recipe, examples)
-    if recipe.preprocessing != "per_pixel":
-        chosen = preprocessing.mode(recipe.preprocessing, image_size=size, crop=crop)
-        if len(chosen.mean) not in (1, examples.channels):
-            raise ValueError(
-                f"preprocessing={recipe.preprocessing!r} needs {len(chosen.mean)} channels,"
-                f" the images have {examples.channels}"
+    def own(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        return batches(
+            Share(
+                context.input_pipeline_id,
+                context.num_input_pipelines,
+                context.num_replicas_in_sync,
             )
-        return chosen
-    return preprocessing.per_pixel(mean_image(examples, Preprocessing(image_size=size, crop=crop)))
+        )
 
-
-def _of_weights(recipe: Recipe, examples: Examples) -> Preprocessing:
-    """Returns the preprocessing that the first weights were trained with, for these images."""
-    spec = family.spec(recipe.network, **recipe.fields)
-    file = weights.local(recipe.init_weights, recipe.network)
-    with weights.opened(file, fields=asdict(spec)) as held:
-        if held.manifest is None:
-            raise ValueError(f"{recipe.init_weights} does not say how images are scaled: give"
-                             " --preprocessing")  # fmt: skip
-        known = weights.adapted(held.manifest, spec, examples.channels).preprocessing
-    known = replace(known, mean=None) if np.ndim(known.mean) == 3 else known
-    known = replace(known, image_size=recipe.image_size)
-    return replace(known, mean=mean_image(examples, known)) if known.mean is None else known
-
-
-def mean_image(examples: Examples, preprocess: Preprocessing) -> np.ndarray[Any, Any]:
-    """Returns the mean over all resized examples, [size, size, channels] of 0..255."""
-    size = preprocess.image_size
-    images = examples.elements(None).map(
-        lambda element: preprocess.resize(examples.decode(element)[0]), tf.data.AUTOTUNE
-    )
-    total = images.batch(256).reduce(
-        np.zeros([size, size, examples.channels], np.float64),
-        lambda total, batch: total + tf.reduce_sum(tf.cast(batch, tf.float64), 0),
-    )
-    return total.numpy() / examples.size
+    return strategy.distribute_datasets_from_function(own)

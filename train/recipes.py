@@ -32,6 +32,7 @@ def _imagenet_recipe(network: str, shortcut: str | None, top1: float) -> Recipe:
         batch_size=256,
         boundaries=(30 * epoch, 60 * epoch),
         augmentation="scale_jitter",
+        colour="pca",
         preprocessing="caffe",
         image_size=224,
         eval_every=epoch,

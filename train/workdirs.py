@@ -7,7 +7,7 @@ from pathlib import Path
 from train.recipe import Recipe
 
 # A run may go on longer, or look at itself more often, than it was told to at first.
-FREE = ("steps", "log_every", "eval_every", "save_every", "source", "expected")
+FREE = ("steps", "log_every", "eval_every", "save_every", "max_broken", "source", "expected")
 
 
 def check(workdir: Path, recipe: Recipe) -> None:

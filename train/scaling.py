@@ -1,0 +1,65 @@
+"""How the pixels of a run are scaled: as its recipe says, or its first weights."""
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet import family, preprocessing, weights
+from keras_resnet.preprocessing import Preprocessing
+from train.datasets import Examples
+from train.decoding import Broken, whole
+from train.recipe import Recipe
+
+
+def preprocessing_of(
+    recipe: Recipe, examples: Examples, broken: Broken | None = None
+) -> Preprocessing:
+    """Returns the recipe's preprocessing, with the mean image of these examples if it has one."""
+    size = recipe.test_size or recipe.image_size
+    crop = recipe.crop or (0.875 if recipe.scales else 1.0)
+    if recipe.preprocessing == "weights":
+        return _of_weights(recipe, examples)
+    if recipe.preprocessing != "per_pixel":
+        chosen = preprocessing.mode(recipe.preprocessing, image_size=size, crop=crop)
+        if len(chosen.mean) not in (1, examples.channels):
+            raise ValueError(
+                f"preprocessing={recipe.preprocessing!r} needs {len(chosen.mean)} channels,"
+                f" the images have {examples.channels}"
+            )
+        return chosen
+    plain = Preprocessing(image_size=size, crop=crop)
+    return preprocessing.per_pixel(mean_image(examples, plain, broken))
+
+
+def _of_weights(recipe: Recipe, examples: Examples) -> Preprocessing:
+    """Returns the preprocessing that the first weights were trained with, for these images."""
+    spec = family.spec(recipe.network, **recipe.fields)
+    file = weights.local(recipe.init_weights, recipe.network)
+    with weights.opened(file, fields=asdict(spec)) as held:
+        if held.manifest is None:
+            raise ValueError(f"{recipe.init_weights} does not say how images are scaled: give"
+                             " --preprocessing")  # fmt: skip
+        known = weights.adapted(held.manifest, spec, examples.channels).preprocessing
+    known = replace(known, mean=None) if np.ndim(known.mean) == 3 else known
+    known = replace(known, image_size=recipe.test_size or recipe.image_size)
+    return replace(known, mean=mean_image(examples, known)) if known.mean is None else known
+
+
+def mean_image(
+    examples: Examples, preprocess: Preprocessing, broken: Broken | None = None
+) -> np.ndarray[Any, Any]:
+    """Returns the mean over all resized examples, [size, size, channels] of 0..255."""
+    size = preprocess.image_size
+    images = whole(examples, broken).map(
+        lambda image, _: preprocess.resize(image), tf.data.AUTOTUNE
+    )
+
+    def add(sums: tuple[tf.Tensor, tf.Tensor], batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        total, count = sums
+        return total + tf.reduce_sum(tf.cast(batch, tf.float64), 0), count + tf.shape(batch)[0]
+
+    start = np.zeros([size, size, examples.channels], np.float64), 0
+    total, count = images.batch(256).reduce(start, add)
+    return total.numpy() / int(count)
