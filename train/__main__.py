@@ -101,7 +101,9 @@ def main(_: list[str]) -> None:
             workdirs.claim(run.workdir, recipe)
     except (ValueError, TypeError) as error:
         sys.exit(f"error: {error}")
-    print(json.dumps(_result(data, run)))
+    result = _result(data, run)
+    if devices.workers(strategy)[0] == 0:
+        print(json.dumps(result))
 
 
 def _run(recipe: Recipe, strategy: tf.distribute.Strategy) -> loop.Run:
@@ -122,20 +124,17 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
         sys.exit(stopped.exit_code)
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
-    except tf.errors.OpError as error:
-        if data.broken.error:
-            sys.exit(f"error: {data.broken.error}")
+    except devices.LOST:
         if devices.workers(run.strategy)[1] == 1:
             raise
-        print(f"another worker was lost ({_first_line(error)}); start all of them again, with the"
-              " same command, to go on from the last checkpoint", flush=True)  # fmt: skip
+        print("another worker was lost; start all of them again, with the same command, to go on"
+              " from the last checkpoint", flush=True)  # fmt: skip
         sys.exit(os.EX_TEMPFAIL)
+    except tf.errors.OpError:
+        if not data.broken.error:
+            raise
+        sys.exit(f"error: {data.broken.error}")
     return {**result, "examples": int(result["examples"])}
-
-
-def _first_line(error: tf.errors.OpError) -> str:
-    lines = [line.strip() for line in str(error.message).splitlines() if line.strip()]
-    return next((line for line in lines if "Collective" in line), lines[0] if lines else "")
 
 
 if __name__ == "__main__":

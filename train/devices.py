@@ -12,6 +12,14 @@ import tensorflow as tf
 STRATEGIES = ("one", "mirrored", "multi_worker", "tpu")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
+# What a worker hears when another one is gone.
+LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
+
 
 def strategy(name: str, replicas: int | None, batch_size: int) -> tf.distribute.Strategy:
     """Returns one device, or several that share each (micro-)batch evenly.
