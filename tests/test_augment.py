@@ -1,9 +1,14 @@
 """Random changes to images against numpy; each is a function of its seed alone."""
 
+import itertools
+
 import helpers
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
+import torch
+from torchvision.transforms import functional as torchvision
 
 from keras_resnet.preprocessing import Preprocessing
 from train import augment, recipes
@@ -14,6 +19,7 @@ DEVIATIONS = np.array([0.2175, 0.0188, 0.0045])
 COMPONENTS = np.array(
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]]
 )
+NOISE = helpers.noise(1, 40, 56, 3)[0]
 IDS = np.arange(1, 32 * 32 + 1, dtype=np.int32).reshape(32, 32, 1)  # every pixel another
 
 
@@ -25,8 +31,8 @@ def many(change, image: np.ndarray, count: int) -> np.ndarray:
     return next(results.as_numpy_iterator())
 
 
-def build(augmentation: str, size: int = 32):
-    recipe = helpers.recipe(augmentation=augmentation, image_size=size)
+def build(augmentation: str, size: int = 32, **changes):
+    recipe = helpers.recipe(augmentation=augmentation, image_size=size, **changes)
     return augment.build(recipe, Preprocessing(image_size=size, crop=1.0))
 
 
@@ -69,10 +75,6 @@ def test_flip_mirrors_half_of_the_images_and_changes_no_pixel():
     mirrored = (images == IDS[:, ::-1]).all((1, 2, 3))
     np.testing.assert_array_equal(mirrored, ~(images == IDS).all((1, 2, 3)))
     assert 0.45 < mirrored.mean() < 0.55
-
-
-def test_none_changes_nothing():
-    np.testing.assert_array_equal(many(build("none"), IDS, 3), np.stack([IDS] * 3))
 
 
 def ramp(height: int, width: int) -> np.ndarray:
@@ -133,44 +135,116 @@ def test_scale_jitter_draws_the_scaled_side_evenly():
     assert np.mean(scaled) == pytest.approx(368, abs=25)  # its own deviation is 8
 
 
-def test_colour_moves_all_pixels_of_an_image_by_one_vector():
+def test_lighting_moves_all_pixels_of_an_image_by_one_vector():
     image = np.random.default_rng(0).uniform(0, 255, (8, 8, 3)).astype(np.float32)
-    moved = many(augment.colour, image, 20) - image
+    moved = many(augment.lighting, image, 20) - image
     np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1, :1], moved.shape), atol=1e-3)
     assert len(np.unique(np.round(moved[:, 0, 0], 3), axis=0)) == 20
 
 
-def test_colour_moves_along_the_principal_axes_by_a_tenth_of_their_deviation():
-    moved = many(augment.colour, np.zeros((1, 1, 3), np.float32), 2000)[:, 0, 0] / 255
+def test_lighting_moves_along_the_principal_axes_by_a_tenth_of_their_deviation():
+    moved = many(augment.lighting, np.zeros((1, 1, 3), np.float32), 2000)[:, 0, 0] / 255
     alphas = np.linalg.solve(COMPONENTS, moved.T) / DEVIATIONS[:, np.newaxis]
     np.testing.assert_allclose(alphas.std(1), 0.1, rtol=0.1)
     np.testing.assert_allclose(alphas.mean(1), 0, atol=0.01)
     np.testing.assert_allclose(np.corrcoef(alphas), np.eye(3), atol=0.1)
 
 
-def test_colour_leaves_images_without_three_channels():
-    np.testing.assert_array_equal(many(augment.colour, IDS, 2), np.stack([IDS] * 2))
+def test_lighting_leaves_images_without_three_channels():
+    np.testing.assert_array_equal(many(augment.lighting, IDS, 2), np.stack([IDS] * 2))
+
+
+def factors(image: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """Reads brightness, contrast and saturation off the part of an image that each acts on last."""
+    grey, new = (x @ [0.299, 0.587, 0.114] for x in (image, changed))
+    mean, brightness = grey.mean(), new.mean() / grey.mean()
+    contrast = (new - new.mean())[0, 0] / (grey - mean)[0, 0] / brightness
+    chroma = (changed[0, 0] - new[0, 0])[0] / (image[0, 0] - grey[0, 0])[0]
+    return np.array([brightness, contrast, chroma / brightness / contrast])
+
+
+DULL = np.random.default_rng(0).uniform(70, 90, (6, 8, 3)).astype("float32")  # nothing is cut off
+
+
+def test_jitter_is_that_of_torchvision_in_any_order():
+    """Its weights of the colours sum to 0.9999, which is 0.1 of a level here."""
+    pixels = torch.from_numpy(DULL.transpose(2, 0, 1) / 255)
+    names = ("brightness", "contrast", "saturation")
+    adjust = [getattr(torchvision, f"adjust_{name}") for name in names]
+    for changed in many(augment.jitter, DULL, 5):
+        weights = factors(DULL, changed)
+        for order in itertools.permutations(range(3)):
+            expected = pixels
+            for i in order:
+                expected = adjust[i](expected, float(weights[i]))
+            np.testing.assert_allclose(changed, 255 * expected.numpy().transpose(1, 2, 0), atol=0.1)
+
+
+def test_jitter_draws_three_even_factors_apart():
+    drawn = np.stack([factors(DULL, changed) for changed in many(augment.jitter, DULL, 2000)])
+    for weights in drawn.T:
+        assert scipy.stats.kstest(weights, scipy.stats.uniform(0.6, 0.8).cdf).pvalue > 1e-3
+    assert np.abs(np.corrcoef(drawn.T) - np.eye(3)).max() < 0.1  # 4 deviations
+
+
+def test_jitter_knows_grey_images():
+    """They have brightness and contrast."""
+    image = DULL[:, :, :1]
+    for changed in many(augment.jitter, image, 20):
+        line = np.polyfit(image.ravel(), changed.ravel(), 1)
+        np.testing.assert_allclose(changed, np.polyval(line, image), atol=1e-3)
+        assert 0.36 <= line[0] <= 1.96
 
 
 AUGMENTATIONS = ["shift", "shift_flip", "random_resized_crop", "scale_jitter"]
 
 
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
-def test_the_seed_alone_decides(augmentation):
-    image = np.random.default_rng(0).integers(0, 256, (40, 56, 3)).astype(np.uint8)
+def test_the_seed_alone_decides_on_square_images_of_pixel_values(augmentation):
     change = build(augmentation)
-    first, second = many(change, image, 20), many(change, image, 20)
+    first, second = many(change, NOISE, 20), many(change, NOISE, 20)
     np.testing.assert_array_equal(first, second)
     assert first.shape == (20, 32, 32, 3)
     assert len(np.unique(first.reshape(20, -1), axis=0)) >= 18
+    assert first.min() > -1e-3
+    assert first.max() < 255 + 1e-3
+    assert np.ptp(first) > 100
 
 
-@pytest.mark.parametrize("augmentation", ["none", *AUGMENTATIONS])
-def test_images_leave_square_and_of_pixel_values(augmentation):
-    image = np.random.default_rng(0).integers(0, 256, (40, 56, 3)).astype(np.uint8)
-    images = many(build(augmentation, 16), image, 20)
-    assert images.shape == (20, 16, 16, 3)
-    slack = 255 * 0.1 * 4 * DEVIATIONS.max() if augmentation == "scale_jitter" else 1e-3
-    assert images.min() > -slack
-    assert images.max() < 255 + slack
-    assert np.ptp(images) > 100
+@pytest.mark.parametrize(
+    ("policy", "shape", "kind"),
+    [
+        ("randaugment", (40, 56, 3), "uint8"),
+        ("randaugment", (10, 8, 1), "float32"),
+        ("trivial", (56, 40, 3), "float32"),
+        ("trivial", (8, 8, 1), "uint8"),
+    ],
+    ids=str,
+)
+def test_cut_policy_and_colours_together(policy, shape, kind):
+    """A change of colour may leave 0..255: nothing of it is cut off in fb.resnet.torch either."""
+    changes = {"policy": policy, "magnitude": 0.7, "colour": "jitter_pca"}
+    image = np.random.default_rng(0).integers(0, 256, shape).astype(kind)
+    images = many(build("random_resized_crop", 8, **changes), image, 40)
+    assert images.shape == (40, 8, 8, shape[-1])
+    assert images.dtype == np.float32
+    plain = many(build("random_resized_crop", 8, policy=policy, magnitude=0.7), image, 40)
+    assert 0 <= plain.min() < plain.max() <= 255
+    for i in range(40):
+        seed = tf.constant([7, i], tf.int64)
+        again = augment.lighting(augment.jitter(tf.constant(plain[i]), seed), seed)
+        np.testing.assert_allclose(images[i], again, atol=1e-3)
+
+
+def test_colours_are_a_choice_of_their_own():
+    plain = many(build("none", 8), NOISE[:8, :8], 5)
+    np.testing.assert_array_equal(plain, np.stack([NOISE[:8, :8]] * 5))
+    moved = many(build("none", 8, colour="pca"), NOISE[:8, :8], 5) - plain
+    np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1, :1], moved.shape), atol=1e-3)
+    assert np.abs(moved).max() > 1
+
+
+def test_training_images_have_their_own_size():
+    recipe = helpers.recipe(augmentation="shift_flip", image_size=16)
+    change = augment.build(recipe, Preprocessing(image_size=24, crop=0.875))
+    assert many(change, NOISE, 2).shape == (2, 16, 16, 3)
