@@ -14,7 +14,10 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
     The same arguments, weights and numbers as `keras.layers.BatchNormalization`, which it
     falls back to on other backends and for whatever the kernel cannot do: another axis or
-    rank, float64, masks, renormalization, and statistics synchronized over replicas.
+    rank, float64, masks and renormalization.
+
+    With `synchronized=True` the replicas of a `tf.distribute` strategy, which have to have equal
+    shares of a batch, normalize by the moments of all of it.
 
     Under a mixed policy activations stay in bfloat16 or float16 in memory while mean and
     variance are float32, as are the weights. The moving variance averages the *biased*
@@ -32,6 +35,8 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             for weight in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
         )
         batch = bool(training and self.trainable)
+        if batch and self.synchronized:
+            return ops.cast(self._normalize_together(inputs), self.compute_dtype)
         outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=gamma,
@@ -48,6 +53,28 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             self._average(self.moving_variance, variance, biased)
         return ops.cast(outputs, self.compute_dtype)
 
+    def _normalize_together(self, inputs: Tensor) -> Tensor:
+        """Normalizes by the moments of all replicas, averages of their own in one message.
+
+        Keras takes the mean of squares less the square of the mean, which rounds what is left to
+        nothing where a mean is large; here both are taken around the moving mean, which is near.
+        """
+        import tensorflow as tf
+
+        x, near = tf.cast(inputs, tf.float32), tf.convert_to_tensor(self.moving_mean)
+        # Image by image, since a hundred thousand numbers added in a row lose two digits.
+        mean = tf.reduce_mean(tf.reduce_mean(x, [1, 2]), 0)
+        variance = tf.reduce_mean(tf.reduce_mean(tf.math.squared_difference(x, mean), [1, 2]), 0)
+        own = tf.stack([mean - near, tf.square(mean - near) + variance])
+        replicas = tf.distribute.get_replica_context()
+        offset, square = tf.unstack(replicas.all_reduce("MEAN", own))
+        mean, variance = near + offset, square - tf.square(offset)
+        self._average(self.moving_mean, near, mean)
+        self._average(self.moving_variance, tf.convert_to_tensor(self.moving_variance), variance)
+        return tf.nn.batch_normalization(
+            x, mean, variance, tf.convert_to_tensor(self.beta), self.gamma, self.epsilon
+        )
+
     def _average(self, weight: Any, old: Any, new: Any) -> None:
         weight.assign(ops.cast(old * self.momentum + new * (1.0 - self.momentum), weight.dtype))
 
@@ -59,7 +86,6 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             and self.axis in (-1, 3)
             and self.scale
             and self.center
-            and not self.synchronized
             and not self.renorm
             and keras.backend.standardize_dtype(inputs.dtype) in FUSED_DTYPES
         )

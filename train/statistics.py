@@ -43,7 +43,7 @@ def average(
 
     @tf.function
     def together() -> None:
-        if strategy.num_replicas_in_sync > 1:
+        if variables and strategy.num_replicas_in_sync > 1:
             strategy.run(replica)
 
     return together
