@@ -87,7 +87,7 @@ def operations(fill: float) -> dict[str, Operation]:
         "Equalize": lambda image, _: equalize(image),
         "Invert": lambda image, _: 255.0 - image,
         "Rotate": lambda image, degrees: rotate(image, degrees, fill),
-        "Posterize": lambda image, bits: image - image % 2.0 ** (8.0 - bits),
+        "Posterize": lambda image, bits: tf.floor(image * 2 ** (bits - 8)) * 2 ** (8 - bits),
         "Solarize": lambda image, least: tf.where(image < least, image, 255.0 - image),
         "SolarizeAdd": lambda image, more: tf.where(image < 128.0, image + more, image),
         "Color": lambda image, weight: blend(whole_luminance(image), image, weight),
