@@ -9,6 +9,7 @@ import io
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,37 +45,44 @@ class Checkpoints:
             OSError: if it cannot be written, such as on a full disk; the others stay.
             FloatingPointError: if there is a number in it that is none.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {
             name: np.asarray(variable) for name, variable in self._variables.items()
         }
         for name, array in arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise FloatingPointError(f"{name} is not finite after step {step}")
+                raise FloatingPointError(f"{name} is not finite")
         arrays |= {f"number/{name}": np.float64(value) for name, value in numbers.items()}
         final = self.directory / f"step_{step:08d}.npz"
-        partial = final.with_suffix(".partial")
         archive = io.BytesIO()
-        np.savez(archive, **arrays)
+        np.savez(archive, **arrays, step=np.int64(step))
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._tidy()
         try:
-            with partial.open("wb") as file:
-                file.write(archive.getbuffer())
-                file.write(hashlib.sha256(archive.getbuffer()).digest())
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(final)
+            _write(final.with_suffix(".partial"), archive.getbuffer())
+            final.with_suffix(".partial").replace(final)
         except OSError:
-            partial.unlink(missing_ok=True)
+            self._tidy()
             raise
-        for old in self._files()[:-KEPT]:
-            if _step(old) != best:
-                old.unlink()
+        # Not those of later steps, which were damaged, or the newest whole ones might have to go.
+        older = [file for file in self._files() if _step(file) < step]
+        for file in older[: 1 - KEPT]:
+            if _step(file) != best:
+                with suppress(OSError):  # one too many harms no run
+                    file.unlink()
         return final
+
+    def _tidy(self) -> None:
+        """Removes what crashes have left, whose room may be what the next one needs."""
+        for partial in self.directory.glob("step_*.partial"):
+            partial.unlink(missing_ok=True)
 
     def newest(self) -> str:
         """Says where a run would go on."""
-        files = self._files()
-        return str(files[-1]) if files else f"none in {self.directory}"
+        for file in reversed(self._files()):
+            with suppress(ValueError):
+                _read(file)
+                return str(file)
+        return f"none in {self.directory}"
 
     def restore_latest(self) -> tuple[int, dict[str, float]]:
         """Restores the newest whole checkpoint; (0, {}) if there is no file at all.
@@ -84,13 +92,11 @@ class Checkpoints:
                 are some and all of them are damaged.
         """
         for file in reversed(self._files()):
-            content = file.read_bytes()
-            archive, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
-            if hashlib.sha256(archive).digest() != digest:
-                print(f"{file} is damaged; trying the one before", flush=True)
+            try:
+                arrays = _read(file)
+            except ValueError as error:
+                print(f"{error}; trying the one before", flush=True)
                 continue
-            with np.load(io.BytesIO(archive), allow_pickle=False) as members:
-                arrays = dict(members.items())
             return _step(file), self._assign(file, arrays)
         if self._files():
             raise ValueError(
@@ -121,6 +127,35 @@ class Checkpoints:
         return sorted(
             f for f in self.directory.iterdir() if re.fullmatch(r"step_\d{8}\.npz", f.name)
         )
+
+
+def _write(file: Path, archive: memoryview) -> None:
+    with file.open("wb") as stream:
+        stream.write(archive)
+        stream.write(hashlib.sha256(archive).digest())
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Returns the arrays of a checkpoint.
+
+    Raises:
+        ValueError: if it is not what was written under this name.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+    archive, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+    if hashlib.sha256(archive).digest() != digest:
+        raise ValueError(f"{file} is damaged")
+    with np.load(io.BytesIO(archive), allow_pickle=False) as members:
+        arrays = dict(members.items())
+    step = int(arrays.pop("step", _step(file)))  # earlier versions said it in the name alone
+    if step != _step(file):
+        raise ValueError(f"{file} is of step {step}, another file's content")
+    return arrays
 
 
 def _step(file: Path) -> int:
