@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from keras_resnet import console, preprocessing, trained
-from train import devices, loop, pipeline, recipes, workdirs
+from train import checkpoints, devices, journal, loop, pipeline, recipes, workdirs
 from train.recipe import FLAGS as FIELDS, Recipe
 
 FLAGS = flags.FLAGS
@@ -122,6 +122,9 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
     except loop.Stopped as stopped:
         print(stopped, flush=True)
         sys.exit(stopped.exit_code)
+    except journal.Diverged as error:
+        newest = checkpoints.Checkpoints(run.workdir / "checkpoints", {}).newest()
+        sys.exit(f"error: {error}; newest whole checkpoint: {newest}")
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
     except devices.LOST:

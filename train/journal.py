@@ -1,7 +1,9 @@
 """What people watch: a headline, progress lines, `metrics.jsonl`, TensorBoard, a profile."""
 
+import errno
 import json
 import math
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,15 +17,14 @@ from train import devices
 from train.pipeline import Data
 
 Scalars = dict[str, float]
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Diverged(Exception):
-    """The loss is no number any more, and what follows would be none either."""
+    """The loss or a weight is no number any more, and what follows would be none either."""
 
-    def __init__(self, step: int, loss: float, learning_rate: float) -> None:
-        super().__init__(
-            f"the loss became {loss} at step {step}, at a learning rate of {learning_rate:g}"
-        )
+    def __init__(self, step: int, what: str, learning_rate: float) -> None:
+        super().__init__(f"{what} at step {step}, at a learning rate of {learning_rate:g}")
 
 
 class Journal:
@@ -99,7 +100,7 @@ class Journal:
         for step, rate, metrics in self._pending:
             row = {name: float(value) for name, value in metrics.items()}
             if not row["skipped"] and not math.isfinite(row["loss"]):
-                raise Diverged(step, row["loss"], rate)
+                raise Diverged(step, f"the loss became {row['loss']}", rate)
             rows.append(row)
         taken = [row for row in rows if not row["skipped"]] or rows
         skipped = float(np.mean([row["skipped"] for row in rows])) if rows else 0.0
@@ -121,7 +122,7 @@ class Journal:
 
     def _print(self, line: str) -> None:
         if self._writes:
-            print(line, flush=True)
+            say(line)
 
     def _write(
         self, split: str, step: int, scalars: Scalars, model: keras.Model | None = None
@@ -129,32 +130,66 @@ class Journal:
         if not self._writes:
             return
         try:
-            with self._path.open("a") as file:
-                file.write(json.dumps({"step": step, "split": split, **scalars}) + "\n")
-        except OSError as error:  # a full disk, which may have room again later
-            self._print(f"step {step}: not written to {self._path}: {error}")
-        with self._events.as_default():
-            for name, value in scalars.items():
-                tf.summary.scalar(f"{split}/{name}", value, step)
-            for weight in model.trainable_weights if model else ():
-                tf.summary.histogram(weight.path, tf.convert_to_tensor(weight.value), step)
-        self._events.flush()
+            _append(self._path, json.dumps({"step": step, "split": split, **scalars}) + "\n")
+            with self._events.as_default():
+                for name, value in scalars.items():
+                    tf.summary.scalar(f"{split}/{name}", value, step)
+                for weight in model.trainable_weights if model else ():
+                    tf.summary.histogram(weight.path, tf.convert_to_tensor(weight.value), step)
+        # A full disk, which may have room again later; the events are written at the end of with.
+        except (OSError, tf.errors.OpError) as error:
+            self._print(f"step {step}: no metrics in {self._path.parent}, {_short(error)}")
 
     def _keep_until(self, step: int) -> None:
         if not self._path.exists():
             return
-        kept = [line for line in self._path.read_text().splitlines() if self._stays(line, step)]
+        lines = self._path.read_text(errors="replace").splitlines()
+        kept = [line for line in lines if self._stays(line, step)]
         partial = self._path.with_suffix(".partial")
-        partial.write_text("".join(f"{line}\n" for line in kept))
-        partial.replace(self._path)
+        try:
+            partial.write_text("".join(f"{line}\n" for line in kept))
+            partial.replace(self._path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _stays(self, line: str, last_step: int) -> bool:
         try:
             entry = json.loads(line)
-        except ValueError:  # a line that a crash cut short
+            again = entry["split"] != "train" and entry["step"] == self._recipe.steps
+            return entry["step"] <= last_step and not again
+        except (ValueError, TypeError, KeyError):  # a line that a crash cut short
             return False
-        again = entry["split"] != "train" and entry["step"] == self._recipe.steps
-        return entry["step"] <= last_step and not again
+
+
+def say(line: str) -> None:
+    """Prints a line at once; a log on a full disk loses it, and the run goes on."""
+    try:
+        print(line, flush=True)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+
+
+def _short(error: Exception) -> str:
+    """Leaves out what TensorFlow says of itself, around what went wrong."""
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    return text.splitlines()[0].split("}} ")[-1]
+
+
+def _append(path: Path, line: str) -> None:
+    """Adds a line to a file or, where there is no room for all of it, nothing.
+
+    Raises:
+        OSError: if there is none.
+    """
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("a") as file:
+            file.write(line)
+    except OSError:
+        if path.exists():
+            os.truncate(path, size)
+        raise
 
 
 def _clock(seconds: float) -> str:

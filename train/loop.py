@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from keras_resnet import transfer, weights
 from keras_resnet.manifest import Manifest
-from train import devices, pipeline, schedules, state, statistics, steps
+from train import devices, pipeline, schedules, state, statistics, steps, workdirs
 from train.evaluate import evaluate
-from train.journal import Journal, Profile, Scalars
+from train.journal import Diverged, Journal, Profile, Scalars
 from train.pipeline import Data
 from train.state import TrainState
 
@@ -47,7 +47,7 @@ def fit(data: Data, run: Run) -> Scalars:
 
     Raises:
         Stopped: after SIGTERM or SIGINT, once the state is saved.
-        Diverged: if the loss is no number any more.
+        Diverged: if the loss or a weight is no number any more.
         ValueError: if a checkpoint in the workdir is of another training, or all are damaged.
     """
     recipe, scaled = data.recipe, run.precision == "float16"
@@ -70,14 +70,22 @@ def fit(data: Data, run: Run) -> Scalars:
             journal.train(step, metrics, rate)
             stop, best = anyone(bool(received)), False
             if step % recipe.eval_every == 0 and step < recipe.steps:
+                journal.check()
                 with trained.averaged():
                     best = trained.observe(step, measure(step, data.eval_split)["top1"])
             if step % recipe.save_every == 0 or step == recipe.steps or best or stop:
                 journal.check()
-                trained.save(step)
+                _save(trained, step, rate)
             if stop:
                 raise Stopped(step, (received or [signal.SIGTERM])[0])
     return _finish(trained, data, run, measure)
+
+
+def _save(trained: TrainState, step: int, rate: float) -> None:
+    try:
+        trained.save(step)
+    except FloatingPointError as error:  # the loss is of the weights before the step
+        raise Diverged(step, str(error), rate) from error
 
 
 Measure = Callable[[int, str], Scalars]
@@ -130,6 +138,7 @@ def _finish(trained: TrainState, data: Data, run: Run, measure: Measure) -> Scal
             training,
         )
         for name in ("final.weights.h5", "final.keras") if trained.chief else ():
+            workdirs.reserve(run.workdir, 4 * model.count_params() + 4096 * len(model.variables))
             weights.save(model, run.workdir / name, manifest)
     return result
 

@@ -13,6 +13,7 @@ import keras_resnet
 from keras_resnet.network import ResidualNetwork
 from train import devices, schedules, statistics
 from train.checkpoints import Checkpoints
+from train.journal import say
 from train.pipeline import Data
 from train.updates import Update
 
@@ -43,10 +44,9 @@ class TrainState:
         try:
             self.checkpoints.save(step, numbers, int(self.best["best_step"]))
         except OSError as error:
-            print(
+            say(
                 f"step {step}: no checkpoint, {error}; the run goes on, and the newest one is"
-                f" {self.checkpoints.newest()}",
-                flush=True,
+                f" {self.checkpoints.newest()}"
             )
 
     def restore_latest(self) -> int:

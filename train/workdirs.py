@@ -8,6 +8,7 @@ from train.recipe import Recipe
 
 # A run may go on longer, or look at itself more often, than it was told to at first.
 FREE = ("steps", "log_every", "eval_every", "save_every", "max_broken", "source", "expected")
+CHUNK = 1 << 20
 
 
 def check(workdir: Path, recipe: Recipe) -> None:
@@ -22,16 +23,28 @@ def check(workdir: Path, recipe: Recipe) -> None:
         with tempfile.TemporaryFile(dir=workdir):
             pass
     except OSError as error:
-        raise ValueError(f"cannot write to workdir {str(workdir)!r}: {error}") from error
+        raise _unwritable(workdir, error) from error
     if path.exists():
         _compare(path, recipe)
 
 
 def claim(workdir: Path, recipe: Recipe) -> None:
-    """Writes `recipe.json` into a directory that was checked."""
+    """Writes `recipe.json` into a directory that was checked.
+
+    Raises:
+        ValueError: if there is no room for it.
+    """
     partial = workdir / "recipe.partial"
-    partial.write_text(recipe.to_json() + "\n")
-    partial.replace(workdir / "recipe.json")
+    try:
+        partial.write_text(recipe.to_json() + "\n")
+        partial.replace(workdir / "recipe.json")
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise _unwritable(workdir, error) from error
+
+
+def _unwritable(workdir: Path, error: OSError) -> ValueError:
+    return ValueError(f"cannot write to workdir {str(workdir)!r}: {error}")
 
 
 def _compare(path: Path, recipe: Recipe) -> None:
@@ -49,3 +62,19 @@ def _compare(path: Path, recipe: Recipe) -> None:
             f"{path.parent} holds a run of another recipe ({'; '.join(differ)}); choose another"
             " workdir"
         )
+
+
+def reserve(workdir: Path, size: int) -> None:
+    """Writes at least so many bytes, and frees them again.
+
+    HDF5 takes the whole process down where a disk is full in the middle of a file.
+
+    Raises:
+        OSError: if there is no room.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=workdir) as file:
+            for _ in range(-(-size // CHUNK)):
+                file.write(bytes(CHUNK))
+    except OSError as error:
+        raise OSError(f"no room for the trained network in {workdir}: {error}") from error
