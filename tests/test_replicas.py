@@ -1,5 +1,6 @@
 """ResNet-20 on CIFAR-10: any number of replicas and workers, with XLA or without, is one device."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -59,7 +60,7 @@ def difference(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> float:
 
 EQUAL = [
     (name, f"{name.split('-')[0]}-1-off")
-    for name in [*sum(NAMES, []), *WORKERS]
+    for name in [*itertools.chain(*NAMES), *WORKERS]
     if not name.endswith("1-off")
 ]
 

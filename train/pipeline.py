@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.preprocessing import Preprocessing
-from train import augment, datasets, scaling
+from train import augment, datasets, mixing, scaling
 from train.datasets import Examples
 from train.decoding import Broken, decoded
 from train.recipe import Recipe
@@ -128,8 +128,6 @@ def train_batches(
     stream = stream.map(example, tf.data.AUTOTUNE, deterministic=True)
     stream = stream.batch(recipe.batch_size // share.replicas, drop_remainder=True)
     if recipe.mixup or recipe.cutmix:
-        from train import mixing
-
         mix = mixing.build(recipe, len(examples.labels))
         stream = stream.map(mix, tf.data.AUTOTUNE, deterministic=True)
     else:
