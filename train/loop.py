@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from keras_resnet import transfer, weights
 from keras_resnet.manifest import Manifest
-from train import devices, pipeline, schedules, state, statistics, steps, workdirs
+from train import curves, devices, pipeline, schedules, state, statistics, steps, workdirs
 from train.evaluate import evaluate
 from train.journal import Diverged, Journal, Profile, Scalars
 from train.pipeline import Data
@@ -120,27 +120,35 @@ def _measure(trained: TrainState, data: Data, journal: Journal) -> Measure:
 
 
 def _finish(trained: TrainState, data: Data, run: Run, measure: Measure) -> Scalars:
-    """Measures the trained network, and writes it with all that others need to know of it."""
+    """Measures the trained network, and has worker 0 publish it."""
     recipe = data.recipe
     with trained.averaged() as model:
         if recipe.precise_bn:
             batches = pipeline.distribute(run.strategy, data.train_batches(recipe.steps))
             statistics.precise(run.strategy, model, batches, recipe.precise_bn)
         result = measure(recipe.steps, "test")
-        statistics.synchronize(model, together=False)  # a matter of training, not of the network
-        training = {"recipe": json.loads(recipe.to_json()), "result": result}
-        manifest = Manifest(
-            recipe.network,
-            data.image_shape,
-            data.labels,
-            data.preprocessing,
-            recipe.fields,
-            training,
-        )
-        for name in ("final.weights.h5", "final.keras") if trained.chief else ():
-            workdirs.reserve(run.workdir, 4 * model.count_params() + 4096 * len(model.variables))
-            weights.save(model, run.workdir / name, manifest)
+        if trained.chief:
+            _publish(trained, data, run.workdir, result)
+    devices.agreement(run.strategy)(False)  # nobody leaves before all is written
     return result
+
+
+def _publish(trained: TrainState, data: Data, workdir: Path, result: Scalars) -> None:
+    """Writes the network with all that others need to know of it, and draws its history."""
+    recipe, model = data.recipe, trained.model
+    statistics.synchronize(model, together=False)  # a matter of training, not of the network
+    manifest = Manifest(
+        recipe.network,
+        data.image_shape,
+        data.labels,
+        data.preprocessing,
+        recipe.fields,
+        {"recipe": json.loads(recipe.to_json()), "result": result},
+    )
+    for name in ("final.weights.h5", "final.keras"):
+        workdirs.reserve(workdir, 4 * model.count_params() + 4096 * len(model.variables))
+        weights.save(model, workdir / name, manifest)
+    curves.draw(workdir)
 
 
 @contextmanager
