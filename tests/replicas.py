@@ -18,7 +18,6 @@ from train.pipeline import Data
 from train.recipe import Recipe
 
 STEPS = 20
-MOST = 4  # replicas
 
 
 def recipe(folder: str) -> Recipe:
@@ -35,17 +34,16 @@ def recipe(folder: str) -> Recipe:
     )
 
 
-def strategy(replicas: str, batch_size: int) -> tf.distribute.Strategy:
+def strategy(replicas: str) -> tf.distribute.Strategy:
     if replicas == "workers":
-        return devices.strategy("multi_worker", None, batch_size)
+        return devices.strategy("multi_worker", None, 128)
     if replicas == "1":
         return tf.distribute.get_strategy()
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(int(replicas))])
+    return devices.strategy("mirrored", int(replicas), 128)
 
 
-def train(data: Data, name: str, out: Path) -> None:
-    norms, replicas, xla = name.split("-")
-    where = strategy(replicas, data.recipe.batch_size)
+def train(data: Data, where: tf.distribute.Strategy, name: str, out: Path) -> None:
+    norms, _, xla = name.split("-")
     trained = state.create(data, where, out / "checkpoints")
     for layer in trained.model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -63,12 +61,8 @@ def train(data: Data, name: str, out: Path) -> None:
 
 if __name__ == "__main__":
     folder, out, *names = sys.argv[1:]
-    if "workers" not in names[0]:
-        cpu = tf.config.list_physical_devices("CPU")[0]
-        parts = [tf.config.LogicalDeviceConfiguration() for _ in range(MOST)]
-        tf.config.set_logical_device_configuration(cpu, parts)
-    else:
-        devices.strategy("multi_worker", None, MOST)  # before TensorFlow uses a device
+    # One strategy in a process: those of two would take each other's messages for their own.
+    where = strategy(names[0].split("-")[1])
     opened = pipeline.open_data(recipe(folder), f"{folder}/tfds")
     for name in names:
-        train(opened, name, Path(out))
+        train(opened, where, name, Path(out))

@@ -38,6 +38,19 @@ def test_linear_warmup_rises_to_the_full_rate(schedule):
     np.testing.assert_allclose(actual, [0.1, 0.2, 0.3, 0.4, 0.5, 0.5], rtol=1e-9)
 
 
+def test_a_warmup_may_start_above_0():
+    """Goyal et al., section 2.2: from the rate of a small batch to that of a large one."""
+    recipe = helpers.recipe(learning_rate=3.2, warmup_rate=0.1, steps=100, warmup_steps=5)
+    actual = [schedules.learning_rate(recipe)(step) for step in range(6)]
+    np.testing.assert_allclose(actual, [0.72, 1.34, 1.96, 2.58, 3.2, 3.2], rtol=1e-9)
+
+
+def test_square_is_the_polynomial_of_mlperf():
+    recipe = helpers.recipe(schedule="square", learning_rate=4.0, steps=110, warmup_steps=10)
+    actual = [schedules.learning_rate(recipe)(step) for step in (10, 60, 109)]
+    np.testing.assert_allclose(actual, [4.0, 1.0, 4e-4], rtol=1e-9)
+
+
 def test_boundaries_count_from_the_start_also_after_a_warmup():
     recipe = helpers.recipe(boundaries=(10,), warmup_steps=5, steps=20)
     rate = schedules.learning_rate(recipe)

@@ -15,7 +15,7 @@ Colour = Literal["none", "pca", "jitter_pca"]
 Policy = Literal["none", "randaugment", "trivial"]
 Optimizer = Literal["sgd", "lars", "adamw", "lamb"]
 Loss = Literal["softmax", "sigmoid"]
-Schedule = Literal["step", "cosine"]
+Schedule = Literal["step", "cosine", "square"]
 CHOICES = {
     "augmentation": Augmentation, "colour": Colour, "policy": Policy, "optimizer": Optimizer,
     "loss": Loss, "schedule": Schedule,
@@ -26,7 +26,7 @@ POSITIVE = (
 )  # fmt: skip
 NOT_NEGATIVE = (
     "learning_rate", "weight_decay", "clip_norm", "warmup_steps", "validation", "seed",
-    "freeze_steps", "mixup", "cutmix", "precise_bn", "test_size", "max_broken",
+    "freeze_steps", "warmup_rate", "mixup", "cutmix", "precise_bn", "test_size", "max_broken",
 )  # fmt: skip
 BELOW_1 = ("momentum", "warmup_error", "label_smoothing", "target_threshold", "ema")
 UP_TO_1 = ("erasing", "magnitude", "crop", "trust")
@@ -64,9 +64,12 @@ class Recipe:
     sync_bn: bool = _field("normalize by the statistics of the global batch", False)
     precise_bn: int = _field("batches whose BN statistics are averaged at the end", 0)
     micro_batches: int = _field("parts of a batch that go through the network in turns", 1)
-    schedule: Schedule = _field("step divides by ten at the boundaries", "step")
+    schedule: Schedule = _field(
+        "step divides by ten at the boundaries; the others fall to 0", "step"
+    )
     boundaries: tuple[int, ...] = _field("steps, separated by commas", ())
-    warmup_steps: int = _field("the rate rises from 0 in so many", 0)
+    warmup_steps: int = _field("the rate rises in so many", 0)
+    warmup_rate: float = _field("where it rises from", 0.0)
     warmup_error: float = _field("a tenth of the rate until the training error is below", 0.0)
     loss: Loss = _field("cross-entropy of one choice, or of a yes or no for each class", "softmax")
     label_smoothing: float = _field("share of the target spread over all classes", 0.0)

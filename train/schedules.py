@@ -15,15 +15,20 @@ def learning_rate(recipe: Recipe) -> LearningRate:
     def stepped(step: int) -> float:
         return recipe.learning_rate * 0.1 ** sum(step >= at for at in recipe.boundaries)
 
-    def cosine(step: int) -> float:
-        done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
-        return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    def done(step: int) -> float:
+        after = recipe.steps - recipe.warmup_steps
+        return min(1.0, (step - recipe.warmup_steps) / max(1, after))
 
-    rate = {"step": stepped, "cosine": cosine}[recipe.schedule]
+    rate = {
+        "step": stepped,
+        "cosine": lambda step: recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done(step))),
+        "square": lambda step: recipe.learning_rate * (1 - done(step)) ** 2,
+    }[recipe.schedule]
 
     def warmed(step: int) -> float:
         if step < recipe.warmup_steps:
-            return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+            rise = (step + 1) / recipe.warmup_steps
+            return recipe.warmup_rate + (recipe.learning_rate - recipe.warmup_rate) * rise
         return rate(step)
 
     return warmed
