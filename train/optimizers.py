@@ -93,8 +93,8 @@ def build(recipe: Recipe, variables: list[keras.Variable]) -> keras.optimizers.O
     """Returns the recipe's optimizer, with slots for these variables, also for those yet frozen."""
     decays = {v.path: recipe.weight_decay * _decays(v, recipe) for v in variables}
     # A name, since Keras would number those of a process, and variables carry it.
-    named: dict[str, Any] = {"name": recipe.optimizer, "learning_rate": recipe.learning_rate}
-    momentum = named | {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
+    named: dict[str, Any] = {"name": recipe.optimizer, "learning_rate": float(recipe.learning_rate)}
+    momentum = named | {"momentum": float(recipe.momentum), "nesterov": recipe.nesterov}
     rule: dict[str, Callable[[], keras.optimizers.Optimizer]] = {
         "sgd": lambda: SGD(decays, **momentum),
         "lars": lambda: LARS(decays, recipe.trust, **momentum),
