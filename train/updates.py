@@ -93,10 +93,9 @@ class Update:
         """Moves the averages; after the first step they are the weights themselves."""
         weights = self._model.weights if self.averages else []
         first = tf.equal(tf.cast(self.optimizer.iterations.value, tf.int32), 0)
-        share = tf.where(first, 1.0, 1.0 - self._recipe.ema)
         for average, weight in zip(self.averages, weights, strict=True):
-            old = tf.convert_to_tensor(average)
-            average.assign(old + share * (tf.convert_to_tensor(weight) - old))
+            old, new = tf.convert_to_tensor(average), tf.convert_to_tensor(weight)
+            average.assign(tf.where(first, new, old + (1.0 - self._recipe.ema) * (new - old)))
 
     def _undo(self, before: list[tf.Tensor]) -> tf.Tensor:
         for variable, value in zip(statistics.moving(self._model), before, strict=True):
