@@ -122,12 +122,18 @@ def tfds_set(folder: Path, counts: dict[str, int], shape: Sequence[int | None] =
     return "shapes"
 
 
-def write_tfds(folder: Path, name: str, features: dict[str, Any], splits: dict[str, Any]) -> None:
+def write_tfds(
+    folder: Path,
+    name: str,
+    features: dict[str, Any],
+    splits: dict[str, Any],
+    version: str = "1.0.0",
+) -> None:
     import tensorflow_datasets as tfds
 
     tfds.dataset_builders.store_as_tfds_dataset(
         name=name,
-        version="1.0.0",
+        version=version,
         features=tfds.features.FeaturesDict(features),
         split_datasets={split: list(enumerate(rows)) for split, rows in splits.items()},
         data_dir=folder,

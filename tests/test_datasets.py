@@ -9,8 +9,8 @@ import tensorflow as tf
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from train import datasets
-from train.datasets import Examples
+from train import datasets, records
+from train.examples import Examples
 
 
 def contents(examples: Examples) -> list[tuple[bytes, int]]:
@@ -63,7 +63,7 @@ SIZES = {"digits": (1437, 360), "flat folder": (27, 3), "split folder": (24, 9)}
 @pytest.fixture(params=KINDS)
 def kind(request, monkeypatch) -> str:
     if request.param == "tfds stream":
-        monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(records, "IN_MEMORY_BYTES", 0)
     return request.param
 
 
@@ -213,3 +213,8 @@ def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch):
     helpers.image_folder(tmp_path / "photos", 20)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert datasets.load("folder", "train", "~/photos").size == 18
+
+
+def test_a_set_that_somebody_has_to_fetch_says_so(tmp_path):
+    with pytest.raises(ValueError, match=r"imagenet2012 5\.\d\.\d is not prepared in .*manual"):
+        datasets.load("imagenet2012", "train", str(tmp_path))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from keras_resnet.preprocessing import Preprocessing
-from train import augment, datasets, pipeline
-from train.datasets import Examples
+from train import augment, datasets, pipeline, records
+from train.examples import Examples
 from train.recipe import Recipe
 
 # For each source its images, its batches an epoch, and an augmentation that fits.
@@ -34,7 +34,7 @@ def places(tmp_path_factory) -> dict[str, tuple[str, str | None]]:
 @pytest.fixture(params=SOURCES)
 def source(request, places, monkeypatch) -> tuple[Examples, Recipe]:
     if request.param == "tfds stream":
-        monkeypatch.setattr(datasets, "IN_MEMORY_BYTES", 0)
+        monkeypatch.setattr(records, "IN_MEMORY_BYTES", 0)
     name, place = places[request.param]
     size, batches, augmentation = SOURCES[request.param]
     examples = datasets.load(name, "train", place)

@@ -4,7 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from train.datasets import Examples
+from train.examples import Examples
 
 IN_FLIGHT = 32  # encoded images that are decoded at a time
 

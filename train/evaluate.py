@@ -15,6 +15,7 @@ from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
 from train import datasets, pipeline, scaling, steps
 from train.decoding import Broken, whole
+from train.examples import Examples
 
 FLAGS = flags.FLAGS
 
@@ -75,16 +76,14 @@ def _with_mean(manifest: Manifest, broken: Broken) -> Manifest:
     return replace(manifest, preprocessing=replace(manifest.preprocessing, mean=mean))
 
 
-def save_examples(
-    examples: datasets.Examples, preprocess: Preprocessing, file: str, broken: Broken
-) -> None:
+def save_examples(examples: Examples, preprocess: Preprocessing, file: str, broken: Broken) -> None:
     """Writes `images` [n, size, size, channels] of 0..255, not yet scaled, and `labels` [n]."""
     pairs = list(whole(examples, broken))
     images = np.stack([preprocess.resize(image) for image, _ in pairs])
     np.savez_compressed(file, images=images, labels=np.stack([label for _, label in pairs]))
 
 
-def _check(manifest: Manifest, examples: datasets.Examples) -> None:
+def _check(manifest: Manifest, examples: Examples) -> None:
     if len(manifest.labels) != len(examples.labels):
         raise ValueError(
             f"the network tells {len(manifest.labels)} classes apart, the data set has"

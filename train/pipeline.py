@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from keras_resnet.preprocessing import Preprocessing
 from train import augment, datasets, mixing, scaling
-from train.datasets import Examples
 from train.decoding import Broken, decoded
+from train.examples import Examples
 from train.recipe import Recipe
 
 FOREVER = np.iinfo(np.int64).max

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from keras_resnet import family, preprocessing, weights
 from keras_resnet.preprocessing import Preprocessing
-from train.datasets import Examples
 from train.decoding import Broken, whole
+from train.examples import Examples
 from train.recipe import Recipe
 
 
