@@ -52,6 +52,7 @@ def test_a_run_writes_its_files(whole):
     events = {name for name in files if name.startswith("tensorboard/events.out.tfevents")}
     assert len(events) == 1
     finals = {"recipe.json", "metrics.jsonl", "final.weights.h5", "final.keras"}
+    finals |= {"curves.svg", "curves.png"}
     assert files - events == checkpoints | finals
 
 
@@ -70,6 +71,7 @@ def test_metrics_are_complete(whole):
     for line in train:
         assert set(line) == {
             "step", "split", "loss", "accuracy", "learning_rate", "images_per_second",
+            "memory_gib",
         }  # fmt: skip
         cosine = 0.05 * (1 + np.cos(np.pi * (line["step"] - 1) / STEPS))
         assert line["learning_rate"] == pytest.approx(cosine, rel=1e-6)
@@ -97,6 +99,29 @@ def test_tensorboard_shows_the_same_numbers(whole):
     tests = [line for line in metrics(whole[0]) if line["split"] == "test"]
     assert [step for step, _ in shown] == [line["step"] for line in tests]
     assert {"train/loss", "train/accuracy", "train/learning_rate"} <= set(tensors)
+    kernel = [e.tensor_proto for e in tensors["stage2_block1_conv1/kernel"]]  # a histogram
+    assert len(kernel) == 3
+    counts = np.frombuffer(kernel[-1].tensor_content, np.float64).reshape(-1, 3)[:, 2]
+    assert counts.sum() == 3 * 3 * 16 * 32
+
+
+def test_the_first_line_says_what_runs(whole):
+    """Multiply-adds by hand: 9 n_in n_out a convolution, at 8, 4 and 2 pixels a side."""
+    stem, stage1 = 64 * 9 * 1 * 16, 64 * 9 * (16 * 16) * 2
+    stage2, stage3 = 16 * 9 * (16 * 32 + 32 * 32), 4 * 9 * (32 * 64 + 64 * 64)
+    total = stem + stage1 + stage2 + stage3 + 64 * 10
+    line = whole[1].stdout.splitlines()[0]
+    assert line.startswith("resnet20 on digits: ")
+    assert f" {total:,} multiply-adds; 32 images a step on 1 replica(s) (CPU)" in line
+    assert "float32, XLA off; 1,437 examples" in line
+
+
+def test_a_profile_is_recorded_for_tensorboard(tmp_path):
+    steps = ["--steps=14", "--batch_size=8", "--profile=3", "--log_every=7"]
+    done = helpers.python("-m", "train", helpers.TINY, *steps, f"--workdir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    (trace,) = (tmp_path / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb")
+    assert b"FusedBatchNorm" in trace.read_bytes()
 
 
 def interrupt(workdir: Path, number: int, after: int) -> tuple[int, str]:
@@ -198,4 +223,4 @@ def test_held_out_examples_are_evaluated_on_the_way(tmp_path):
     assert done.returncode == 0, done.stderr
     found = [(e["step"], e["split"], e["examples"]) for e in metrics(tmp_path) if "top1" in e]
     assert found == [(2, "validation", 100), (4, "test", 360)]
-    assert "2 replica(s), bfloat16" in done.stdout
+    assert "32 images a step on 2 replica(s) (CPU) of 1 worker(s), bfloat16, XLA off" in done.stdout
