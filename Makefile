@@ -5,6 +5,7 @@ BIN := .venv/bin
 DEMO := runs/demo
 EXPORT := saved_models/digits/1
 TORCH := 2.13.0
+JOBS ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: demo test test-slow lint format lock clean
@@ -33,7 +34,7 @@ demo: venv
 	$(BIN)/python saved_models/classify.py $(EXPORT)/model.tflite $(DEMO)/test.npz
 
 test: .venv/parity
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-slow: .venv/parity
 	$(BIN)/python -m pytest -m slow

