@@ -112,7 +112,9 @@ def _run(recipe: Recipe, strategy: tf.distribute.Strategy) -> loop.Run:
         workdirs.check(workdir, recipe)
     devices.check_options(recipe.sync_bn, recipe.micro_batches, jit_compile=FLAGS.jit_compile)
     devices.configure(FLAGS.precision, FLAGS.deterministic)
-    return loop.Run(workdir, strategy, FLAGS.precision, FLAGS.jit_compile, FLAGS.profile)
+    return loop.Run(
+        workdir, strategy, FLAGS.precision, FLAGS.jit_compile, FLAGS.profile, FLAGS.deterministic
+    )
 
 
 def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Run:
     precision: str = "float32"
     jit_compile: bool = False
     profile: int = 0
+    deterministic: bool = False
 
 
 def fit(data: Data, run: Run) -> Scalars:
@@ -66,6 +67,8 @@ def fit(data: Data, run: Run) -> Scalars:
             profile.at(step)
             rate = learning_rate(step - 1) * trained.warmup.factor
             metrics = train_step(recipe.frozen(step))(images, targets, tf.constant(rate))
+            if run.deterministic:  # or a stop would average sooner than a run that goes on
+                trained.average_statistics()
             trained.warmup.observe(metrics["accuracy"])
             journal.train(step, metrics, rate)
             stop, best = anyone(bool(received)), False
