@@ -177,9 +177,11 @@ def lamb(weight, grad, rate, time, slots):
     return weight - rate * NORM(weight) / NORM(step) * step
 
 
-def test_lamb_is_algorithm_2() -> None:
+@pytest.mark.parametrize("size", [1.0, 1e-6])
+def test_lamb_is_algorithm_2(size) -> None:
     row = helpers.recipe(optimizer="lamb", weight_decay=DECAY)
-    close(ours(row, CHANGING), numpy_rule(lamb), ADAPTIVE)
+    small = [[grad * np.float32(size) for grad in grads] for grads in GRADIENTS]
+    close(ours(row, CHANGING, gradients=small), numpy_rule(lamb, gradients=small), ADAPTIVE)
 
 
 @pytest.mark.parametrize("norms", [True, False])
