@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import app, flags
 
 from keras_resnet import console, preprocessing, trained
-from train import checkpoints, devices, journal, loop, pipeline, recipes, workdirs
+from train import checkpoints, decoding, devices, journal, loop, pipeline, recipes, workdirs
 from train.recipe import FLAGS as FIELDS, Recipe
 
 FLAGS = flags.FLAGS
@@ -135,10 +135,10 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
         print("another worker was lost; start all of them again, with the same command, to go on"
               " from the last checkpoint", flush=True)  # fmt: skip
         sys.exit(os.EX_TEMPFAIL)
-    except tf.errors.OpError:
-        if not data.broken.error:
+    except tf.errors.OpError as error:
+        if not data.broken.error and not decoding.damaged(error):
             raise
-        sys.exit(f"error: {data.broken.error}")
+        sys.exit(f"error: {data.broken.error or decoding.message(error)}")
     return {**result, "examples": int(result["examples"])}
 
 

@@ -39,6 +39,18 @@ class Broken:
         return len(self.names)
 
 
+def message(error: Exception) -> str:
+    """Returns what went wrong, without what TensorFlow says of itself around it."""
+    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
+    text = (text or repr(error)).splitlines()[0].split("}} ")[-1].split(" [Op:")[0]
+    return f"a file of records is damaged: {text}" if damaged(error) else text
+
+
+def damaged(error: Exception) -> bool:
+    """Whether it tells of a file of records that is cut short, or whose checksums are wrong."""
+    return isinstance(error, tf.errors.DataLossError) or "dataset was expected" in str(error)
+
+
 def decoded(
     examples: Examples, stream: tf.data.Dataset, broken: Broken | None = None
 ) -> tf.data.Dataset:

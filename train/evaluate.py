@@ -14,19 +14,25 @@ from keras_resnet import console, trained
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
 from train import datasets, pipeline, scaling, steps
-from train.decoding import Broken, whole
+from train.decoding import Broken, message, whole
 from train.examples import Examples
 
 FLAGS = flags.FLAGS
 
 
 def evaluate(step: steps.EvalStep, batches: Iterable[Any]) -> dict[str, float]:
-    """Returns top1 and top5 (percent), the mean loss, and the number of examples."""
+    """Returns top1 and top5 (percent), the mean loss, and the number of examples.
+
+    Raises:
+        ValueError: if there are none.
+    """
     sums = {"top1": 0.0, "top5": 0.0, "loss": 0.0, "examples": 0.0}
     for batch in batches:
         for name, value in step(*batch).items():
             sums[name] += float(value)
     count = sums["examples"]
+    if not count:
+        raise ValueError("there is no image to measure on that can be decoded")
     percent = {name: 100 * sums[name] / count for name in ("top1", "top5")}
     return {**percent, "loss": sums["loss"] / count, "examples": count}
 
@@ -62,8 +68,8 @@ def main(_: list[str]) -> None:
             examples, manifest.preprocessing, FLAGS.batch_size, broken=broken
         )
         result = evaluate(steps.eval_step(tf.distribute.get_strategy(), model), batches)
-    except tf.errors.OpError as error:
-        sys.exit(f"error: {broken.error or error.message}")
+    except (ValueError, tf.errors.OpError) as error:
+        sys.exit(f"error: {broken.error or message(error)}")
     print(json.dumps({**result, "examples": int(result["examples"])}))
 
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from keras_resnet import analysis
 from train import devices
+from train.decoding import message
 from train.pipeline import Data
 
 Scalars = dict[str, float]
@@ -138,7 +139,7 @@ class Journal:
                     tf.summary.histogram(weight.path, tf.convert_to_tensor(weight.value), step)
         # A full disk, which may have room again later; the events are written at the end of with.
         except (OSError, tf.errors.OpError) as error:
-            self._print(f"step {step}: no metrics in {self._path.parent}, {_short(error)}")
+            self._print(f"step {step}: no metrics in {self._path.parent}, {message(error)}")
 
     def _keep_until(self, step: int) -> None:
         if not self._path.exists():
@@ -168,12 +169,6 @@ def say(line: str) -> None:
     except OSError as error:
         if error.errno not in FULL:
             raise
-
-
-def _short(error: Exception) -> str:
-    """Leaves out what TensorFlow says of itself, around what went wrong."""
-    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
-    return text.splitlines()[0].split("}} ")[-1]
 
 
 def _append(path: Path, line: str) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_resnet.preprocessing import Preprocessing
 from train import augment, datasets, mixing, scaling
-from train.decoding import Broken, decoded
+from train.decoding import Broken, decoded, message
 from train.examples import Examples
 from train.recipe import Recipe
 
@@ -86,14 +86,17 @@ def open_data(recipe: Recipe, data_dir: str | None) -> Data:
     """Opens the splits of a recipe, so that one that is missing is missed before training.
 
     Raises:
-        ValueError: if recipe and data do not fit.
+        ValueError: if recipe and data do not fit, or too much of it is broken.
     """
     names = ("train", "test", "validation") if recipe.validation else ("train", "test")
-    splits = {
-        name: datasets.load(recipe.dataset, name, data_dir, recipe.validation) for name in names
-    }
     broken = Broken(recipe.max_broken)
-    chosen = scaling.preprocessing_of(recipe, splits["train"], broken)
+    try:
+        splits = {
+            name: datasets.load(recipe.dataset, name, data_dir, recipe.validation) for name in names
+        }
+        chosen = scaling.preprocessing_of(recipe, splits["train"], broken)
+    except tf.errors.OpError as error:
+        raise ValueError(broken.error or message(error)) from error
     return Data(recipe, splits, chosen, broken)
 
 

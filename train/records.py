@@ -1,6 +1,7 @@
 """Data sets of TFDS, read as serialized records."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,8 @@ def _records(builder: Any, split: str) -> Callable[[tf.Tensor | None], tf.data.D
     def records(index: tf.Tensor) -> tf.data.Dataset:
         numbered = tf.data.TFRecordDataset(files[index]).enumerate()
         rows = numbered.skip(skips[index]).take(takes[index])
+        # A file that ends too soon must not pass for a smaller one: positions would shift.
+        rows = rows.apply(tf.data.experimental.assert_cardinality(takes[index]))
         return rows.map(
             lambda number, record: {"file": files[index], "number": number, "record": record}
         )
@@ -117,5 +120,23 @@ def _shuffle(records: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
 
 def _in_memory(examples: Examples) -> Examples:
     decoded = examples.elements(None).map(examples.decode, tf.data.AUTOTUNE).batch(examples.size)
-    images, labels = next(iter(decoded))
+    try:
+        images, labels = next(iter(decoded))
+    except tf.errors.InvalidArgumentError:  # some are broken, and left out where they are read
+        return _encoded_in_memory(examples)
     return arrays(images, labels, examples.labels)
+
+
+def _encoded_in_memory(examples: Examples) -> Examples:
+    """Lists the same records in the same order as decoded ones."""
+    columns = next(iter(examples.elements(None).batch(examples.size)))
+
+    def record(index: tf.Tensor) -> Element:
+        return {name: column[index] for name, column in columns.items()}
+
+    return replace(
+        examples,
+        elements=indices(examples.size),
+        decode=lambda index: examples.decode(record(index)),
+        name=lambda index: examples.name(record(index)),
+    )

@@ -20,7 +20,7 @@ def preprocessing_of(
     size = recipe.test_size or recipe.image_size
     crop = recipe.crop or (0.875 if recipe.scales else 1.0)
     if recipe.preprocessing == "weights":
-        return _of_weights(recipe, examples)
+        return _of_weights(recipe, examples, broken)
     if recipe.preprocessing != "per_pixel":
         chosen = preprocessing.mode(recipe.preprocessing, image_size=size, crop=crop)
         if len(chosen.mean) not in (1, examples.channels):
@@ -33,7 +33,7 @@ def preprocessing_of(
     return preprocessing.per_pixel(mean_image(examples, plain, broken))
 
 
-def _of_weights(recipe: Recipe, examples: Examples) -> Preprocessing:
+def _of_weights(recipe: Recipe, examples: Examples, broken: Broken | None) -> Preprocessing:
     """Returns the preprocessing that the first weights were trained with, for these images."""
     spec = family.spec(recipe.network, **recipe.fields)
     file = weights.local(recipe.init_weights, recipe.network)
@@ -44,13 +44,19 @@ def _of_weights(recipe: Recipe, examples: Examples) -> Preprocessing:
         known = weights.adapted(held.manifest, spec, examples.channels).preprocessing
     known = replace(known, mean=None) if np.ndim(known.mean) == 3 else known
     known = replace(known, image_size=recipe.test_size or recipe.image_size)
-    return replace(known, mean=mean_image(examples, known)) if known.mean is None else known
+    if known.mean is None:
+        known = replace(known, mean=mean_image(examples, known, broken))
+    return known
 
 
 def mean_image(
     examples: Examples, preprocess: Preprocessing, broken: Broken | None = None
 ) -> np.ndarray[Any, Any]:
-    """Returns the mean over all resized examples, [size, size, channels] of 0..255."""
+    """Returns the mean over all resized examples, [size, size, channels] of 0..255.
+
+    Raises:
+        ValueError: if none can be decoded.
+    """
     size = preprocess.image_size
     images = whole(examples, broken).map(
         lambda image, _: preprocess.resize(image), tf.data.AUTOTUNE
@@ -62,4 +68,6 @@ def mean_image(
 
     start = np.zeros([size, size, examples.channels], np.float64), 0
     total, count = images.batch(256).reduce(start, add)
+    if not count:
+        raise ValueError("none of the images to train on can be decoded")
     return total.numpy() / int(count)
