@@ -59,7 +59,9 @@ BAD = [  # arguments, error, words of the message
 ]
 
 
-@pytest.mark.parametrize(("arguments", "error", "words"), BAD, ids=[str(a) for a, *_ in BAD])
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"), BAD, ids=[re.sub(r" at 0x\w+", "", str(a)) for a, *_ in BAD]
+)
 def test_bad_arguments_are_named(arguments, error, words) -> None:
     ready = {k: v() if callable(v) else v for k, v in arguments.items()}
     message = raised(error, lambda: resnet(**{"network": "resnet20", **ready}))
