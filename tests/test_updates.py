@@ -26,11 +26,12 @@ EVENTS = (
     ("nobody", None, 2.0**13),
     ("nobody", None, 2.0**13),
     ("nobody", None, 2.0**14),  # the third good one in a row
+    ("nobody", None, 2.0**14),  # the first of three again
     ("last", 1.5, 1.0),
     ("nobody", None, 1.0),
     ("first", None, 1.0),  # where the scale cannot help
 )
-SKIPPED = [1, 0, 0, 1, 0, 0, 0, 1, 0, 0]
+SKIPPED = [1, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0]
 GOOD = [i for i, (spoiled, *_) in enumerate(EVENTS) if spoiled == "nobody"]
 RUNS = {"one": 1, "one_jit": 1, "two": 2, "two_jit": 2, "four": 4}
 
