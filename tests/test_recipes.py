@@ -160,6 +160,11 @@ def test_bad_values_name_what_came_and_what_is_allowed(field, value, allowed):
     assert allowed in str(caught.value)
 
 
+def test_a_trust_of_0_would_be_none():
+    with pytest.raises(ValueError, match="trust must be above 0"):
+        helpers.recipe(optimizer="lars", trust=0.0)
+
+
 def test_two_warmups_are_refused():
     with pytest.raises(ValueError, match=r"warmup_steps.*warmup_error"):
         helpers.recipe(warmup_steps=5, warmup_error=0.8)

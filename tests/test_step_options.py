@@ -7,9 +7,10 @@ import helpers
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_steps import ONE, RATES, RECIPE, batches, close, network, saved, train
+from test_steps import ONE, RATES, RECIPE, batches, close, network, saved, share, train
 
-from train import devices
+from train import devices, steps
+from train.updates import Update
 
 PLAIN = replace(RECIPE, weight_decay=0.0, label_smoothing=0.0)
 CLIPPED = replace(PLAIN, clip_norm=0.05, weight_decay=0.01)
@@ -91,6 +92,19 @@ def test_nesterov_looks_ahead() -> None:
     recipe = replace(PLAIN, nesterov=True)
     expected = follow(lambda grads, _: grads, recipe)
     close(train(ONE, frozen=True, recipe=recipe)[0].get_weights(), expected, 1e-5)
+
+
+def test_the_loss_tells_of_a_gradient_that_is_no_number() -> None:
+    """On a CPU a fused ReLU makes 0 of NaN, so that the loss itself may look well for ever."""
+    model = network()
+    step = steps.train_step(ONE, model, Update(model, RECIPE), RECIPE)
+    images, labels = batches(1)[0]
+    images[0, 3, 3, 0] = np.inf
+    found = [
+        float(step(*share(ONE, batch), tf.constant(0.1))["loss"])
+        for batch in [(images, labels), *batches(2)]
+    ]
+    assert np.isnan(found).all(), found
 
 
 def several_replicas(folder: str, count: int) -> None:

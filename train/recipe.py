@@ -146,6 +146,8 @@ class Recipe:
                 f" random_resized_crop, and a mean colour, not augmentation={self.augmentation!r}"
                 f" and preprocessing={self.preprocessing!r}"
             )
+        if self.optimizer == "lars" and not self.trust:
+            raise ValueError("trust must be above 0 with optimizer=lars, got 0")
         if self.target_threshold and self.loss != "sigmoid":
             raise ValueError(f"target_threshold={self.target_threshold} needs loss=sigmoid")
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -59,12 +60,13 @@ def precise(
     """
     moments = moving(model)
     with strategy.scope():
-        sums = [keras.Variable(tf.zeros(v.shape), trainable=False) for v in moments]
+        # In float64, as a square less a square loses digits where a mean is large.
+        sums = [keras.Variable(np.zeros(v.shape), dtype="float64") for v in moments]
 
     def replica(images: tf.Tensor) -> None:
         model(images, training=True)  # at momentum 0, which leaves the batch's own moments
         for i in range(0, len(moments), 2):
-            mean, variance = (tf.convert_to_tensor(v) for v in moments[i : i + 2])
+            mean, variance = (tf.cast(v.value, tf.float64) for v in moments[i : i + 2])
             sums[i].assign_add(mean / count)
             sums[i + 1].assign_add((variance + mean**2) / count)
 
@@ -75,8 +77,8 @@ def precise(
     average(strategy, sums)()
     for i in range(0, len(moments), 2):
         mean, square = (tf.convert_to_tensor(v.value) for v in sums[i : i + 2])
-        moments[i].assign(mean)
-        moments[i + 1].assign(tf.maximum(square - mean**2, 0.0))
+        moments[i].assign(tf.cast(mean, tf.float32))
+        moments[i + 1].assign(tf.cast(tf.maximum(square - mean**2, 0.0), tf.float32))
 
 
 @contextmanager

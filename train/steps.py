@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_resnet.network import ResidualNetwork
@@ -40,8 +41,11 @@ def train_step(
         before = [tf.identity(v) for v in statistics.moving(model)] if update.scale else []
         grads, metrics = gradients(images, targets)
         replicas = tf.distribute.get_replica_context()
-        skipped = change(replicas.all_reduce("SUM", grads), rate, before)
-        return metrics | {"skipped": skipped / replicas.num_replicas_in_sync}
+        finite, taken = change(replicas.all_reduce("SUM", grads), rate, before)
+        # Not all kernels let what is no number through to the loss: a fused ReLU makes it 0.
+        loss = tf.where(finite | ~taken, metrics["loss"], np.nan)
+        skipped = tf.cast(~taken, tf.float32) / replicas.num_replicas_in_sync
+        return metrics | {"loss": loss, "skipped": skipped}
 
     @tf.function
     def step(images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> Metrics:

@@ -4,7 +4,6 @@ All replicas hold the same sum of gradients, and each follows it by itself: noth
 another replica, so that a step can be left out as a whole, and XLA can compile it.
 """
 
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -59,25 +58,30 @@ class Update:
         scale = [self.scale.value, self.scale.good_steps] if self.scale else []
         return {"optimizer": self.optimizer.variables, "ema": self.averages, "loss_scale": scale}
 
-    def __call__(self, grads: list[tf.Tensor], rate: tf.Tensor, before: list[tf.Tensor]) -> Any:
-        """Changes a replica's copy of all variables; returns 1.0 if the step was left out.
+    def __call__(
+        self, grads: list[tf.Tensor], rate: tf.Tensor, before: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Changes a replica's copy of all variables.
 
         Args:
             grads: sums over the replicas, still scaled.
             rate: the learning rate.
             before: the moving statistics as they were before the step.
+
+        Returns:
+            Whether all gradients are numbers, and whether the step was taken.
         """
         if self.scale is None:
-            self._follow(grads, rate)
-            return tf.constant(0.0)
+            finite = _finite(grads)
+            return finite, self._follow(grads, rate)
         scale = tf.convert_to_tensor(self.scale.value)
         grads = [grad / scale for grad in grads]
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(grad)) for grad in grads])
+        finite = _finite(grads)
         # At a scale of 1 it is the network that diverges, and the run shall see it.
         taken = finite | (scale <= 1.0)
         tf.cond(taken, lambda: self._follow(grads, rate), lambda: self._undo(before))
         self.scale.observe(finite)
-        return 1.0 - tf.cast(taken, tf.float32)
+        return finite, taken
 
     def _follow(self, grads: list[tf.Tensor], rate: tf.Tensor) -> tf.Tensor:
         if self._recipe.clip_norm:
@@ -101,3 +105,7 @@ class Update:
         for variable, value in zip(statistics.moving(self._model), before, strict=True):
             variable.assign(value)
         return tf.constant(False)
+
+
+def _finite(grads: list[tf.Tensor]) -> tf.Tensor:
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(grad)) for grad in grads])
