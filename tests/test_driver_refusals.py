@@ -1,5 +1,8 @@
 """What the command lines refuse: quickly, on stderr, without a traceback or a trace on disk."""
 
+import json
+import resource
+import socket
 from pathlib import Path
 
 import helpers
@@ -10,6 +13,7 @@ import keras_resnet
 from keras_resnet import weights
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
+from train import checkpoints
 
 # No case of TRAIN can read data, since this data_dir is missing; only the last may say so.
 MISSING = "--data_dir=/no/such/data"
@@ -30,8 +34,36 @@ TRAIN = {
     "unknown augmentation": (["--augmentation=mixup"], "augmentation", "shift"),
     "unknown preprocessing": (["--preprocessing=imagenet"], "preprocessing", "per_pixel"),
     "unknown network": (["--network=resnet21"], "resnet21", "resnet20"),
-    "unknown precision": (["--precision=float16"], "precision", "bfloat16"),
-    "unknown strategy": (["--strategy=tpu"], "strategy", "mirrored"),
+    "unknown precision": (["--precision=float64"], "precision", "float32|bfloat16|float16"),
+    "unknown strategy": (["--strategy=horovod"], "strategy", "one|mirrored|multi_worker|tpu"),
+    "unknown optimizer": (["--optimizer=adam"], "optimizer", "sgd|lars|adamw|lamb"),
+    "trust above 1": (["--trust=2"], "trust", "[0, 1], got 2.0"),
+    "average that never moves": (["--ema=1"], "ema", "[0, 1), got 1.0"),
+    "batches before none": (["--precise_bn=-1"], "precise_bn", "at least 0, got -1"),
+    "compiled and waiting": (["--sync_bn", "--jit_compile"], "sync_bn", "jit_compile=True"),
+    "parts that wait": (["--sync_bn", "--micro_batches=2"], "sync_bn", "micro_batches=2"),
+    "uneven parts": (["--micro_batches=3"], "batch_size=128", "3 micro_batches"),
+    "unknown loss": (["--loss=hinge"], "loss", "softmax|sigmoid"),
+    "threshold of a choice": (["--target_threshold=0.2"], "target_threshold=0.2", "loss=sigmoid"),
+    "threshold of 1": (["--loss=sigmoid", "--target_threshold=1"], "target_threshold", "[0, 1)"),
+    "unknown colour": (["--colour=red"], "colour", "none|pca|jitter_pca"),
+    "unknown policy": (["--policy=auto"], "policy", "none|randaugment|trivial"),
+    "magnitude above 1": (["--magnitude=1.5"], "magnitude", "[0, 1], got 1.5"),
+    "erasing below 0": (["--erasing=-0.1"], "erasing", "[0, 1], got -0.1"),
+    "mixup below 0": (["--mixup=-1"], "mixup", "at least 0, got -1.0"),
+    "cutmix of no number": (["--cutmix=nan"], "cutmix", "at least 0, got nan"),
+    "odd pairs": (["--mixup=0.2", "--batch_size=31"], "mixup", "even number of images", "31"),
+    "odd pairs of a replica": (
+        ["--cutmix=1", "--batch_size=6", "--strategy=mirrored", "--replicas=2"],
+        "cutmix",
+        "a replica, got 3",
+    ),
+    "never seen": (["--repeats=0"], "repeats", "at least 1, got 0"),
+    "one scale": (["--test_size=40"], "test_size=40", "random_resized_crop", "'shift'"),
+    "crop above 1": (["--crop=1.5"], "crop", "[0, 1], got 1.5"),
+    "fewer than none broken": (["--max_broken=-1"], "max_broken", "at least 0, got -1"),
+    "no TPU": (["--strategy=tpu"], "strategy=tpu", "no TPU"),
+    "unwritable place": (["--workdir=/proc/x"], "cannot write to workdir '/proc/x'"),
     "unknown flag": (["--learning-rates=0.1"], "learning-rates", ""),
     "uneven replicas": (["--strategy=mirrored", "--replicas=3"], "batch", "3 replicas"),
     "replicas of one device": (["--replicas=2"], "replicas=2", "mirrored"),
@@ -48,7 +80,27 @@ DATA = {
     "workdir is a file": (["--workdir={tmp}/file"], "workdir", "{tmp}/file"),
     "other rate than before": (["--workdir={tmp}/old", "--learning_rate=0.2"], "0.2", "{tmp}/old"),
     "other field than before": (["--workdir={tmp}/old", "--field=shortcut=B"], "{tmp}/old", "B"),
+    "nameless checkpoints": (["--workdir={tmp}/nameless"], "{tmp}/nameless", "another training"),
+    "damaged checkpoints": (["--workdir={tmp}/torn"], "{tmp}/torn", "no checkpoint", "is whole"),
     "damaged workdir": (["--workdir={tmp}/damaged"], "{tmp}/damaged/recipe.json", "not the recipe"),
+}
+
+
+def cluster(workers: object, index: object, **others: object) -> str:
+    task = {"type": "worker", "index": index}
+    return json.dumps({"cluster": {"worker": workers, **others}, "task": task})
+
+
+WORKERS = {  # TF_CONFIG, what is said of it, and what else
+    "nothing said": ("", "multi_worker needs TF_CONFIG such as", "got ''"),
+    "bad JSON": ("{cluster", "multi_worker needs TF_CONFIG such as", "got '{{cluster'"),
+    "unknown index": (cluster(["a:1", "b:1"], 2), "must list workers only", "this one by index"),
+    "index of letters": (cluster(["a:1"], "x"), "multi_worker needs TF_CONFIG", '"x"'),
+    "no list": (cluster("a:1", 0), "must list workers only", "host:port"),
+    "no ports": (cluster(["localhost"], 0), "must list workers only", "host:port"),
+    "chief beside workers": (cluster(["a:1"], 0, chief=["b:1"]), "must list workers only", "chief"),
+    "three share 128": (cluster(["a:1", "b:1", "c:1"], 0), "multiple of the 3 replicas", "128"),
+    "port that is taken": (cluster(["localhost:{port}"], 0), "cannot listen", "TF_CONFIG"),
 }
 MODEL = "--weights={tmp}/model.keras"
 EVALUATE = {
@@ -86,11 +138,20 @@ EXPORT = {
     "other network": ([MODEL, "--out={tmp}/new", "--network=plain20"], "resnet20", "plain20"),
     "below a file": ([MODEL, "--out={tmp}/file/1"], "{tmp}/file", ""),
 }
-MODULES = {"train": {**TRAIN, **DATA}, "train.evaluate": EVALUATE, "keras_resnet.export": EXPORT}
+MODULES = {
+    "train": {**TRAIN, **DATA},
+    "tests.within": WORKERS,
+    "train.evaluate": EVALUATE,
+    "keras_resnet.export": EXPORT,
+}
 IDS = [(module, name) for module, cases in MODULES.items() for name in cases]
 
 
-def command(module: str, name: str, tmp: Path) -> list[str]:
+def command(module: str, name: str, tmp: Path, port: int) -> list[str]:
+    if module == "tests.within":
+        config = WORKERS[name][0].replace("{port}", str(port))
+        place = [f"--workdir={tmp}/new {name}", MISSING]
+        return [module, f"TF_CONFIG={config}", "train", *place, "--strategy=multi_worker"]
     arguments = [argument.format(tmp=tmp) for argument in MODULES[module][name][0]]
     if module == "train":
         place = [] if name in DATA else [MISSING]
@@ -107,6 +168,10 @@ def prepare(tmp: Path) -> None:
     for name, text in (("old", helpers.recipe().to_json()), ("damaged", "{}")):
         (tmp / name).mkdir()
         (tmp / name / "recipe.json").write_text(text)
+    for name in ("nameless", "torn"):  # such as of a run whose recipe.json is lost
+        variable = keras.Variable([1.0, 2.0], name="w")
+        checkpoints.Checkpoints(tmp / name / "checkpoints", {"model": [variable]}).save(7, {})
+    (tmp / "torn" / "checkpoints" / "step_00000007.npz").write_bytes(b"")
     keras.utils.set_random_seed(0)
     model = keras_resnet.resnet(
         "resnet20", repeats=(1, 1, 1), input_shape=(8, 8, 1), classes=3, classifier_activation=None
@@ -125,9 +190,9 @@ def refusals(tmp_path_factory) -> dict:
     tmp = tmp_path_factory.mktemp("refusals")
     prepare(tmp)
     before = contents(tmp)
-    results = helpers.python_forks(
-        tmp_path_factory.mktemp("out") / "forks", [command(*case, tmp) for case in IDS]
-    )
+    with socket.create_server(("localhost", 0)) as taken:
+        cases = [command(*case, tmp, taken.getsockname()[1]) for case in IDS]
+        results = helpers.python_forks(tmp_path_factory.mktemp("out") / "forks", cases)
     after = contents(tmp)
     return {"tmp": tmp, "before": before, "after": after, **dict(zip(IDS, results, strict=True))}
 
@@ -148,7 +213,11 @@ def test_refusals_leave_everything_as_it_was(refusals):
 
 
 def test_a_refused_run_as_a_process_of_its_own(tmp_path):
+    """Within ten seconds of a processor, nearly all of which are TensorFlow's import."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = helpers.python("-m", "train", "--boundaries=a,b", f"--workdir={tmp_path}/new")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: boundaries")
     assert not done.stdout

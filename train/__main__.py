@@ -97,8 +97,6 @@ def main(_: list[str]) -> None:
         )
         run = _run(recipe, strategy)
         data = pipeline.open_data(recipe, FLAGS.data_dir)
-        if devices.workers(strategy)[0] == 0:
-            workdirs.claim(run.workdir, recipe)
     except (ValueError, TypeError) as error:
         sys.exit(f"error: {error}")
     result = _result(data, run)
@@ -110,6 +108,9 @@ def _run(recipe: Recipe, strategy: tf.distribute.Strategy) -> loop.Run:
     workdir = Path(FLAGS.workdir).expanduser()
     if devices.workers(strategy)[0] == 0:
         workdirs.check(workdir, recipe)
+    share = recipe.batch_size // strategy.num_replicas_in_sync
+    if (recipe.mixup or recipe.cutmix) and share % 2:
+        raise ValueError(f"mixup and cutmix need an even number of images a replica, got {share}")
     devices.check_options(recipe.sync_bn, recipe.micro_batches, jit_compile=FLAGS.jit_compile)
     devices.configure(FLAGS.precision, FLAGS.deterministic)
     return loop.Run(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -71,7 +72,12 @@ def gpus() -> int:
 def _multi_worker(batch_size: int) -> tf.distribute.Strategy:
     workers = len(_cluster())
     _check_share(batch_size, workers)  # before waiting for the others
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:  # such as of a port that is taken
+        raise ValueError(
+            f"strategy=multi_worker cannot listen where TF_CONFIG says: {error.message}"
+        ) from error
 
 
 def _cluster() -> list[str]:
@@ -86,12 +92,16 @@ def _cluster() -> list[str]:
         config = json.loads(text)
         workers, task = config["cluster"]["worker"], config["task"]
         known = task["type"] == "worker" and 0 <= int(task["index"]) < len(workers)
+        known &= all(re.fullmatch(r".+:\d+", str(worker)) for worker in workers)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"strategy=multi_worker needs TF_CONFIG such as {example}, got {text!r}"
         ) from error
     if not known or set(config["cluster"]) != {"worker"}:
-        raise ValueError(f"TF_CONFIG must list workers only, and this one by index, got {text!r}")
+        raise ValueError(
+            "TF_CONFIG must list workers only, each as host:port, and this one by index, got"
+            f" {text!r}"
+        )
     return list(workers)
 
 

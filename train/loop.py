@@ -54,6 +54,8 @@ def fit(data: Data, run: Run) -> Scalars:
     recipe, scaled = data.recipe, run.precision == "float16"
     trained = state.create(data, run.strategy, run.workdir / "checkpoints", scaled=scaled)
     first = trained.restore_latest()
+    if trained.chief:
+        workdirs.claim(run.workdir, recipe)  # not before its checkpoints turn out to fit
     journal = Journal(run.workdir, data, first, writes=trained.chief)
     journal.headline(trained.model, run.strategy, run.precision, jit_compile=run.jit_compile)
     learning_rate = schedules.learning_rate(recipe)

@@ -29,7 +29,7 @@ def check(workdir: Path, recipe: Recipe) -> None:
 
 
 def claim(workdir: Path, recipe: Recipe) -> None:
-    """Writes `recipe.json` into a directory that was checked.
+    """Writes `recipe.json` into a directory that was checked, and whose checkpoints fit.
 
     Raises:
         ValueError: if there is no room for it.
