@@ -35,6 +35,9 @@ class Journal:
         first_step: where the run starts; what an earlier run wrote beyond it is dropped, as
             those steps will be taken again.
         writes: whether this worker is the one that does.
+
+    Raises:
+        OSError: if there is no room to begin with.
     """
 
     def __init__(self, workdir: Path, data: Data, first_step: int, *, writes: bool = True) -> None:
@@ -43,8 +46,8 @@ class Journal:
         self._pending: list[tuple[int, float, Mapping[str, tf.Tensor]]] = []
         self._clock = time.monotonic()
         if writes:
-            self._events = tf.summary.create_file_writer(str(workdir / "tensorboard"))
             self._keep_until(first_step)
+            self._events = _events(workdir / "tensorboard")
 
     def headline(
         self,
@@ -169,6 +172,13 @@ def say(line: str) -> None:
     except OSError as error:
         if error.errno not in FULL:
             raise
+
+
+def _events(folder: Path) -> tf.summary.SummaryWriter:
+    try:
+        return tf.summary.create_file_writer(str(folder))
+    except tf.errors.OpError as error:
+        raise OSError(message(error)) from error
 
 
 def _append(path: Path, line: str) -> None:
