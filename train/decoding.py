@@ -31,7 +31,8 @@ class Broken:
             self.names.add(text)
             print(f"broken image {text}: left out, {len(self.names)} so far", flush=True)
         if len(self.names) > self.limit:
-            self.error = (
+            # The first to be too many; others come at the same time, from other threads.
+            self.error = self.error or (
                 f"{len(self.names)} images cannot be decoded, max_broken is {self.limit};"
                 f" the last one is {text}"
             )

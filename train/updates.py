@@ -4,7 +4,6 @@ All replicas hold the same sum of gradients, and each follows it by itself: noth
 another replica, so that a step can be left out as a whole, and XLA can compile it.
 """
 
-
 import keras
 import tensorflow as tf
 
