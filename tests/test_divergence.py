@@ -36,8 +36,10 @@ def test_a_run_that_diverges_ends_with_one_clear_line(runs, name):
         line,
     )
     assert found, line
-    assert re.fullmatch(r"the loss became (nan|inf)|\S+ is not finite", found[1])
-    assert int(found[2]) <= 5
+    if name == "after a good checkpoint":
+        assert re.fullmatch(r"\S+ is not finite", found[1])
+    else:  # not the step at which it was seen
+        assert found.groups()[:2] == ("the loss became nan", "2")
     assert float(found[3]) == float(CASES[name][0].split("=")[1])
     saved = sorted((workdir / "checkpoints").glob("*"))
     newest = str(saved[-1]) if saved else f"none in {workdir}/checkpoints"

@@ -78,7 +78,7 @@ def test_metrics_survive_a_resume_for_which_there_is_no_room(tmp_path):
     line = json.dumps({"step": 1, "split": "train"}) + "\n"
     (tmp_path / "metrics.jsonl").write_text(line)
     data = pipeline.open_data(helpers.recipe(), None)
-    for size in (5, len(line)):  # too small for the metrics; too small for what TensorBoard reads
+    for size in (len(line), 5):  # too small for what TensorBoard reads, and for the metrics
         with room(size), pytest.raises(OSError, match="too large"):
             Journal(tmp_path, data, 2)
     assert (tmp_path / "metrics.jsonl").read_text() == line
