@@ -37,7 +37,7 @@ test: .venv/parity
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 test-slow: .venv/parity
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist loadfile
 
 lint: venv
 	$(BIN)/ruff format --check .
