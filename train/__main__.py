@@ -27,7 +27,7 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "precision", "float32", devices.PRECISIONS, "Of activations; weights are float32."
     )
-    flags.DEFINE_bool("jit_compile", False, "Compile forward and backward with XLA.")
+    flags.DEFINE_bool("jit_compile", False, "Compile forward, backward and update with XLA.")
     flags.DEFINE_integer("profile", 0, "Steps to record for TensorBoard's profiler.", 0)
     flags.DEFINE_bool("deterministic", False, "The same weights from the same seed; slower.")
     flags.DEFINE_multi_string("field", [], "A field of the network's spec, such as shortcut=C.")

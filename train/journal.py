@@ -80,7 +80,7 @@ class Journal:
         rows = self.check()
         means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
         seconds = time.monotonic() - self._clock
-        rate = len(rows) * self._recipe.batch_size / seconds
+        rate = len(self._pending) * self._recipe.batch_size / seconds
         remaining = (self._recipe.steps - step) * self._recipe.batch_size / rate
         skipped, memory = means.pop("skipped"), devices.memory()
         scalars = {**means, "learning_rate": learning_rate, "images_per_second": rate}

@@ -141,8 +141,8 @@ def train_batches(
 def _stream(examples: Examples, recipe: Recipe, first_step: int, share: Share) -> tf.data.Dataset:
     """Lists (position, element) of this worker's rows, from a step on.
 
-    An image that comes several times comes a whole number of batches' share apart, so that no
-    batch pairs it with itself.
+    An image that comes several times does so after as many others as make up a batch with it, so
+    that neighbours, which may be mixed, are different images.
     """
     first, times = first_step * recipe.batch_size, recipe.repeats
     size = max(1, recipe.batch_size // times) if times > 1 else 1  # elements before they repeat

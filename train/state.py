@@ -28,7 +28,6 @@ class TrainState:
     warmup: schedules.ErrorWarmup
     checkpoints: Checkpoints
     best: dict[str, float] = field(default_factory=lambda: {"best_top1": -1.0, "best_step": -1.0})
-
     averagers: dict[tuple[str, ...], Callable[[], None]] = field(default_factory=dict)
 
     @property
