@@ -44,6 +44,24 @@ class ResidualNetwork(keras.Model):
         """From uint8 images to this network's input, as its weights were trained; or None."""
         return self.manifest.preprocessing if self.manifest else None
 
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """The layers whose outputs `resnet(..., endpoints=True)` would return, by endpoint."""
+        spec = self.spec
+        last = {place.stage: place.name for place in spec.places()}
+        stem = f"stem_conv{len(spec.stem)}"
+        found = {"stem": self._first("stem_pool", f"{stem}_relu", stem)}
+        for stage, block in last.items():
+            ends = f"{block}_relu", f"{block}_add", f"{block}_conv{len(spec.branch)}"
+            found[f"stage{stage}"] = self._first(*ends)
+        if spec.preact:
+            found[f"stage{max(last)}"] = "final_relu"
+        return found
+
+    def _first(self, *names: str) -> str:
+        present = {layer.name for layer in self.layers}
+        return next(name for name in names if name in present)
+
     def save_weights(
         self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any
     ) -> None:

@@ -1,5 +1,6 @@
-"""A SavedModel: RGB pixels in, probabilities out, and every variable written once."""
+"""A SavedModel: pixels or the bytes of images in, probabilities out; variables written once."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,38 +8,113 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.export import decoding, warmup
 from keras_resnet.manifest import Manifest
+
+Outputs = dict[str, tf.Tensor]
+MAX_BATCH = 128  # images of one request: a thousand tiny files would ask for gigabytes of pixels
+TOP = 5
 
 
 class Served(tf.Module):
-    """What is served: preprocessing, network and softmax, with the input's shape guarded.
+    """What is served, with every input guarded.
 
     `keras.Model.export` would write each variable twice. A module that holds them in a list
     writes them once, and the same bytes from run to run.
+
+    Args:
+        network: maps normalized pixels to logits; plain Keras, as `fold` makes it.
+        manifest: how pixels are normalized, and the labels.
+        endpoints: names of feature maps, and the layers whose outputs they are.
     """
 
-    def __init__(self, model: keras.Model, manifest: Manifest) -> None:
+    def __init__(self, network: keras.Model, manifest: Manifest, endpoints: dict[str, str]) -> None:
         super().__init__(name=manifest.network)
-        self._variables = [weight.value for weight in model.weights]
-        shape = [None, *manifest.image_shape]
+        self._variables = [weight.value for weight in network.weights]
+        self._preprocessing, self._labels = manifest.preprocessing, manifest.labels
+        self._shape = list(manifest.image_shape)
+        names = {"logits": "logits", "features": "pool", **endpoints}
+        outputs = {name: network.get_layer(layer).output for name, layer in names.items()}
+        self._network = keras.Model(network.input, outputs)
+        self._endpoints = list(endpoints)
+        pixels = tf.TensorSpec([None, *self._shape], tf.float32, name="images")
+        encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
+        self.functions = {
+            "serving_default": _function(self._predict, pixels),
+            "features": _function(self._features, pixels),
+            "endpoints": _function(self._feature_maps, pixels),
+        }
+        if self._shape[-1] in decoding.CHANNELS:
+            self.functions["predict_bytes"] = _function(self._predict_bytes, encoded)
 
-        @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name="images")])
-        def predict(images: tf.Tensor) -> dict[str, tf.Tensor]:
-            # Signatures do not check shapes, and another rank would abort the server.
-            images = tf.ensure_shape(images, shape)
-            logits = model(manifest.preprocessing.normalize(images), training=False)
-            return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+    def _predict(self, images: tf.Tensor) -> Outputs:
+        logits = self._outputs(self._guarded(images))["logits"]
+        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
-        self.predict = predict
+    def _predict_bytes(self, image_bytes: tf.Tensor) -> Outputs:
+        logits = self._outputs(self._decoded(image_bytes))["logits"]
+        k = min(TOP, len(self._labels))
+        probabilities, classes = tf.math.top_k(tf.nn.softmax(logits), k, index_type=tf.int64)
+        labels = tf.gather(tf.constant(self._labels), classes)
+        return {"classes": classes, "labels": labels, "probabilities": probabilities}
+
+    def _features(self, images: tf.Tensor) -> Outputs:
+        return {"features": self._outputs(self._guarded(images))["features"]}
+
+    def _feature_maps(self, images: tf.Tensor) -> Outputs:
+        outputs = self._outputs(self._guarded(images))
+        return {name: tf.cast(outputs[name], tf.float32) for name in self._endpoints}
+
+    def _outputs(self, images: tf.Tensor) -> Outputs:
+        return self._network(self._preprocessing.normalize(images), training=False)
+
+    def _guarded(self, images: tf.Tensor) -> tf.Tensor:
+        # Signatures do not check shapes, and another rank would abort the server.
+        images = tf.ensure_shape(images, [None, *self._shape])
+        finite = tf.reduce_all(tf.math.is_finite(images))
+        # Not left to the network: a fused ReLU makes 0 of NaN, and an answer of garbage.
+        checks = [_count(images), tf.debugging.Assert(finite, ["images hold NaN or infinity"])]
+        with tf.control_dependencies(checks):
+            return tf.identity(images)
+
+    def _decoded(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        def pixels(data: tf.Tensor) -> tf.Tensor:
+            return self._preprocessing.resize(decoding.decode(data, self._shape[-1]))
+
+        image_bytes = tf.ensure_shape(image_bytes, [None])
+        with tf.control_dependencies([_count(image_bytes)]):
+            spec = tf.TensorSpec(self._shape, tf.float32)
+            # One after the other: of several large ones only one is in memory.
+            return tf.map_fn(pixels, image_bytes, fn_output_signature=spec, parallel_iterations=1)
 
 
-def write(model: keras.Model, manifest: Manifest, directory: Path) -> None:
-    """Writes a SavedModel with the one signature `serving_default`."""
-    served = Served(model, manifest)
-    tf.saved_model.save(served, str(directory), signatures={"serving_default": served.predict})
+def _function(method: Callable[[tf.Tensor], Outputs], spec: tf.TensorSpec) -> Any:
+    return tf.function(method, input_signature=[spec])
 
 
-def run(directory: Path, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Returns the logits that the SavedModel in a directory computes, [batch, classes]."""
-    signature = tf.saved_model.load(str(directory)).signatures["serving_default"]
-    return signature(images=tf.constant(images))["logits"].numpy()
+def _count(batch: tf.Tensor) -> tf.Operation:
+    count = tf.shape(batch)[0]
+    message = f"a request has 1 to {MAX_BATCH} images, this one has {{}}"
+    return tf.debugging.Assert(
+        (count > 0) & (count <= MAX_BATCH), [tf.strings.format(message, count)]
+    )
+
+
+def write(
+    network: keras.Model, manifest: Manifest, endpoints: dict[str, str], directory: Path
+) -> None:
+    """Writes a SavedModel with its four signatures, and requests to warm it up."""
+    served = Served(network, manifest, endpoints)
+    tf.saved_model.save(served, str(directory), signatures=served.functions)
+    warmup.write(manifest, directory)
+
+
+def runner(directory: Path) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
+    """Returns what maps float32 images of 0..255 to the logits that the SavedModel computes."""
+    loaded = tf.saved_model.load(str(directory))
+
+    def run(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        # Through `loaded`, as a signature alone does not keep its variables alive.
+        return loaded.signatures["serving_default"](images=tf.constant(images))["logits"].numpy()
+
+    return run
