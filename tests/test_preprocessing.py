@@ -111,6 +111,17 @@ def smooth(height: int, width: int) -> np.ndarray:
     return np.float32(ramp + np.random.default_rng(1).uniform(0, 50, (height, width, 3)))
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("shape", [(300, 411, 3), (20, 30, 1), (1, 1, 3), (2, 700, 3)])
+def test_other_backends_resize_the_same(monkeypatch, shape, interpolation) -> None:
+    """On TensorFlow an operation of its own, elsewhere that of Keras."""
+    image = pixels(*shape)
+    chosen = Preprocessing(image_size=32, interpolation=interpolation)
+    found = np.asarray(chosen.resize(image))
+    monkeypatch.setattr(keras.backend, "backend", lambda: "another")
+    np.testing.assert_allclose(found, np.asarray(chosen.resize(image)), atol=0.01)
+
+
 def test_an_image_of_the_right_size_stays_as_it_is() -> None:
     image = pixels(32, 32, 3)
     found = Preprocessing(image_size=32, crop=1.0).resize(image)

@@ -6,7 +6,7 @@ can ask for gigabytes, or for hours; decoders only fail once they have tried.
 
 import tensorflow as tf
 
-MAX_PIXELS = 2**25  # of one image: 100 MB as RGB, 400 MB as float32
+MAX_PIXELS = 2**25  # of one image: 100 MB
 MAX_SCANS = 100  # of a progressive JPEG, each as much work as a whole image; encoders write ten
 CHANNELS = (1, 3, 4)  # that images in files can have
 HEAD = 32
