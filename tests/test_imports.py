@@ -27,6 +27,7 @@ RANKS = {
     "preprocessing": 3,
     "manifest": 4,
     "network": 5,
+    "fold": 6,
     "weights": 6,
     "models": 7,
     "builders": 8,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_resnet.export import report
-from keras_resnet.export.fold import fold
+from keras_resnet.fold import fold
 from keras_resnet.export.formats import BFLOAT16, FORMATS, Format, Source
 from keras_resnet.export.report import Array, Figures
 from keras_resnet.manifest import Manifest
