@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -20,3 +21,24 @@ def data_dir() -> Path:
     if place is None:
         pytest.skip("set KERAS_RESNET_DATA to the folder of real data")
     return (Path(__file__).parents[1] / place).resolve()
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> tuple[Path, Any, Any]:
+    """What the export's command line makes, twice; the network, and its manifest."""
+    import exporting
+    import helpers
+
+    from keras_resnet import weights
+
+    model, manifest = exporting.network("resnet20")
+    folder = tmp_path_factory.mktemp("exported")
+    weights.save(model, folder / "a.keras", manifest)
+    cases = [
+        ["keras_resnet.export", f"--weights={folder}/a.keras", f"--out={folder}/digits/{version}"]
+        for version in (1, 2)
+    ]
+    for case, done in zip(cases, helpers.python_forks(folder / "forks", cases), strict=True):
+        assert done["code"] == 0, done["stderr"]
+        assert done["stdout"].splitlines()[-1] == f"done: {case[-1].removeprefix('--out=')}"
+    return folder / "digits" / "1", model, manifest

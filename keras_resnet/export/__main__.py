@@ -1,11 +1,12 @@
 """Exports a trained network: `python -m keras_resnet.export --weights=… --out=NAME/1`."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from absl import app, flags
 
-from keras_resnet import console, trained
+from keras_resnet import console, trained, weights
 from keras_resnet.export import report
 from keras_resnet.export.formats import FORMATS
 from keras_resnet.export.job import PRECISIONS, Job, export
@@ -32,6 +33,7 @@ def main(_: list[str]) -> None:
             raise ValueError(f"{out} exists; export a new version beside it")
         job = Job(FLAGS.formats, FLAGS.precision)
         model, manifest = trained.from_flags()
+        job = replace(job, weights=Path(weights.local(FLAGS.weights, FLAGS.network)))
         out.parent.mkdir(parents=True, exist_ok=True)
         rows = export(model, manifest, out, job)
     except (ValueError, TypeError, OSError) as error:

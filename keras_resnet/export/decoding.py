@@ -31,7 +31,8 @@ def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
         default=lambda: _webp_size(head),
     )
     height, width = tf.unstack(size, num=2)
-    allowed = (height > 0) & (width > 0) & (height * width <= MAX_PIXELS)
+    # Divided, as the product of two 32 bit sizes can be more than 63 bits.
+    allowed = (height > 0) & (width > 0) & (height <= MAX_PIXELS // tf.maximum(width, 1))
     fits = _require(
         allowed, f"an image has {{}}x{{}} pixels; at most {MAX_PIXELS} are allowed", width, height
     )

@@ -1,16 +1,16 @@
 """One export: every format is written, run, and compared with the network before it is kept."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from keras_resnet.export import report
-from keras_resnet.fold import fold
 from keras_resnet.export.formats import BFLOAT16, FORMATS, Format, Source
 from keras_resnet.export.report import Array, Figures
+from keras_resnet.fold import fold
 from keras_resnet.manifest import Manifest
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.specs import DEEP_STEM, Spec
@@ -36,6 +36,7 @@ class Job:
     precision: str = "float32"  # of the SavedModel
     images: Images | None = None  # by default such that are made up
     calibration: Array | None = None  # other images than these, for int8
+    weights: Path | None = None  # the file that they came from
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.formats if name not in FORMATS]
@@ -73,7 +74,7 @@ def export(
         rows = _write_formats(model, manifest, partial, job, images)
         about = {"network": manifest.network, "images": f"{len(images.pixels)} {images.name}"}
         report.write(partial, about, rows)
-        _describe(model.spec, manifest, rows, partial)
+        _describe(model.spec, manifest, rows, job.weights, partial)
         partial.replace(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -96,13 +97,18 @@ def _write_formats(
     return rows
 
 
-def _describe(spec: Spec, manifest: Manifest, rows: dict[str, Figures], directory: Path) -> None:
+def _describe(
+    spec: Spec, manifest: Manifest, rows: dict[str, Figures], weights: Path | None, directory: Path
+) -> None:
     """Writes what the files are, in a form that is the same from run to run."""
-    parity: dict[str, Any] = {
+    about = {**manifest.to_dict(), "variant": variant(spec)}
+    if weights:
+        sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+        about["weights"] = {"file": weights.name, "sha256": sha256}
+    about["parity"] = {
         name: {figure: float(f"{getattr(row, figure):.3g}") for figure in PARITY}
         for name, row in rows.items()
     }
-    about = {**manifest.to_dict(), "variant": variant(spec), "parity": parity}
     (directory / "model.json").write_text(json.dumps(about, indent=1) + "\n")
     (directory / "labels.txt").write_text("".join(f"{label}\n" for label in manifest.labels))
 

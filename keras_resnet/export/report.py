@@ -1,4 +1,4 @@
-"""How near each exported file is to the network, how large, and how fast: as JSON and as a table."""
+"""How near each exported file is to the network, how large, how fast: as JSON and as a table."""
 
 import json
 import time
@@ -111,7 +111,7 @@ def _latency(run: Runner, images: Array, size: int) -> float:
     batch = np.resize(images, (size, *images.shape[1:]))
     run(batch)
     times: list[float] = []
-    while sum(times) < SECONDS and len(times) < 100 or len(times) < 3:
+    while (sum(times) < SECONDS and len(times) < 100) or len(times) < 3:
         start = time.perf_counter()
         run(batch)
         times.append(time.perf_counter() - start)

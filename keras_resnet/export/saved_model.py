@@ -16,36 +16,34 @@ MAX_BATCH = 128  # images of one request: a thousand tiny files would ask for gi
 TOP = 5
 
 
-class Served(tf.Module):
-    """What is served, with every input guarded.
-
-    `keras.Model.export` would write each variable twice. A module that holds them in a list
-    writes them once, and the same bytes from run to run.
+class Endpoints:
+    """The functions that are served, with every input guarded.
 
     Args:
         network: maps normalized pixels to logits; plain Keras, as `fold` makes it.
         manifest: how pixels are normalized, and the labels.
-        endpoints: names of feature maps, and the layers whose outputs they are.
+        maps: names of feature maps, and the layers whose outputs they are.
     """
 
-    def __init__(self, network: keras.Model, manifest: Manifest, endpoints: dict[str, str]) -> None:
-        super().__init__(name=manifest.network)
-        self._variables = [weight.value for weight in network.weights]
+    def __init__(self, network: keras.Model, manifest: Manifest, maps: dict[str, str]) -> None:
         self._preprocessing, self._labels = manifest.preprocessing, manifest.labels
-        self._shape = list(manifest.image_shape)
-        names = {"logits": "logits", "features": "pool", **endpoints}
+        self._shape, self._maps = list(manifest.image_shape), list(maps)
+        names = {"logits": "logits", "features": "pool", **maps}
         outputs = {name: network.get_layer(layer).output for name, layer in names.items()}
         self._network = keras.Model(network.input, outputs)
-        self._endpoints = list(endpoints)
+
+    def signatures(self) -> dict[str, Any]:
+        """Returns the functions by the names under which they are called."""
         pixels = tf.TensorSpec([None, *self._shape], tf.float32, name="images")
         encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
-        self.functions = {
-            "serving_default": _function(self._predict, pixels),
-            "features": _function(self._features, pixels),
-            "endpoints": _function(self._feature_maps, pixels),
+        found = {
+            "serving_default": tf.function(self._predict, [pixels]),
+            "features": tf.function(self._features, [pixels]),
+            "endpoints": tf.function(self._feature_maps, [pixels]),
         }
         if self._shape[-1] in decoding.CHANNELS:
-            self.functions["predict_bytes"] = _function(self._predict_bytes, encoded)
+            found["predict_bytes"] = tf.function(self._predict_bytes, [encoded])
+        return found
 
     def _predict(self, images: tf.Tensor) -> Outputs:
         logits = self._outputs(self._guarded(images))["logits"]
@@ -63,7 +61,7 @@ class Served(tf.Module):
 
     def _feature_maps(self, images: tf.Tensor) -> Outputs:
         outputs = self._outputs(self._guarded(images))
-        return {name: tf.cast(outputs[name], tf.float32) for name in self._endpoints}
+        return {name: tf.cast(outputs[name], tf.float32) for name in self._maps}
 
     def _outputs(self, images: tf.Tensor) -> Outputs:
         return self._network(self._preprocessing.normalize(images), training=False)
@@ -88,10 +86,6 @@ class Served(tf.Module):
             return tf.map_fn(pixels, image_bytes, fn_output_signature=spec, parallel_iterations=1)
 
 
-def _function(method: Callable[[tf.Tensor], Outputs], spec: tf.TensorSpec) -> Any:
-    return tf.function(method, input_signature=[spec])
-
-
 def _count(batch: tf.Tensor) -> tf.Operation:
     count = tf.shape(batch)[0]
     message = f"a request has 1 to {MAX_BATCH} images, this one has {{}}"
@@ -100,12 +94,16 @@ def _count(batch: tf.Tensor) -> tf.Operation:
     )
 
 
-def write(
-    network: keras.Model, manifest: Manifest, endpoints: dict[str, str], directory: Path
-) -> None:
-    """Writes a SavedModel with its four signatures, and requests to warm it up."""
-    served = Served(network, manifest, endpoints)
-    tf.saved_model.save(served, str(directory), signatures=served.functions)
+def write(network: keras.Model, manifest: Manifest, maps: dict[str, str], directory: Path) -> None:
+    """Writes a SavedModel with its signatures, and requests to warm it up.
+
+    `keras.Model.export` would write each variable twice. A module that holds them in a list, and
+    nothing else of Keras, writes them once, and the same bytes from run to run.
+    """
+    module = tf.Module(name=manifest.network)
+    module.weights = [weight.value for weight in network.weights]
+    module.functions = Endpoints(network, manifest, maps).signatures()
+    tf.saved_model.save(module, str(directory), signatures=module.functions)
     warmup.write(manifest, directory)
 
 
