@@ -21,6 +21,7 @@ class Manifest:
     fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec that were changed
     training: Mapping[str, Any] = field(default_factory=dict)  # recipe, steps, accuracy
     source: Mapping[str, str] = field(default_factory=dict)  # others' weights: who, file, sha256
+    quantized: str = ""  # "int8" for the weights of `keras_resnet.quantization.quantized`
 
     def __post_init__(self) -> None:
         if not isinstance(self.network, str):
@@ -29,6 +30,8 @@ class Manifest:
             raise ValueError(f"image_shape must be three sizes, got {self.image_shape!r}")
         if not isinstance(self.labels, tuple) or not _are(self.labels, str):
             raise ValueError("labels must be names")
+        if self.quantized not in ("", "int8"):
+            raise ValueError(f"quantized must be '' or 'int8', got {self.quantized!r}")
         # As JSON gives them back: without the types of tuples.
         object.__setattr__(self, "fields", json.loads(json.dumps(dict(self.fields))))
 

@@ -17,6 +17,7 @@ from keras import KerasTensor as Tensor, layers
 from keras_resnet import blocks, weights as weight_files
 from keras_resnet.family import name_of, spec as find_spec
 from keras_resnet.network import ResidualNetwork
+from keras_resnet.quantization import quantized
 from keras_resnet.specs import Spec
 from keras_resnet.weights import Held
 
@@ -113,6 +114,8 @@ def _with_weights(
     if not fixed_classes and held.classes:
         spec = replace(spec, classes=held.classes)
     model = build(spec)
+    if held.manifest and held.manifest.quantized:
+        model = quantized(model)
     weight_files.fill(model, held, spec, fresh_head=fixed_classes and held.classes != spec.classes)
     if held.manifest:
         channels = model.get_layer("stem_conv1").kernel.shape[2]

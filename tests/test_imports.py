@@ -28,14 +28,15 @@ RANKS = {
     "manifest": 4,
     "network": 5,
     "fold": 6,
-    "weights": 6,
-    "models": 7,
-    "builders": 8,
-    "analysis": 8,
-    "trained": 8,
-    "transfer": 8,
-    "export": 9,
-    "__init__": 10,
+    "quantization": 7,
+    "weights": 8,
+    "models": 9,
+    "builders": 10,
+    "analysis": 10,
+    "trained": 10,
+    "transfer": 10,
+    "export": 11,
+    "__init__": 12,
 }
 APART = {"console"}  # what command lines print; it imports nothing of the package
 CORE = {"absl", "google", "h5py", "keras", "keras_resnet", "ml_dtypes", "numpy", "safetensors"}

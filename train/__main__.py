@@ -78,6 +78,7 @@ def _told_by_weights(changes: dict[str, Any]) -> dict[str, Any]:
         "fields": found.fields,
         "preprocessing": mode or "weights",
         "image_size": changes.get("image_size", found.preprocessing.image_size),
+        **({"quantize": True} if found.quantized else {}),
     }
 
 
@@ -112,6 +113,8 @@ def _run(recipe: Recipe, strategy: tf.distribute.Strategy) -> loop.Run:
     if (recipe.mixup or recipe.cutmix) and share % 2:
         raise ValueError(f"mixup and cutmix need an even number of images a replica, got {share}")
     devices.check_options(recipe.sync_bn, recipe.micro_batches, jit_compile=FLAGS.jit_compile)
+    if recipe.quantize and FLAGS.precision != "float32":
+        raise ValueError(f"quantize needs precision=float32, got {FLAGS.precision}")
     devices.configure(FLAGS.precision, FLAGS.deterministic)
     return loop.Run(
         workdir, strategy, FLAGS.precision, FLAGS.jit_compile, FLAGS.profile, FLAGS.deterministic

@@ -87,6 +87,7 @@ class Recipe:
     test_size: int = _field("of test images, if they differ; 0 for the same", 0)
     crop: float = _field("share of a side that test images keep; 0 for 7/8 after random crops", 0.0)
     init_weights: str = _field("a file, URL or hf://owner/name to start from", "")
+    quantize: bool = _field("fold the first weights, and train with the rounding of int8", False)
     freeze: tuple[str, ...] = _field("parts that do not learn: stem, stage1, ... head", ())
     freeze_steps: int = _field("steps after which they learn too; 0 for never", 0)
     stage_rate: float = _field("rate of each part over that of the next, towards the head", 1.0)
@@ -157,8 +158,15 @@ class Recipe:
             raise ValueError(f"stage_rate must be in (0, 1], got {self.stage_rate!r}")
         if self.freeze_steps and not self.freeze:
             raise ValueError(f"freeze_steps={self.freeze_steps} needs parts to freeze")
+        if self.quantize and (self.sync_bn or self.precise_bn):
+            raise ValueError(
+                f"quantize folds all BN, and leaves none for sync_bn={self.sync_bn} or"
+                f" precise_bn={self.precise_bn}"
+            )
         if self.init_weights:
             return
+        if self.quantize:
+            raise ValueError("quantize needs init_weights: what is rounded has to be trained first")
         if self.freeze or self.preprocessing == "weights":
             raise ValueError(
                 f"freeze={','.join(self.freeze)!r} and preprocessing={self.preprocessing!r} need"

@@ -58,4 +58,21 @@ CIFAR: Mapping[str, Recipe] = {
         f"{dataset}_{network}": _cifar_v2_recipe(network, dataset, error)
         for (dataset, network), error in CIFAR_V2_ERRORS.items()
     },
+    "cifar10_resnet56_int8": Recipe(
+        network="resnet56",
+        dataset="cifar10",
+        steps=200,
+        learning_rate=1e-4,
+        weight_decay=0.0,
+        schedule="cosine",
+        augmentation="shift_flip",
+        preprocessing="weights",
+        init_weights="runs/cifar10_resnet56/final.weights.h5",
+        quantize=True,
+        log_every=20,
+        eval_every=100,
+        save_every=50,
+        source="arXiv:1712.05877, section 3; give --init_weights of your own, and its --network",
+        expected="",
+    ),
 }

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_resnet
+from keras_resnet import quantization
 from keras_resnet.network import ResidualNetwork
 from train import devices, schedules, statistics
 from train.checkpoints import Checkpoints
@@ -115,6 +116,8 @@ def create(
             weights=recipe.init_weights or None,
             **recipe.fields,
         )
+        if recipe.quantize and not quantization.precision(model):
+            model = quantization.quantized(model)
         statistics.synchronize(model, recipe.sync_bn)
         update = Update(model, recipe, scaled=scaled)
     checkpoints = Checkpoints(directory, {"model": model.variables, **update.variables})

@@ -1,4 +1,4 @@
-"""The statistics of batch normalization, where replicas have one set each and a network has one.
+"""Moving statistics, where replicas have one set each and a network has one.
 
 They are averaged before a network is saved or measured; a recipe may have them synchronized at
 every step, or taken anew after training, as the authors of the paper did ("precise BN").
@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.quantization import FakeQuantize
+
 
 def layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """Returns the normalizations that learn; those of frozen parts keep what they have."""
@@ -19,9 +21,14 @@ def layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     return [layer for layer in norms if layer.trainable]
 
 
-def moving(model: keras.Model) -> list[keras.Variable]:
+def moments(model: keras.Model) -> list[keras.Variable]:
     """Returns mean and variance of each of these, in turn."""
     return [w for layer in layers(model) for w in (layer.moving_mean, layer.moving_variance)]
+
+
+def moving(model: keras.Model) -> list[keras.Variable]:
+    """Returns all that moves with what a replica sees: these, and the ranges of roundings."""
+    return moments(model) + [x.range for x in model.layers if isinstance(x, FakeQuantize)]
 
 
 def synchronize(model: keras.Model, together: bool) -> None:
@@ -58,15 +65,15 @@ def precise(
     Each layer sees what the layers before it make of a batch of training. A variance is that of
     all of them together: the mean of squares less the square of the mean.
     """
-    moments = moving(model)
+    found = moments(model)
     with strategy.scope():
         # In float64, as a square less a square loses digits where a mean is large.
-        sums = [keras.Variable(np.zeros(v.shape), dtype="float64") for v in moments]
+        sums = [keras.Variable(np.zeros(v.shape), dtype="float64") for v in found]
 
     def replica(images: tf.Tensor) -> None:
         model(images, training=True)  # at momentum 0, which leaves the batch's own moments
-        for i in range(0, len(moments), 2):
-            mean, variance = (tf.cast(v.value, tf.float64) for v in moments[i : i + 2])
+        for i in range(0, len(found), 2):
+            mean, variance = (tf.cast(v.value, tf.float64) for v in found[i : i + 2])
             sums[i].assign_add(mean / count)
             sums[i + 1].assign_add((variance + mean**2) / count)
 
@@ -75,10 +82,10 @@ def precise(
         for _, (images, *_) in zip(range(count), batches, strict=False):
             step(images)
     average(strategy, sums)()
-    for i in range(0, len(moments), 2):
+    for i in range(0, len(found), 2):
         mean, square = (tf.convert_to_tensor(v.value) for v in sums[i : i + 2])
-        moments[i].assign(tf.cast(mean, tf.float32))
-        moments[i + 1].assign(tf.cast(tf.maximum(square - mean**2, 0.0), tf.float32))
+        found[i].assign(tf.cast(mean, tf.float32))
+        found[i + 1].assign(tf.cast(tf.maximum(square - mean**2, 0.0), tf.float32))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet import analysis
 from keras_resnet.export import decoding, warmup
 from keras_resnet.manifest import Manifest
 
@@ -30,7 +31,9 @@ class Endpoints:
         self._shape, self._maps = list(manifest.image_shape), list(maps)
         names = {"logits": "logits", "features": "pool", **maps}
         outputs = {name: network.get_layer(layer).output for name, layer in names.items()}
+        outputs["last"] = network.get_layer("pool").input
         self._network = keras.Model(network.input, outputs)
+        self._classifier = network.get_layer("logits").kernel
 
     def signatures(self) -> dict[str, Any]:
         """Returns the functions by the names under which they are called."""
@@ -43,6 +46,7 @@ class Endpoints:
         }
         if self._shape[-1] in decoding.CHANNELS:
             found["predict_bytes"] = tf.function(self._predict_bytes, [encoded])
+            found["explain"] = tf.function(self._explain, [encoded])
         return found
 
     def _predict(self, images: tf.Tensor) -> Outputs:
@@ -50,7 +54,18 @@ class Endpoints:
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
     def _predict_bytes(self, image_bytes: tf.Tensor) -> Outputs:
-        logits = self._outputs(self._decoded(image_bytes))["logits"]
+        return self._best(self._outputs(self._decoded(image_bytes))["logits"])
+
+    def _explain(self, image_bytes: tf.Tensor) -> Outputs:
+        """Adds what the network saw, and where it saw each of the best classes."""
+        images = self._decoded(image_bytes)
+        outputs = self._outputs(images)
+        answer = self._best(outputs["logits"])
+        maps = analysis.activation_maps(outputs["last"], self._classifier, answer["classes"])
+        seen = tf.cast(tf.round(tf.clip_by_value(images, 0, 255)), tf.uint8)
+        return {**answer, "maps": maps, "images": seen}
+
+    def _best(self, logits: tf.Tensor) -> Outputs:
         k = min(TOP, len(self._labels))
         probabilities, classes = tf.math.top_k(tf.nn.softmax(logits), k, index_type=tf.int64)
         labels = tf.gather(tf.constant(self._labels), classes)

@@ -14,7 +14,8 @@ from keras_resnet.weights.held import Held
 from keras_resnet.weights.sources import native
 
 NAMES = {"moving_mean": "mean", "moving_variance": "variance"}  # Keras's to ours
-STEM, HEAD = "stem_conv1/kernel", {"logits/kernel", "logits/bias"}
+STEM = "stem_conv1/kernel"
+HEAD = {"logits/kernel", "logits/bias", "pool_int8/range", "logits_int8/range"}
 Shapes = Mapping[str, tuple[int, ...]]
 log = logging.getLogger("keras_resnet")
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from keras_resnet.manifest import Manifest
 from keras_resnet.network import ResidualNetwork
+from keras_resnet.quantization import precision
 from keras_resnet.specs import BASIC, BOTTLENECK, WIDE_BOTTLENECK, Spec
 
 SUFFIXES = (".weights.h5", ".keras")
@@ -48,7 +50,7 @@ def save(
             f"weights are files that end in {' or '.join(suffixes)}, got {str(path)!r}"
         )
     if manifest:
-        model.manifest = manifest
+        model.manifest = replace(manifest, quantized=precision(model))
     partial = final.with_name(f".partial.{final.name}")
     try:
         if as_ == "torchvision":

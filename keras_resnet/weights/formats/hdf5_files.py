@@ -14,8 +14,10 @@ import numpy as np
 
 from keras_resnet.weights.formats.tensors import Tensor
 
-NORM = ("gamma", "beta", "moving_mean", "moving_variance")
-OTHER = ("kernel", "bias")
+Names = tuple[str, ...]
+NORM: Names = ("gamma", "beta", "moving_mean", "moving_variance")
+OTHER: Names = ("kernel", "bias")
+RANGE: Names = ("range",)  # of what rounds to int8
 CHUNK = 1 << 20  # numbers
 HEAP = b"GCOL\x01\x00\x00\x00"  # how each begins
 
@@ -69,7 +71,8 @@ def _keras3(layers: h5py.Group) -> Iterator[tuple[str, Tensor]]:
         name = variables.attrs.get("name")
         if not isinstance(name, str):
             raise ValueError("it does not name its layers, as Keras has done since 3.6")
-        names = NORM if len(variables) == len(NORM) else OTHER
+        rounds = name.endswith("_int8")
+        names = RANGE if rounds else NORM if len(variables) == len(NORM) else OTHER
         for i in range(len(variables)):
             variable = names[i] if i < len(names) else str(i)
             yield f"{name}/{variable}", _dataset(variables, str(i))

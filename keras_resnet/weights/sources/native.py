@@ -6,7 +6,8 @@ from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.weights.sources.source import Names, Renames, Source, by_layer, fixed
 
 NAME = re.compile(
-    r"(?P<layer>stem_conv\d+(_bn)?|stage\d+_block\d+_\w+|final_bn|logits)/(?P<variable>\w+)"
+    r"(?P<layer>stem_conv\d+(_bn)?|stage\d+_block\d+_\w+|final_bn|logits"
+    r"|(image|stem_conv\d+(_relu)?|final_relu|pool|logits)_int8|final_scale)/(?P<variable>\w+)"
 )
 
 

@@ -34,7 +34,7 @@ TORCH = Variables(
 )
 KERAS = Variables(
     {"gamma": "gamma", "beta": "beta", "moving_mean": "mean", "moving_variance": "variance"},
-    {"kernel": "kernel", "bias": "bias"},
+    {"kernel": "kernel", "bias": "bias", "range": "range"},
 )
 CAFFE = Variables(
     {name: name for name in ("gamma", "beta", "mean", "variance")},

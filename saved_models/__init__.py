@@ -1,0 +1,1 @@
+"""The way out: exports, and what serves them."""

@@ -1,0 +1,1 @@
+"""What deploys exports, and what asks them."""

@@ -1,0 +1,94 @@
+"""A page to look at what an export sees: `python -m saved_models.serving.demo NAME/VERSION`.
+
+It runs on this machine alone: images do not leave it, and the page loads nothing from elsewhere.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saved_models.serving import page
+from saved_models.serving.explanation import Network, Refused
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+HERE = Path(__file__).parent
+HOST = "127.0.0.1"
+LARGEST = "32mb"  # of a file
+KEPT = 600  # seconds that gradio keeps an upload
+FONTS = ["system-ui", "sans-serif"]
+
+
+def build(network: Network) -> "gr.Blocks":
+    """Lays out the page."""
+    import gradio as gr
+
+    def look(image: bytes | None) -> tuple[None, str, str]:
+        if image is None:
+            return None, "", ""
+        try:
+            found = network.explain(image)
+        except Refused as refused:
+            return None, page.refusal(str(refused)), ""
+        return None, page.headline(found), page.answer(found)
+
+    title = f"What {network.about['network']} sees"
+    with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(KEPT, KEPT)) as blocks:
+        gr.HTML(page.facts(network.about), elem_id="facts")
+        image = gr.File(label="Image", show_label=False, type="binary", elem_id="image", height=130)
+        told = gr.HTML(elem_id="told")
+        answer = gr.HTML(elem_id="answer", js_on_load=(HERE / "page.js").read_text())
+        image.upload(look, image, [image, told, answer], api_visibility="private",
+                     show_progress="hidden")  # fmt: skip
+    return blocks
+
+
+def launch(blocks: "gr.Blocks", port: int | None) -> str:
+    """Starts to serve in another thread; returns the URL."""
+    import gradio as gr
+
+    _, url, _ = blocks.launch(
+        server_name=HOST,
+        server_port=port,
+        share=False,
+        prevent_thread_lock=True,
+        quiet=True,
+        ssr_mode=False,
+        max_file_size=LARGEST,
+        footer_links=[],
+        theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
+        css=(HERE / "page.css").read_text(),
+    )
+    return url
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="saved_models.serving.demo", description=__doc__)
+    parser.add_argument("directory", type=Path, help="an export, such as saved_models/digits/1")
+    parser.add_argument("--port", type=int, help="by default the first free one from 7860 on")
+    chosen = parser.parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    ended = threading.Event()
+    with tempfile.TemporaryDirectory() as uploads:
+        os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False"}
+        try:
+            blocks = build(Network(chosen.directory))
+            url = launch(blocks, chosen.port)
+        except (OSError, ValueError) as error:
+            sys.exit(f"error: {error}")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: ended.set())
+        print(f"{url} shows the page; Ctrl-C ends it", flush=True)
+        ended.wait()
+        blocks.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

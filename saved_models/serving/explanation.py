@@ -1,0 +1,71 @@
+"""An export in this process: what it says of an image, and where it looked. TensorFlow alone."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIGNATURE = "explain"
+
+
+class Refused(Exception):
+    """An image that the network does not take, with a sentence that says why."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The best classes of one image, best first, and the evidence for each."""
+
+    labels: list[str]
+    probabilities: np.ndarray  # float32 [k]
+    maps: np.ndarray  # float32 [k, h, w] of 0..1, over the crop
+    crop: np.ndarray  # uint8 [height, width, channels]: what the network saw of the image
+
+
+class Network:
+    """A loaded export.
+
+    Args:
+        directory: `NAME/VERSION`, with `saved_model.pb` and `model.json` in it.
+
+    Raises:
+        ValueError: if there is no export, or one that explains nothing.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        for name in ("saved_model.pb", "model.json"):
+            if not (directory / name).is_file():
+                raise ValueError(f"{directory} is no export: it has no {name}")
+        import tensorflow as tf
+
+        self.about: dict[str, Any] = json.loads((directory / "model.json").read_text())
+        self._loaded = tf.saved_model.load(str(directory))
+        if SIGNATURE not in self._loaded.signatures:
+            raise ValueError(
+                f"{directory} has no signature {SIGNATURE!r} but {sorted(self._loaded.signatures)};"
+                " export it anew, for images of 1, 3 or 4 channels"
+            )
+
+    def explain(self, image: bytes) -> Explanation:
+        """Classifies the bytes of one file; raises Refused."""
+        import tensorflow as tf
+
+        try:
+            found = self._loaded.signatures[SIGNATURE](image_bytes=tf.constant([image]))
+        except tf.errors.OpError as error:
+            raise Refused(reason(error.message)) from error
+        first = {name: value[0].numpy() for name, value in found.items()}
+        labels = [label.decode() for label in first["labels"]]
+        return Explanation(labels, first["probabilities"], first["maps"], first["images"])
+
+
+def reason(message: str) -> str:
+    """Makes a sentence for people of an error of TensorFlow."""
+    told = re.search(r"assertion failed: \[(.*?)\]", message, re.DOTALL)
+    if not told:
+        return "This image cannot be read: the file is broken, or not complete."
+    text = told[1].replace("image_bytes hold no", "this file is no")
+    return f"{text[:1].upper()}{text[1:]}."

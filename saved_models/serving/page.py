@@ -1,0 +1,124 @@
+"""What the page shows, as HTML: facts of a network, and what it says of an image."""
+
+import base64
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from saved_models.serving.explanation import Explanation
+
+# Viridis (bids.github.io/colormap, CC0), every eighth of it: equal steps look equally large, also
+# to those who tell red and green badly.
+VIRIDIS = np.float32([[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141],
+                      [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]])  # fmt: skip
+SIDE = 256  # pixels of a map on the page
+SMALL = 128  # crops below are shown with their pixels
+PLACES = (("upper left", "upper middle", "upper right"), ("left", "middle", "right"),
+          ("lower left", "lower middle", "lower right"))  # fmt: skip
+
+
+def facts(about: dict[str, Any]) -> str:
+    """Returns the head of the page: which network, and what is known of it."""
+    height, width, _ = about["image_shape"]
+    known = [f"{len(about['labels']):,} classes", f"{height} × {width} pixels"]
+    training = about.get("training", {})
+    top1 = training.get("result", {}).get("top1")
+    if top1 is not None:
+        name = training.get("recipe", {}).get("dataset", "its data set")
+        known.insert(0, f"{top1:.2f} % right on the test images of {name}")
+    lines = "".join(f"<li>{escape(fact)}</li>" for fact in known)
+    return f"<h1>What <code>{escape(about['network'])}</code> sees</h1><ul>{lines}</ul>"
+
+
+def headline(found: Explanation) -> str:
+    return f"<p>{escape(found.labels[0])}, {percent(found.probabilities[0])}</p>"
+
+
+def refusal(why: str) -> str:
+    return f'<p class="refusal">{escape(why)}</p>'
+
+
+def answer(found: Explanation) -> str:
+    """Returns the crop under its maps, and a bar for each class, which chooses the map."""
+    height, width = found.crop.shape[:2]
+    small = "small" if max(height, width) < SMALL else ""
+    maps = "".join(
+        f'<img class="map" data-rank="{i}" src="{_png(colours(enlarged(map_)))}" alt="">'
+        for i, map_ in enumerate(found.maps)
+    )
+    notes = "".join(
+        f'<p class="note" data-rank="{i}">{_note(label, map_)}</p>'
+        for i, (label, map_) in enumerate(zip(found.labels, found.maps, strict=True))
+    )
+    rows = zip(found.labels, found.probabilities, strict=True)
+    bars = "".join(_bar(i, label, value) for i, (label, value) in enumerate(rows))
+    return f"""<div class="answer"><figure>
+<div class="picture {small}"><img class="crop" src="{_png(found.crop)}"
+ alt="The {width} × {height} pixels that the network saw">{maps}</div>
+<figcaption>{notes}
+<p class="legend"><span>none</span><span class="ramp" style="{_ramp()}"></span><span>most</span></p>
+<label class="opacity">Map over image
+<input type="range" min="0" max="100" value="60"></label>
+</figcaption></figure>
+<fieldset><legend>Top {len(found.labels)}</legend>{bars}
+<p>Choose a class to see where the network finds evidence for it (Grad-CAM).</p>
+</fieldset></div>"""
+
+
+def percent(probability: float) -> str:
+    """Returns one decimal, and never a certainty that is none."""
+    value = 100 * float(probability)
+    if 0 < value < 0.1:
+        return "< 0.1 %"
+    return "> 99.9 %" if 99.9 < value < 100 else f"{value:.1f} %"
+
+
+def place(map_: np.ndarray) -> str:
+    """Names the ninth of an image in which a map [h, w] is largest."""
+    row, column = np.unravel_index(map_.argmax(), map_.shape)
+    thirds = [int(3 * (i + 0.5) / size) for i, size in zip((row, column), map_.shape, strict=True)]
+    return PLACES[thirds[0]][thirds[1]]
+
+
+def enlarged(map_: np.ndarray) -> np.ndarray:
+    """Interpolates a map [h, w] to float32 [SIDE, SIDE], bilinearly."""
+    for axis, size in enumerate(map_.shape):
+        at = (np.arange(SIDE) + 0.5) * size / SIDE - 0.5
+        low = np.clip(np.floor(at), 0, size - 1).astype(int)
+        share = np.clip(at - low, 0, 1).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
+        high = np.minimum(low + 1, size - 1)
+        map_ = map_.take(low, axis) * (1 - share) + map_.take(high, axis) * share
+    return map_
+
+
+def colours(map_: np.ndarray) -> np.ndarray:
+    """Maps [h, w] of 0..1 to uint8 [h, w, 3]."""
+    steps = np.linspace(0, 1, len(VIRIDIS))
+    channels = [np.interp(map_, steps, VIRIDIS[:, i]) for i in range(3)]
+    return np.stack(channels, -1).round().astype(np.uint8)
+
+
+def _bar(rank: int, label: str, probability: float) -> str:
+    checked = "checked" if rank == 0 else ""
+    return f"""<label class="bar"><input type="radio" name="shown" value="{rank}" {checked}>
+<span class="name">{escape(label)}</span> <span class="value">{percent(probability)}</span>
+<span class="track"><span style="width:{100 * float(probability):.2f}%"></span></span></label>"""
+
+
+def _note(label: str, map_: np.ndarray) -> str:
+    if not map_.any():
+        return f"Nothing here speaks for <b>{escape(label)}</b>."
+    return f"Most evidence for <b>{escape(label)}</b>: {place(map_)}."
+
+
+def _ramp() -> str:
+    stops = ", ".join(f"rgb({r:.0f},{g:.0f},{b:.0f})" for r, g, b in VIRIDIS)
+    return f"background:linear-gradient(90deg,{stops})"
+
+
+def _png(pixels: np.ndarray) -> str:
+    import tensorflow as tf
+
+    data = tf.io.encode_png(pixels).numpy()
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"

@@ -1,0 +1,54 @@
+"""A tiny export with every signature, and the protocol stub that serves it, each in a process."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import helpers
+
+
+def tiny(directory: Path, seed: int = 0, size: int = 32, classes: int = 10) -> Path:
+    """Exports a ResNet of one block a stage with random weights; returns the directory."""
+    import keras
+
+    import keras_resnet
+    from keras_resnet.export import job
+    from keras_resnet.manifest import Manifest
+    from keras_resnet.preprocessing import Preprocessing
+
+    keras.utils.set_random_seed(seed)
+    fields = {"repeats": [1, 1, 1]}
+    shape = (size, size, 3)
+    model = keras_resnet.resnet(
+        "resnet20", input_shape=shape, classes=classes, classifier_activation=None, **fields
+    )
+    helpers.randomize(model, seed)
+    scaling = Preprocessing(mean=(120.0,), std=(60.0,), image_size=size, crop=1.0)
+    labels = tuple(f"class {i}" for i in range(classes))
+    manifest = Manifest("resnet20", shape, labels, scaling, fields)
+    job.export(model, manifest, directory, job.Job(("saved_model",)))
+    return directory
+
+
+def config(folder: Path, rows: str) -> Path:
+    """Writes a `models.config` with these rows; returns its path."""
+    file = folder / "models.config"
+    file.write_text(f"model_config_list {{ {rows} }}")
+    return file
+
+
+@contextlib.contextmanager
+def stub(config: Path) -> Iterator[dict[str, str]]:
+    """Runs the protocol stub; yields its addresses of gRPC and REST."""
+    command = [sys.executable, "-m", "tests.serving_stub", str(config)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=helpers.ROOT, **pipes) as process:
+        try:
+            yield json.loads(process.stdout.readline())
+        finally:
+            process.stdin.close()
+            process.stdout.close()
+            assert process.wait(30) == 0

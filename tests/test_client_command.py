@@ -1,0 +1,318 @@
+"""The client's command line: what it prints, its exit codes, and what it does not import."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import helpers
+import pytest
+from scripted import Script, both, images, run, serving
+
+from saved_models.serving import client as command, transport
+
+MODULE = "saved_models.serving.client"
+
+
+@pytest.fixture
+def served() -> Iterator[Any]:
+    with serving() as serve:
+        yield serve
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "FIRST_DELAY", 0.02)
+
+
+@both
+def test_a_server_that_is_gone_ends_the_run(served, tmp_path, way, capsys):
+    script = Script([None, *["UNAVAILABLE"] * 1000])
+    images(tmp_path, 100)
+    arguments = ("--retries=1", "--batch_size=2", "--concurrency=1", str(tmp_path))
+    assert run(served(script, way), *arguments) == 2
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 6  # answered, and told before it was given up
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert "as it was told" in printed.err
+    assert len(script.sizes) < 12
+
+
+@both
+@pytest.mark.parametrize("code", ["NOT_FOUND", "FAILED_PRECONDITION", "UNIMPLEMENTED"])
+def test_what_no_image_can_mend_ends_the_run_at_once(served, tmp_path, capsys, way, code):
+    script = Script([code] * 100)
+    images(tmp_path, 50)
+    assert run(served(script, way), "--concurrency=1", "--batch_size=1", str(tmp_path)) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.endswith("as it was told\n")
+    assert len(script.sizes) <= 3
+
+
+@both
+def test_status_and_its_exit_code(served, capsys, way):
+    assert run(served(Script(), way), "--status") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    status = {"state": "AVAILABLE", "status": "OK"}
+    assert rows == [{"version": 3, **status}, {"version": 2, **status, "state": "END"}]
+    assert run(served(Script(state="LOADING"), way), "--status") == 1
+
+
+@both
+def test_no_image_is_sent_where_no_version_can_answer(served, tmp_path, capsys, way):
+    script = Script(state="LOADING")
+    images(tmp_path, 3)
+    assert run(served(script, way), str(tmp_path)) == 2
+    assert "model model has no version to answer: 3 LOADING, 2 END" in capsys.readouterr().err
+    assert script.sizes == []
+
+
+@both
+def test_an_unknown_model_is_one_line(served, tmp_path, capsys, way):
+    script = Script()
+    images(tmp_path, 3)
+    assert run(served(script, way), str(tmp_path), model="a model/x?") == 2
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert script.sizes == []
+
+
+@both
+def test_folders_are_walked_and_files_are_not_chosen(served, tmp_path, capsys, way):
+    folder = tmp_path / "images"
+    for i, name in enumerate(["b.jpg", "a.PNG", "c.webp", "d.jpeg", "sub/a.jpg", "a/z.jpg"]):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(str(i))
+    (folder / "labels.txt").write_text("no image")
+    other = tmp_path / "no suffix"
+    other.write_text("9")
+    missing = tmp_path / "absent.jpg"
+    os.mkfifo(tmp_path / "pipe.jpg")
+    web = "http://127.0.0.1:1/a.jpg"
+    paths = (str(other), str(folder), str(missing), str(tmp_path / "pipe.jpg"), web)
+    assert run(served(Script(), way), *paths) == 1
+    printed = capsys.readouterr()
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    names = ["a.PNG", "b.jpg", "c.webp", "d.jpeg", "a/z.jpg", "sub/a.jpg"]
+    assert [row["file"] for row in rows[:7]] == [str(other), *(str(folder / n) for n in names)]
+    assert [row["classes"][0] for row in rows[:7]] == [9, 1, 0, 2, 3, 5, 4]
+    assert [row["error"] for row in rows[7:]] == ["no such file", "not a regular file",
+                                                  "no such file"]  # fmt: skip
+    assert printed.err == "error: 3 of 10 images have no answer\n"
+
+
+def test_a_folder_without_images_is_no_success(served, tmp_path, capsys):
+    assert run(served(Script(), "rest"), str(tmp_path)) == 1
+    assert capsys.readouterr().err == "error: no images found\n"
+
+
+WRONG = {
+    "no server": ("--model=a x.jpg", "the following arguments are required: --server"),
+    "no model": ("--server=a:1 x.jpg", "the following arguments are required: --model"),
+    "no port": ("--server=localhost --model=a x.jpg", "--server must be HOST:PORT or http://"),
+    "no number as port": ("--server=a:b --model=a x.jpg", "--server must be HOST:PORT or http://"),
+    "another scheme": ("--server=ftp://a:1 --model=a x.jpg", "got 'ftp://a:1'"),
+    "a path for gRPC": ("--server=a:1/b --model=a x.jpg", "got 'a:1/b'"),
+    "no images": ("--server=a:1 --model=a", "give images or folders of images, or else --status"),
+    "images and status": ("--server=a:1 --model=a --status x.jpg", "or else --status"),
+    "an unknown flag": ("--server=a:1 --model=a --batchsize=3 x.jpg", "--batchsize=3"),
+    "part of a flag": ("--server=a:1 --model=a --stat", "--stat"),
+    "no size": ("--server=a:1 --model=a --batch_size=0 x.jpg", "--batch_size: invalid number"),
+    "no time": ("--server=a:1 --model=a --timeout=nan x.jpg", "--timeout: invalid number"),
+    "both versions": ("--server=a:1 --model=a --version=1 --version_label=b x.jpg", "not allowed"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_called_wrongly_is_one_line(case, capsys):
+    arguments, told = WRONG[case]
+    try:
+        code = command.main(arguments.split())
+    except SystemExit as end:
+        code = end.code
+    printed = capsys.readouterr()
+    assert code == 2
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert told in printed.err
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "http://127.0.0.1:1"])
+def test_a_server_that_is_not_there_is_one_line(address, tmp_path, capsys):
+    images(tmp_path, 1)
+    assert run(address, "--retries=1", str(tmp_path)) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith("error: UNAVAILABLE: ")
+    assert printed.err.count("\n") == 1
+    assert "refused" in printed.err
+
+
+@pytest.mark.parametrize(("way", "told"), [("rest", "no gRPC is spoken there"),
+                                           ("grpc", "no HTTP is spoken there")])  # fmt: skip
+def test_the_other_port_is_named(served, tmp_path, capsys, way, told):
+    images(tmp_path, 1)
+    place = served(Script(), way).removeprefix("http://")
+    assert run(place if way == "rest" else f"http://{place}", str(tmp_path)) == 2
+    assert told in capsys.readouterr().err
+
+
+class Other(BaseHTTPRequestHandler):
+    """Some other server: a page, a list, a way elsewhere, or an answer to another question."""
+
+    body, code = b"<html>hello</html>", 200
+
+    def do_GET(self) -> None:
+        status = {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}
+        self._respond(json.dumps(status).encode(), 200)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._respond(self.body, self.code)
+
+    def _respond(self, body: bytes, code: int) -> None:
+        self.send_response(code)
+        self.send_header("Location", "http://127.0.0.1:1/")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "told"),
+    [
+        (
+            b"<html>hello</html>",
+            200,
+            "the answer is not TensorFlow Serving's: '<html>hello</html>'",
+        ),
+        (b"[1]", 200, "the answer is not TensorFlow Serving's: '[1]'"),
+        (b"{}", 200, "1 images were sent, and the answer has"),
+        (b'{"predictions": [1]}', 200, "predictions without names"),
+        (b'{"predictions": [{"classes": [1]}]}', 200, "'labels': 0"),
+        (b"gone", 307, "HTTP 307: gone"),
+        (b"", 403, "HTTP 403: Forbidden"),
+        (b'{"error": {"a": 1}}', 401, "HTTP 401: {'a': 1}"),
+    ],
+)
+def test_the_answer_of_some_other_server_is_told(tmp_path, capsys, monkeypatch, body, code, told):
+    monkeypatch.setattr(Other, "body", body)
+    monkeypatch.setattr(Other, "code", code)
+    images(tmp_path, 1)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Other) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        assert run(f"http://127.0.0.1:{server.server_port}", str(tmp_path)) == 2
+        server.shutdown()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert told in printed.err
+
+
+def start(*arguments: str, **pipes: Any) -> subprocess.Popen[str]:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **pipes}
+    return subprocess.Popen([sys.executable, "-m", MODULE, *arguments], cwd=helpers.ROOT, **pipes)
+
+
+@both
+def test_control_c_ends_it_at_once_with_whole_lines(served, tmp_path, way):
+    script = Script([None, None, *["STUCK"] * 100])
+    images(tmp_path, 20)
+    flags = ("--model=model", "--batch_size=1", "--concurrency=2", "--timeout=60")
+    process = start(f"--server={served(script, way)}", *flags, str(tmp_path))
+    lines = [process.stdout.readline() for _ in range(2)]
+    while script.now < 2:
+        time.sleep(0.01)
+    before = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert time.monotonic() - before < 3
+    assert (process.returncode, out, err) == (130, "", "")
+    assert [json.loads(line)["classes"][0] for line in lines] == [0, 1]
+
+
+def test_a_reader_that_leaves_is_no_error_to_speak_of(served, tmp_path):
+    images(tmp_path, 50)
+    address = served(Script(delay=0.02), "rest")
+    process = start(f"--server={address}", "--model=model", "--batch_size=1", str(tmp_path))
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(20) == 141
+
+
+LIGHT = """
+import sys, time
+start = time.process_time()
+from saved_models.serving import client
+code = client.main(sys.argv[1:])
+seconds = time.process_time() - start
+banned = {"tensorflow", "keras", "keras_resnet", "torch", "jax", "numpy"}
+assert not banned & {name.partition(".")[0] for name in sys.modules}
+print(code, round(seconds, 3), *sorted(sys.modules), file=sys.stderr)
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import predict_pb2
+assert int(tf.constant(1) + 1) == 2
+request = predict_pb2.PredictRequest()
+request.inputs["a"].CopyFrom(tf.make_tensor_proto([1.0]))
+assert isinstance(request.inputs["a"], tensor_pb2.TensorProto)
+assert tf.keras.layers.Dense
+"""
+
+
+@both
+def test_neither_keras_nor_tensorflow_is_imported_and_both_can_be(served, tmp_path, way):
+    [file] = images(tmp_path, 1)
+    done = helpers.python("-c", LIGHT, f"--server={served(Script(), way)}", "--model=model",
+                          str(file))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["classes"] == [0, 1]
+    told = next(line for line in done.stderr.splitlines() if "encodings" in line)
+    code, seconds, *modules = told.split()
+    assert code == "0"
+    assert float(seconds) < 2  # 0.2 on a machine that does nothing else; TensorFlow alone takes 4
+    other = {"grpc": "requests", "rest": "grpc"}[way]
+    assert other not in modules
+
+
+AFTER = """
+import sys
+import tensorflow as tf
+before = set(sys.modules)
+from saved_models.serving import rpc
+assert sys.modules["tensorflow"] is tf
+assert before <= set(sys.modules)
+request = rpc.messages.PredictRequest()
+request.inputs["a"].CopyFrom(tf.make_tensor_proto([b"a"]))
+"""
+
+
+def test_the_real_tensorflow_is_used_where_it_already_is():
+    done = helpers.python("-c", AFTER)
+    assert done.returncode == 0, done.stderr
+
+
+def test_progress_goes_to_a_terminal_alone(served, tmp_path):
+    images(tmp_path, 3)
+    reader, terminal = os.openpty()
+    process = start(f"--server={served(Script(), 'rest')}", "--model=model", str(tmp_path),
+                    stderr=terminal)  # fmt: skip
+    out, _ = process.communicate(timeout=20)
+    os.close(terminal)
+    assert [json.loads(line)["classes"][0] for line in out.splitlines()] == [0, 1, 2]
+    assert "3/3" in os.read(reader, 100_000).decode()
+    os.close(reader)

@@ -1,0 +1,314 @@
+"""Exports in TensorFlow's C++ SavedModel loader, behind a protocol stub, asked by two clients.
+
+The loader is the code that TensorFlow Serving links; the stub is no TensorFlow Serving. What is
+expected comes from the same SavedModel in TensorFlow's Python, and `ovmsclient` is of others.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import helpers
+import numpy as np
+import pytest
+import requests
+import served
+import tensorflow as tf
+from PIL import Image
+from serving_loader import Loaded, Refusal
+
+from saved_models.serving.client import Client
+from saved_models.serving.transport import Failure, Model
+
+CONFIG = """
+config {{ name: "both" base_path: "{0}" model_platform: "tensorflow"
+          model_version_policy {{ all {{}} }}
+          version_labels {{ key: "stable" value: 1 }} version_labels {{ key: "canary" value: 2 }} }}
+config {{ name: "newest" base_path: "{0}" model_platform: "tensorflow" }}
+"""
+ways = pytest.mark.parametrize("way", ["grpc", "rest"])
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> Path:
+    """Versions 1 and 2 of a model, with other weights, and a folder that is no version."""
+    folder = tmp_path_factory.mktemp("serving") / "tiny"
+    for version in (1, 2):
+        served.tiny(folder / str(version), seed=version)
+    (folder / "partial").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def addresses(exported) -> Iterator[dict[str, str]]:
+    file = served.config(exported.parent, CONFIG.format(exported))
+    with served.stub(file) as addresses:
+        yield addresses
+
+
+@pytest.fixture(scope="module")
+def python(exported) -> dict[int, Any]:
+    return {version: tf.saved_model.load(str(exported / str(version))) for version in (1, 2)}
+
+
+@pytest.fixture(scope="module")
+def loaded(exported) -> Loaded:
+    """In this process, which has TensorFlow's Python as well: two copies of one library file."""
+    return Loaded(exported / "2")
+
+
+def encoded(seed: int, kind: str = "PNG", size: tuple[int, int] = (40, 50)) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(helpers.noise(1, *size, 3, seed=seed)[0]).save(file, kind)
+    return file.getvalue()
+
+
+def texts(values: list[bytes]) -> np.ndarray:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def expected(model: Any, images: list[bytes]) -> list[dict[str, Any]]:
+    outputs = model.signatures["predict_bytes"](image_bytes=tf.constant(images))
+    columns = {name: value.numpy().tolist() for name, value in outputs.items()}
+    columns["labels"] = [[label.decode() for label in row] for row in columns["labels"]]
+    return [{name: columns[name][i] for name in columns} for i in range(len(images))]
+
+
+IMAGES = [encoded(0), encoded(1, "JPEG"), encoded(2, "WEBP"), encoded(3, size=(300, 20))]
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "features", "endpoints"])
+def test_the_loader_computes_what_python_does(loaded, python, signature):
+    images = helpers.noise(3, 32, 32, 3).astype(np.float32)
+    outputs = loaded.run(signature, {"images": images})
+    right = python[2].signatures[signature](images=tf.constant(images))
+    assert outputs.keys() == right.keys()
+    for name, value in outputs.items():
+        np.testing.assert_array_equal(value, right[name])
+        assert np.ptp(value) > 0
+
+
+def test_the_loader_takes_and_gives_strings(loaded, python):
+    outputs = loaded.run("predict_bytes", {"image_bytes": texts(IMAGES)})
+    right = python[2].signatures["predict_bytes"](image_bytes=tf.constant(IMAGES))
+    for name, value in outputs.items():
+        np.testing.assert_array_equal(value, right[name])
+    assert outputs["labels"].dtype == object
+    only = loaded.run("predict_bytes", {"image_bytes": texts(IMAGES)}, ("classes",))
+    assert list(only) == ["classes"]
+
+
+REFUSED = {
+    "an unknown signature": ("other", {}, "FAILED_PRECONDITION", '"other" not found'),
+    "no inputs": ("features", {}, "INVALID_ARGUMENT", "0!=1.*Missing but required: {images}"),
+    "one too many": (
+        "predict_bytes",
+        {"image_bytes": texts([b"a"]), "size": np.int32(3), "a": np.int32(3)},
+        "INVALID_ARGUMENT",
+        "3!=1.*Sent extra: {a,size}. Missing but required: {}",
+    ),
+    "another name": ("features", {"image": np.zeros(3)}, "INVALID_ARGUMENT", "extra: {image}"),
+    "another type": (
+        "features",
+        {"images": np.zeros((1, 32, 32, 3), np.uint8)},
+        "INVALID_ARGUMENT",
+        "images is to be float, but uint8 is sent",
+    ),
+    "another rank": (
+        "features",
+        {"images": np.zeros((32, 32, 3), np.float32)},
+        "INVALID_ARGUMENT",
+        r"\[32,32,3\] is not compatible with expected shape \[\?,32,32,3\]",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_the_loader_refuses_with_the_codes_of_tensorflow_serving(loaded, case):
+    signature, inputs, code, message = REFUSED[case]
+    with pytest.raises(Refusal, match=message) as refusal:
+        loaded.run(signature, {name: np.asarray(value) for name, value in inputs.items()})
+    assert refusal.value.code == code
+
+
+def test_a_directory_without_a_model_is_refused(tmp_path):
+    with pytest.raises(Refusal, match="Could not find SavedModel") as refusal:
+        Loaded(tmp_path)
+    assert refusal.value.code == "NOT_FOUND"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_warm_up_records_are_answered(exported, version):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    loaded = Loaded(exported / str(version))
+    file = exported / str(version) / "assets.extra" / "tf_serving_warmup_requests"
+    seen = set()
+    for record in tf.data.TFRecordDataset(str(file)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        assert log.WhichOneof("log_type") == "predict_log"
+        request = log.predict_log.request
+        inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+        outputs = loaded.run(request.model_spec.signature_name, inputs)
+        [count] = {len(value) for value in inputs.values()}
+        assert {len(value) for value in outputs.values()} == {count}
+        assert np.isfinite(outputs["probabilities"]).all()
+        seen.add((request.model_spec.signature_name, count))
+    assert {name for name, _ in seen} >= {"serving_default", "predict_bytes"}
+    assert 1 <= len(seen) <= 1000
+
+
+@ways
+@pytest.mark.parametrize(
+    ("model", "version"),
+    [
+        (Model("both"), 2),
+        (Model("both", version=1), 1),
+        (Model("both", label="stable"), 1),
+        (Model("both", label="canary"), 2),
+        (Model("newest"), 2),
+    ],
+    ids=["latest", "version", "stable", "canary", "newest"],
+)
+def test_our_client_gets_what_python_computes(addresses, python, tmp_path, way, model, version):
+    files = [tmp_path / f"{i}.jpg" for i in range(len(IMAGES))]
+    for file, image in zip(files, IMAGES, strict=True):
+        file.write_bytes(image)
+    client = Client(addresses[way], model)
+    results = list(client.classify(files))
+    client.close()
+    right = expected(python[version], IMAGES)
+    assert results == [{"file": str(f), **row} for f, row in zip(files, right, strict=True)]
+
+
+@ways
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [
+        (Model("absent"), "absent"),
+        (Model("newest", version=1), r"Specific\(newest, 1\)"),
+        (Model("both", label="beta"), "beta"),
+    ],
+    ids=["model", "version", "label"],
+)
+def test_our_client_tells_what_is_not_served(addresses, way, model, told):
+    with pytest.raises(Failure, match=told):
+        Client(addresses[way], model).check()
+
+
+@ways
+def test_our_client_tells_states(addresses, way):
+    rows = [{"version": version, "state": "AVAILABLE", "status": "OK"} for version in (2, 1)]
+    assert Client(addresses[way], Model("both")).status() == rows
+    assert Client(addresses[way], Model("newest")).status() == rows[:1]
+
+
+def ovms(addresses: dict[str, str], way: str) -> Any:
+    import ovmsclient
+
+    make = {"grpc": ovmsclient.make_grpc_client, "rest": ovmsclient.make_http_client}[way]
+    return make(addresses[way].removeprefix("http://"))
+
+
+@ways
+def test_ovmsclient_gets_what_python_computes(addresses, python, way):
+    client = ovms(addresses, way)
+    for version in (1, 2):
+        images = helpers.noise(2, 32, 32, 3, seed=version).astype(np.float32)
+        outputs = client.predict({"images": images}, "both", version)
+        right = python[version].signatures["serving_default"](images=tf.constant(images))
+        assert outputs.keys() == right.keys()
+        for name, value in outputs.items():
+            np.testing.assert_array_equal(np.float32(value), right[name])
+
+
+def test_ovmsclient_sends_bytes_over_grpc(addresses, python):
+    """It always asks for the default signature; the rest of its request is as it made it."""
+    from ovmsclient.tfs_compat.grpc import requests as ovms_requests
+    from ovmsclient.tfs_compat.grpc.responses import GrpcPredictResponse
+
+    request = ovms_requests.make_predict_request({"image_bytes": IMAGES}, "both", 2).raw_request
+    request.model_spec.signature_name = "predict_bytes"
+    response = ovms(addresses, "grpc").prediction_service_stub.Predict(request, 10)
+    outputs = GrpcPredictResponse(response).to_dict()["outputs"]
+    right = python[2].signatures["predict_bytes"](image_bytes=tf.constant(IMAGES))
+    for name, value in right.items():
+        np.testing.assert_array_equal(outputs[name], value.numpy().astype(outputs[name].dtype))
+
+
+def test_ovmsclient_sends_bytes_over_rest(addresses, python):
+    from ovmsclient.tfs_compat.http import requests as ovms_requests
+
+    made = ovms_requests.make_predict_request({"image_bytes": IMAGES}, "both", 2).parsed_inputs
+    body = json.dumps({**json.loads(made), "signature_name": "predict_bytes"})
+    url = f"{addresses['rest']}/v1/models/both/versions/2:predict"
+    columns = requests.post(url, data=body, timeout=10).json()["outputs"]
+    rows = [{name: columns[name][i] for name in columns} for i in range(len(IMAGES))]
+    assert rows == expected(python[2], IMAGES)
+
+
+def test_ovmsclient_reads_status_and_signatures(addresses):
+    for way in ("grpc", "rest"):
+        status = {"state": "AVAILABLE", "error_code": 0, "error_message": ""}
+        assert ovms(addresses, way).get_model_status("both", 1) == {1: status}
+    metadata = ovms(addresses, "grpc").get_model_metadata("both", 1)
+    assert metadata["model_version"] == 1
+    assert metadata["inputs"] == {"images": {"shape": [-1, 32, 32, 3], "dtype": "DT_FLOAT"}}
+    assert metadata["outputs"]["probabilities"] == {"shape": [-1, 10], "dtype": "DT_FLOAT"}
+    rest = ovms(addresses, "rest").get_model_metadata("both", 1)
+    signatures = rest["metadata"]["signature_def"]["signature_def"]
+    assert signatures["predict_bytes"]["inputs"]["image_bytes"]["dtype"] == "DT_STRING"
+
+
+@ways
+def test_ovmsclient_is_told_what_is_wrong(addresses, way):
+    with pytest.raises(Exception, match="32,32,1"):
+        ovms(addresses, way).predict({"images": np.zeros((1, 32, 32, 1), np.float32)}, "both", 1)
+    with pytest.raises(Exception, match="Missing but required: {images}"):
+        ovms(addresses, way).predict({"image": np.zeros((1, 3), np.float32)}, "both", 1)
+    with pytest.raises(Exception, match=r"Specific\(both, 7\)"):
+        ovms(addresses, way).predict({"images": np.zeros((1, 3), np.float32)}, "both", 7)
+
+
+BODIES = {
+    "no JSON": (b"{", 400, "JSON Parse error"),
+    "no inputs": (b"{}", 400, "Missing 'inputs' or 'instances' key"),
+    "both formats": (b'{"instances": [1], "inputs": [1]}', 400, "Missing 'inputs'"),
+    "no instance": (b'{"instances": []}', 400, "not empty"),
+    "no base64": (
+        b'{"signature_name": "predict_bytes", "instances": [{"b64": "?"}]}',
+        400,
+        "not of expected type: string",
+    ),
+    "ragged": (b'{"instances": [[[1]], [[1, 2]]]}', 400, "different sizes"),
+    "words": (b'{"instances": ["a"]}', 400, "not of expected type: float"),
+    "no signature": (b'{"signature_name": "a", "instances": [1]}', 412, '"a" not found'),
+    "rank": (b'{"instances": [1]}', 400, "not compatible with expected shape"),
+    "NaN": (b'{"inputs": NaN}', 400, "not compatible with expected shape"),
+}
+
+
+@pytest.mark.parametrize("case", BODIES)
+def test_rest_refuses(addresses, case):
+    body, code, told = BODIES[case]
+    url = f"{addresses['rest']}/v1/models/both:predict"
+    response = requests.post(url, data=body, timeout=10)
+    assert response.status_code == code
+    assert told in response.json()["error"]
+
+
+def test_rest_in_rows_without_names(addresses, python):
+    from base64 import b64encode
+
+    rows = [{"b64": b64encode(image).decode()} for image in IMAGES]
+    body = {"signature_name": "predict_bytes", "instances": rows}
+    url = f"{addresses['rest']}/v1/models/both/labels/canary:predict"
+    answer = requests.post(url, json=body, timeout=10).json()
+    assert answer == {"predictions": expected(python[2], IMAGES)}
+    body = {"signature_name": "features", "instances": np.zeros((1, 32, 32, 3)).tolist()}
+    features = requests.post(url, json=body, timeout=10).json()["predictions"]
+    assert np.shape(features) == (1, 64)
