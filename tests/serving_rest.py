@@ -1,7 +1,6 @@
 """The REST half of the protocol stub: JSON in rows ("instances") and in columns ("inputs")."""
 
 import base64
-import binascii
 import json
 import re
 from http.server import BaseHTTPRequestHandler
@@ -101,8 +100,9 @@ def _predicted(backend: Any, asked: Any, body: bytes) -> dict[str, Any]:
     columns = (_by_rows if rows else _by_columns)(request["instances" if rows else "inputs"])
     if columns.keys() == {None}:  # the only input needs no name
         columns = dict.fromkeys(signature.inputs, columns[None])
-    inputs = {
-        key: _array(key, value, signature.inputs[key].dtype if key in signature.inputs else STRING)
+    known = signature.inputs
+    inputs = {  # names are for whoever runs them to judge
+        key: _array(key, value, known[key].dtype) if key in known else np.zeros(0)
         for key, value in columns.items()
     }
     outputs = {
@@ -145,7 +145,7 @@ def _array(key: str, value: Any, dtype: int) -> np.ndarray:
     try:
         array = np.empty(len(leaves), DTYPES[dtype])
         array[:] = [_leaf(leaf, dtype) for leaf in leaves]
-    except (TypeError, ValueError, KeyError, binascii.Error) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         told = f"JSON value of {key} is not of expected type: {NAMES.get(dtype, dtype)}"
         raise Refusal("INVALID_ARGUMENT", told) from error
     return array.reshape(shape)

@@ -207,6 +207,10 @@ def test_our_client_tells_states(addresses, way):
     assert Client(addresses[way], Model("newest")).status() == rows[:1]
 
 
+# It keeps bytes in arrays of NumPy, which forget zeros at their end.
+UNPADDED = [image for image in IMAGES if not image.endswith(b"\0")]
+
+
 def ovms(addresses: dict[str, str], way: str) -> Any:
     import ovmsclient
 
@@ -231,11 +235,11 @@ def test_ovmsclient_sends_bytes_over_grpc(addresses, python):
     from ovmsclient.tfs_compat.grpc import requests as ovms_requests
     from ovmsclient.tfs_compat.grpc.responses import GrpcPredictResponse
 
-    request = ovms_requests.make_predict_request({"image_bytes": IMAGES}, "both", 2).raw_request
+    request = ovms_requests.make_predict_request({"image_bytes": UNPADDED}, "both", 2).raw_request
     request.model_spec.signature_name = "predict_bytes"
     response = ovms(addresses, "grpc").prediction_service_stub.Predict(request, 10)
     outputs = GrpcPredictResponse(response).to_dict()["outputs"]
-    right = python[2].signatures["predict_bytes"](image_bytes=tf.constant(IMAGES))
+    right = python[2].signatures["predict_bytes"](image_bytes=tf.constant(UNPADDED))
     for name, value in right.items():
         np.testing.assert_array_equal(outputs[name], value.numpy().astype(outputs[name].dtype))
 
@@ -243,12 +247,12 @@ def test_ovmsclient_sends_bytes_over_grpc(addresses, python):
 def test_ovmsclient_sends_bytes_over_rest(addresses, python):
     from ovmsclient.tfs_compat.http import requests as ovms_requests
 
-    made = ovms_requests.make_predict_request({"image_bytes": IMAGES}, "both", 2).parsed_inputs
+    made = ovms_requests.make_predict_request({"image_bytes": UNPADDED}, "both", 2).parsed_inputs
     body = json.dumps({**json.loads(made), "signature_name": "predict_bytes"})
     url = f"{addresses['rest']}/v1/models/both/versions/2:predict"
     columns = requests.post(url, data=body, timeout=10).json()["outputs"]
-    rows = [{name: columns[name][i] for name in columns} for i in range(len(IMAGES))]
-    assert rows == expected(python[2], IMAGES)
+    rows = [{name: columns[name][i] for name in columns} for i in range(len(UNPADDED))]
+    assert rows == expected(python[2], UNPADDED)
 
 
 def test_ovmsclient_reads_status_and_signatures(addresses):
@@ -268,7 +272,7 @@ def test_ovmsclient_reads_status_and_signatures(addresses):
 def test_ovmsclient_is_told_what_is_wrong(addresses, way):
     with pytest.raises(Exception, match="32,32,1"):
         ovms(addresses, way).predict({"images": np.zeros((1, 32, 32, 1), np.float32)}, "both", 1)
-    with pytest.raises(Exception, match="Missing but required: {images}"):
+    with pytest.raises(Exception, match=r"Missing but required: \{images\}"):
         ovms(addresses, way).predict({"image": np.zeros((1, 3), np.float32)}, "both", 1)
     with pytest.raises(Exception, match=r"Specific\(both, 7\)"):
         ovms(addresses, way).predict({"images": np.zeros((1, 3), np.float32)}, "both", 7)
