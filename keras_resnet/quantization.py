@@ -47,9 +47,9 @@ class FakeQuantize(layers.Layer):
 
         extent = tf.convert_to_tensor(self.range)
         if training and observe:
-            low, high = tf.reduce_min(inputs), tf.reduce_max(inputs)
-            low = tf.minimum(low, 0.0)
-            seen = tf.stop_gradient(tf.stack([low, tf.maximum(high, low + NARROWEST)]))
+            low = tf.minimum(tf.reduce_min(inputs), 0.0)
+            high = tf.maximum(tf.reduce_max(inputs), tf.maximum(low + NARROWEST, 0.0))
+            seen = tf.stop_gradient(tf.stack([low, high]))
             moved = extent * MOMENTUM + seen * (1.0 - MOMENTUM)
             extent = tf.where(tf.math.is_nan(extent), seen, moved)
             self.range.assign(extent)

@@ -96,6 +96,8 @@ class Endpoints:
 
         image_bytes = tf.ensure_shape(image_bytes, [None])
         with tf.control_dependencies([_count(image_bytes)]):
+            pixels_in_all = decoding.total(image_bytes)
+        with tf.control_dependencies([pixels_in_all]):
             spec = tf.TensorSpec(self._shape, tf.float32)
             # One after the other: of several large ones only one is in memory.
             return tf.map_fn(pixels, image_bytes, fn_output_signature=spec, parallel_iterations=1)

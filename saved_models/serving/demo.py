@@ -41,7 +41,7 @@ def build(network: Network) -> "gr.Blocks":
     title = f"What {network.about['network']} sees"
     with gr.Blocks(title=title, analytics_enabled=False, delete_cache=(KEPT, KEPT)) as blocks:
         gr.HTML(page.facts(network.about), elem_id="facts")
-        image = gr.File(label="Image", show_label=False, type="binary", elem_id="image", height=130)
+        image = gr.File(label="Image", show_label=False, type="binary", elem_id="image", height=72)
         told = gr.HTML(elem_id="told")
         answer = gr.HTML(elem_id="answer", js_on_load=(HERE / "page.js").read_text())
         image.upload(look, image, [image, told, answer], api_visibility="private",
@@ -62,8 +62,11 @@ def launch(blocks: "gr.Blocks", port: int | None) -> str:
         ssr_mode=False,
         max_file_size=LARGEST,
         footer_links=[],
+        i18n=gr.I18n(en={
+            "upload_text.drop_file": "Drop or paste an image,", "common.or": "or", "upload_text.click_to_upload": "press to choose one"}),
         theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
-        css=(HERE / "page.css").read_text(),
+        # Not as `css`, which gradio would rewrite, and break at each comma.
+        head=f"<style>{(HERE / 'page.css').read_text()}</style>",
     )
     return url
 

@@ -21,7 +21,7 @@ document.addEventListener("drop", (event) => {
   take(event.dataTransfer?.files);
 });
 
-let opacity = 60;
+let opacity = 70;
 element.addEventListener("input", (event) => {
   if (event.target.type !== "range") return;
   opacity = event.target.value;

@@ -59,11 +59,10 @@ def answer(found: Explanation) -> str:
 <figcaption>{notes}
 <p class="legend"><span>none</span><span class="ramp" style="{_ramp()}"></span><span>most</span></p>
 <label class="opacity">Map over image
-<input type="range" min="0" max="100" value="60"></label>
+<input type="range" min="0" max="100" value="70"></label>
 </figcaption></figure>
-<fieldset><legend>Top {len(found.labels)}</legend>{bars}
-<p>Choose a class to see where the network finds evidence for it (Grad-CAM).</p>
-</fieldset></div>"""
+<fieldset><legend>Top {len(found.labels)}</legend>
+<p class="hint">Choose a class to see where the evidence for it is (Grad-CAM).</p>{bars}</fieldset></div>"""
 
 
 def percent(probability: float) -> str:
@@ -96,7 +95,7 @@ def colours(map_: np.ndarray) -> np.ndarray:
     """Maps [h, w] of 0..1 to uint8 [h, w, 3]."""
     steps = np.linspace(0, 1, len(VIRIDIS))
     channels = [np.interp(map_, steps, VIRIDIS[:, i]) for i in range(3)]
-    return np.stack(channels, -1).round().astype(np.uint8)
+    return np.stack([*channels, 255*map_**.7], -1).round().astype(np.uint8)
 
 
 def _bar(rank: int, label: str, probability: float) -> str:
