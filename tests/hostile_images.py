@@ -75,6 +75,13 @@ def moving_webp(random: Random) -> bytes:
     return encode(frames[0], "WEBP", save_all=True, append_images=frames[1:])
 
 
+def moving_webp_that_hides(random: Random) -> bytes:
+    """Its frames are there, and its header says that it does not move."""
+    image = bytearray(moving_webp(random))
+    image[20] &= 0xFD
+    return bytes(image)
+
+
 # Images that were damaged.
 def truncated(random: Random) -> bytes:
     whole = small(random, (*FORMATS, "GIF"))
@@ -230,7 +237,7 @@ BROKEN: dict[Maker, str] = {
     jpeg_of_many_scans: "scans; at most",
 }
 DAMAGED: tuple[Maker, ...] = (
-    truncated, mutated, header_mutated, spliced, followed_by_garbage, zlib_bomb, text_bomb,
+    truncated, mutated, header_mutated, moving_webp_that_hides, spliced, followed_by_garbage, zlib_bomb, text_bomb,
     profile_bomb,
 )  # fmt: skip
 WHOLE: tuple[Maker, ...] = (

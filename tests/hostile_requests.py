@@ -32,7 +32,7 @@ class Request:
 
 
 def texts(values: Any, *shape: int) -> np.ndarray:
-    """Bytes in an array that keeps zeros at their end."""
+    """Bytes in an array that keeps zeros at their end; of one dimension, or of this shape."""
     array = np.empty(len(values), object)
     array[:] = values
     return array.reshape(shape) if shape else array
@@ -90,8 +90,8 @@ def pixels(random: Random, shape: tuple[int, ...], told: str) -> Request:
 
 def wrong_shape(random: Random) -> Request:
     right = (SIZE, SIZE, 3)
-    shapes = [(), (SIZE,), right, (1, SIZE, SIZE), (1, 1, *right),
-              (1, SIZE, SIZE, 1), (1, SIZE, SIZE, 4), (1, SIZE + 1, SIZE, 3), (1, 0, 0, 3), (1, SIZE, 0, 3)]  # fmt: skip
+    shapes = [(), (SIZE,), right, (1, SIZE, SIZE), (1, 1, *right), (1, 0, 0, 3), (1, SIZE, 0, 3),
+              (1, SIZE, SIZE, 1), (1, SIZE, SIZE, 4), (1, SIZE + 1, SIZE, 3)]  # fmt: skip
     shape = shapes[random.integers(len(shapes))]
     return pixels(random, shape, "is not compatible with expected shape")
 

@@ -1,6 +1,7 @@
-"""A tiny export with every signature, and the protocol stub that serves it, each in a process."""
+"""A tiny export with every signature, images to ask it with, and the protocol stub."""
 
 import contextlib
+import io
 import json
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import helpers
+import numpy as np
+from PIL import Image
 
 
 def tiny(directory: Path, seed: int = 0, size: int = 32, classes: int = 10) -> Path:
@@ -52,3 +55,19 @@ def stub(config: Path) -> Iterator[dict[str, str]]:
             process.stdin.close()
             process.stdout.close()
             assert process.wait(30) == 0
+
+
+def encoded(seed: int, kind: str = "PNG", size: tuple[int, int] = (40, 50)) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(helpers.noise(1, *size, 3, seed=seed)[0]).save(file, kind)
+    return file.getvalue()
+
+
+def texts(values: list[bytes]) -> np.ndarray:
+    """Bytes in an array that keeps zeros at their end."""
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+IMAGES = [encoded(0), encoded(1, "JPEG"), encoded(2, "WEBP"), encoded(3, size=(300, 20))]

@@ -59,6 +59,18 @@ def test_a_bad_image_costs_its_neighbours_nothing(served, tmp_path, way):
 
 
 @both
+def test_what_was_answered_one_by_one_is_kept(served, tmp_path, way):
+    """The batch is refused for its second image; then its third gets no answer."""
+    files = images(tmp_path, 4)
+    files[1].write_text("bad")
+    script = Script([None, None, None, "UNAVAILABLE"])
+    results = classify(served(script, way), files, retries=0)
+    assert [result.get("classes", [None])[0] for result in results] == [0, None, None, 3]
+    assert "as it was told" in results[2]["error"]
+    assert script.sizes == [4, 1, 1, 1, 1]
+
+
+@both
 @pytest.mark.parametrize("code", ["UNAVAILABLE", "DEADLINE_EXCEEDED"])
 def test_what_may_pass_is_tried_again_later_and_later(served, tmp_path, monkeypatch, way, code):
     monkeypatch.setattr(transport, "FIRST_DELAY", 0.1)
@@ -159,6 +171,24 @@ def test_connections_are_kept(served, tmp_path):
     results = classify(served(script, "rest"), images(tmp_path, 40), 1, concurrency=2)
     assert len(results) == len(script.sizes) == 40
     assert len(script.threads) <= 2  # the stub has one for each connection
+
+
+@pytest.mark.parametrize("name", ["labels", "probabilities"])
+def test_half_an_answer_is_none(served, tmp_path, monkeypatch, name):
+    def half(tensor: Any, value: Any) -> None:
+        fill(tensor, value)
+        if value.dtype.kind in {"labels": "O", "probabilities": "f"}[name]:
+            del getattr(tensor, {"labels": "string_val", "probabilities": "float_val"}[name])[-1]
+
+    fill = serving_stub._fill
+    monkeypatch.setattr(serving_stub, "_fill", half)
+    with pytest.raises(Failure, match=f"2 images were sent, and the answer has .*'{name}': 0"):
+        classify(served(Script(), "grpc"), images(tmp_path, 2))
+
+
+def test_a_version_and_a_label_exclude_each_other():
+    with pytest.raises(ValueError, match="got 1 and 'stable'"):
+        Model("model", 1, "stable")
 
 
 def test_tensors_may_be_packed(served, tmp_path, monkeypatch):

@@ -4,7 +4,6 @@ The loader is the code that TensorFlow Serving links; the stub is no TensorFlow 
 expected comes from the same SavedModel in TensorFlow's Python, and `ovmsclient` is of others.
 """
 
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,7 @@ import pytest
 import requests
 import served
 import tensorflow as tf
-from PIL import Image
-from serving_loader import Loaded, Refusal
+from served import IMAGES
 
 from saved_models.serving.client import Client
 from saved_models.serving.transport import Failure, Model
@@ -53,113 +51,11 @@ def python(exported) -> dict[int, Any]:
     return {version: tf.saved_model.load(str(exported / str(version))) for version in (1, 2)}
 
 
-@pytest.fixture(scope="module")
-def loaded(exported) -> Loaded:
-    """In this process, which has TensorFlow's Python as well: two copies of one library file."""
-    return Loaded(exported / "2")
-
-
-def encoded(seed: int, kind: str = "PNG", size: tuple[int, int] = (40, 50)) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(helpers.noise(1, *size, 3, seed=seed)[0]).save(file, kind)
-    return file.getvalue()
-
-
-def texts(values: list[bytes]) -> np.ndarray:
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
-
-
 def expected(model: Any, images: list[bytes]) -> list[dict[str, Any]]:
     outputs = model.signatures["predict_bytes"](image_bytes=tf.constant(images))
     columns = {name: value.numpy().tolist() for name, value in outputs.items()}
     columns["labels"] = [[label.decode() for label in row] for row in columns["labels"]]
     return [{name: columns[name][i] for name in columns} for i in range(len(images))]
-
-
-IMAGES = [encoded(0), encoded(1, "JPEG"), encoded(2, "WEBP"), encoded(3, size=(300, 20))]
-
-
-@pytest.mark.parametrize("signature", ["serving_default", "features", "endpoints"])
-def test_the_loader_computes_what_python_does(loaded, python, signature):
-    images = helpers.noise(3, 32, 32, 3).astype(np.float32)
-    outputs = loaded.run(signature, {"images": images})
-    right = python[2].signatures[signature](images=tf.constant(images))
-    assert outputs.keys() == right.keys()
-    for name, value in outputs.items():
-        np.testing.assert_array_equal(value, right[name])
-        assert np.ptp(value) > 0
-
-
-def test_the_loader_takes_and_gives_strings(loaded, python):
-    outputs = loaded.run("predict_bytes", {"image_bytes": texts(IMAGES)})
-    right = python[2].signatures["predict_bytes"](image_bytes=tf.constant(IMAGES))
-    for name, value in outputs.items():
-        np.testing.assert_array_equal(value, right[name])
-    assert outputs["labels"].dtype == object
-    only = loaded.run("predict_bytes", {"image_bytes": texts(IMAGES)}, ("classes",))
-    assert list(only) == ["classes"]
-
-
-REFUSED = {
-    "an unknown signature": ("other", {}, "FAILED_PRECONDITION", '"other" not found'),
-    "no inputs": ("features", {}, "INVALID_ARGUMENT", "0!=1.*Missing but required: {images}"),
-    "one too many": (
-        "predict_bytes",
-        {"image_bytes": texts([b"a"]), "size": np.int32(3), "a": np.int32(3)},
-        "INVALID_ARGUMENT",
-        "3!=1.*Sent extra: {a,size}. Missing but required: {}",
-    ),
-    "another name": ("features", {"image": np.zeros(3)}, "INVALID_ARGUMENT", "extra: {image}"),
-    "another type": (
-        "features",
-        {"images": np.zeros((1, 32, 32, 3), np.uint8)},
-        "INVALID_ARGUMENT",
-        "images is to be float, but uint8 is sent",
-    ),
-    "another rank": (
-        "features",
-        {"images": np.zeros((32, 32, 3), np.float32)},
-        "INVALID_ARGUMENT",
-        r"\[32,32,3\] is not compatible with expected shape \[\?,32,32,3\]",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_the_loader_refuses_with_the_codes_of_tensorflow_serving(loaded, case):
-    signature, inputs, code, message = REFUSED[case]
-    with pytest.raises(Refusal, match=message) as refusal:
-        loaded.run(signature, {name: np.asarray(value) for name, value in inputs.items()})
-    assert refusal.value.code == code
-
-
-def test_a_directory_without_a_model_is_refused(tmp_path):
-    with pytest.raises(Refusal, match="Could not find SavedModel") as refusal:
-        Loaded(tmp_path)
-    assert refusal.value.code == "NOT_FOUND"
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_warm_up_records_are_answered(exported, version):
-    from tensorflow_serving.apis import prediction_log_pb2
-
-    loaded = Loaded(exported / str(version))
-    file = exported / str(version) / "assets.extra" / "tf_serving_warmup_requests"
-    seen = set()
-    for record in tf.data.TFRecordDataset(str(file)):
-        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
-        assert log.WhichOneof("log_type") == "predict_log"
-        request = log.predict_log.request
-        inputs = {name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
-        outputs = loaded.run(request.model_spec.signature_name, inputs)
-        [count] = {len(value) for value in inputs.values()}
-        assert {len(value) for value in outputs.values()} == {count}
-        assert np.isfinite(outputs["probabilities"]).all()
-        seen.add((request.model_spec.signature_name, count))
-    assert {name for name, _ in seen} >= {"serving_default", "predict_bytes"}
-    assert 1 <= len(seen) <= 1000
 
 
 @ways
@@ -316,3 +212,15 @@ def test_rest_in_rows_without_names(addresses, python):
     body = {"signature_name": "features", "instances": np.zeros((1, 32, 32, 3)).tolist()}
     features = requests.post(url, json=body, timeout=10).json()["predictions"]
     assert np.shape(features) == (1, 64)
+
+
+@pytest.mark.slow
+def test_32_clients_at_once_lose_nothing(exported):
+    command = ("-m", "benchmarks.serving_load", str(exported / "2"), "", "32", "2000")
+    done = helpers.python(*command, TF_CPP_MIN_LOG_LEVEL="3")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["way"] for row in rows] == ["grpc", "rest"]
+    for row in rows:
+        assert (row["clients"], row["requests"], row["lost"], row["wrong"]) == (32, 2000, 0, 0)
+        assert 0 < row["p50_ms"] < row["p90_ms"] < row["p99_ms"] < 60_000

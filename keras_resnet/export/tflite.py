@@ -1,11 +1,32 @@
-"""A float32 TFLite file, converted from the SavedModel beside it."""
+"""TFLite files: pixels in, logits out; in 32 bits, in 16, and in 8 of two kinds.
+
+Every file has two signatures, `serving_default` and `features`, takes batches of any size, and
+holds each weight once.
+"""
 
 import importlib.util
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
+
+from keras_resnet.export.pixels import from_pixels, rounds
+from keras_resnet.manifest import Manifest
+from keras_resnet.preprocessing import Preprocessing
+
+Array = np.ndarray[Any, Any]
+KINDS = ("float32", "float16", "dynamic", "int8")
+SIGNATURES = {
+    "serving_default": ("logits", "probabilities"),
+    "features": ("features",),
+}
 
 
 def check_runtime() -> None:
@@ -14,21 +35,103 @@ def check_runtime() -> None:
         raise ValueError("checking TFLite needs: pip install 'he-keras-resnet[serving]'")
 
 
-def write(directory: Path, file: Path) -> None:
-    """Converts a SavedModel; the converter folds each BN into the convolution before it."""
-    converter = tf.lite.TFLiteConverter.from_saved_model(
-        str(directory), signature_keys=["serving_default"]
-    )
-    file.write_bytes(converter.convert())
+def write(
+    network: keras.Model,
+    manifest: Manifest,
+    file: Path,
+    kind: str = "float32",
+    calibration: Array | None = None,
+) -> None:
+    """Writes a file with the signatures `serving_default` and `features`.
+
+    Args:
+        network: folded, from normalized pixels to logits.
+        manifest: the shape of images, and how they are normalized.
+        file: what to write.
+        kind: "float32"; "float16" and "dynamic" keep weights in 16 and in 8 bits and compute
+            in 32; "int8" computes in integers from end to end. Its images are uint8, a level of
+            grey a step; what it returns is float32, without `probabilities`.
+        calibration: for "int8", images of 0..255 [n, height, width, channels] that show in which
+            range each activation lies. Not for a network that was trained to round, and knows.
+
+    Raises:
+        ValueError: for an unknown kind, or "int8" of a network whose ranges are not known.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
+    trained = rounds(network)
+    if kind == "int8" and not trained and calibration is None:
+        raise ValueError("int8 needs images that show the ranges of activations")
+    normalize = partial(_rounding, manifest.preprocessing) if trained else None
+    served = tf.Module()
+    served.model = from_pixels(network, manifest, normalize)
+    functions = {name: _function(served.model, name, kind) for name in SIGNATURES}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # TensorFlow warns of an interpreter that it uses itself.
+        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter", UserWarning)
+        tf.saved_model.save(served, folder, signatures=functions)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, [*functions])
+        if kind != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if kind == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if kind == "int8":
+            converter.inference_input_type = tf.uint8
+        if kind == "int8" and not trained:
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+            converter.representative_dataset = partial(_examples, calibration)
+        file.write_bytes(converter.convert())
 
 
-def run(file: Path, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Returns the logits that a TFLite file computes, [batch, classes]."""
+def _function(model: keras.Model, signature: str, kind: str) -> Any:
+    # A softmax in int8 has 256 steps from 0 to 1: too few to tell what is improbable.
+    names = [name for name in SIGNATURES[signature] if (name, kind) != ("probabilities", "int8")]
+
+    def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = model(images, training=False)
+        return {name: outputs[name] for name in names}
+
+    return tf.function(answer, [tf.TensorSpec(model.input.shape, tf.float32, name="images")])
+
+
+def _rounding(preprocessing: Preprocessing, images: Any) -> Any:
+    """Normalizes with ranges: the network knows those behind its first layer only."""
+    mean, round8 = np.asarray(preprocessing.mean), tf.quantization.fake_quant_with_min_max_args
+    shift = replace(preprocessing, std=(1.0,), bgr=False)
+    scale = replace(preprocessing, mean=(0.0,), bgr=False)
+    shifted = shift.normalize(round8(images, 0, 255))
+    if scale.std == (1.0,):
+        return shifted  # the network's own range follows; two would contradict each other
+    low, high = min(0.0, -float(mean.max())), max(0.0, 255.0 - float(mean.min()))
+    return scale.normalize(round8(shifted, low, high))
+
+
+def _examples(images: Array) -> Iterator[tuple[str, dict[str, Array]]]:
+    """Yields what calibrates each signature."""
+    images = images.astype(np.float32)
+    # The range of pixels becomes 0..255 exactly, and uint8 images enter without rounding.
+    images[0, 0, 0, 0], images[0, -1, -1, 0] = 0, 255
+    for signature in SIGNATURES:
+        for image in images:
+            yield signature, {"images": image[np.newaxis]}
+
+
+def runner(file: Path, threads: int | None = None) -> Callable[[Array], Array]:
+    """Returns what maps float32 images of 0..255 to the logits that a file computes.
+
+    Args:
+        file: what `write` wrote.
+        threads: how many compute; None leaves it to LiteRT.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
-    runner = Interpreter(model_path=str(file)).get_signature_runner("serving_default")
-    return np.concatenate([runner(images=image[np.newaxis])["logits"] for image in images])
+    interpreter = Interpreter(model_path=str(file), num_threads=threads)
+    run = interpreter.get_signature_runner("serving_default")
+    dtype = run.get_input_details()["images"]["dtype"]
 
+    def logits(images: Array) -> Array:
+        if dtype == np.uint8:
+            images = np.rint(images)  # where resizing has left fractions
+        return run(images=images.astype(dtype))["logits"]
 
-def runner(file):  # interim, until the new module is here
-    return lambda images: run(file, images)
+    return logits

@@ -131,12 +131,20 @@ class Client:
                 raise
             if len(images) == 1:
                 return {file: _failed(file, failure) for file in images}
-            alone: dict[Path, Result] = {}
-            for file, image in images.items():
-                alone |= self._answers({file: image})
-            return alone
+            return self._one_by_one(images)
         pairs = zip(images, answers, strict=True)
         return {file: {"file": str(file), **answer} for file, answer in pairs}
+
+    def _one_by_one(self, images: dict[Path, bytes]) -> dict[Path, Result]:
+        results: dict[Path, Result] = {}
+        for file, image in images.items():
+            try:
+                results |= self._answers({file: image})
+            except Failure as failure:
+                if failure.kind is Kind.FATAL:
+                    raise
+                results[file] = _failed(file, failure)
+        return results
 
 
 def connect(server: str, model: Model, timeout: float) -> Transport:

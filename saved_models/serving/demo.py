@@ -4,13 +4,15 @@ It runs on this machine alone: images do not leave it, and the page loads nothin
 """
 
 import argparse
+import importlib.util
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from saved_models.serving import page
 from saved_models.serving.explanation import Network, Refused
@@ -22,7 +24,11 @@ HERE = Path(__file__).parent
 HOST = "127.0.0.1"
 LARGEST = "32mb"  # of a file
 KEPT = 600  # seconds that gradio keeps an upload
-FONTS = ["system-ui", "sans-serif"]
+FONTS = ["system-ui", "sans-serif"]  # of the machine; others would come from elsewhere
+WORDS = {
+    "upload_text.drop_file": "Drop or paste an image, or",
+    "upload_text.click_to_upload": "press to choose one",
+}
 
 
 def build(network: Network) -> "gr.Blocks":
@@ -62,13 +68,23 @@ def launch(blocks: "gr.Blocks", port: int | None) -> str:
         ssr_mode=False,
         max_file_size=LARGEST,
         footer_links=[],
-        i18n=gr.I18n(en={
-            "upload_text.drop_file": "Drop or paste an image,", "common.or": "or", "upload_text.click_to_upload": "press to choose one"}),
-        theme=gr.themes.Base(font=FONTS, font_mono=["ui-monospace", "monospace"]),
+        i18n=gr.I18n(en=WORDS),
         # Not as `css`, which gradio would rewrite, and break at each comma.
         head=f"<style>{(HERE / 'page.css').read_text()}</style>",
     )
     return url
+
+
+def check(port: int | None) -> None:
+    """Raises ValueError for what would fail only after seconds of loading."""
+    if importlib.util.find_spec("gradio") is None:
+        raise ValueError("the page needs: pip install 'he-keras-resnet[demo]'")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port or 0))
+        except OSError as error:
+            raise ValueError(f"--port={port} cannot be had: {error.strerror}") from error
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -76,17 +92,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("directory", type=Path, help="an export, such as saved_models/digits/1")
     parser.add_argument("--port", type=int, help="by default the first free one from 7860 on")
     chosen = parser.parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
     with tempfile.TemporaryDirectory() as uploads:
-        os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False"}
+        os.environ |= {
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "GRADIO_TEMP_DIR": uploads,
+            "NO_PROXY": HOST,
+            "no_proxy": HOST,
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+        }
         try:
+            check(chosen.port)
             blocks = build(Network(chosen.directory))
             url = launch(blocks, chosen.port)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, OverflowError) as error:
             sys.exit(f"error: {error}")
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: ended.set())
         print(f"{url} shows the page; Ctrl-C ends it", flush=True)
         ended.wait()
         blocks.close()

@@ -67,5 +67,7 @@ def reason(message: str) -> str:
     told = re.search(r"assertion failed: \[(.*?)\]", message, re.DOTALL)
     if not told:
         return "This image cannot be read: the file is broken, or not complete."
-    text = told[1].replace("image_bytes hold no", "this file is no")
+    text = (
+        told[1].replace("image_bytes hold no", "this file is no").replace("an image", "this image")
+    )
     return f"{text[:1].upper()}{text[1:]}."

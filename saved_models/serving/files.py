@@ -10,16 +10,21 @@ MAX_FILE = 2**28  # bytes; as much as the largest image that the server takes, n
 
 
 def walk(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yields files as they are given, and the images in and below folders, sorted by name."""
+    """Yields files as they are given, and the images in and below folders, sorted by name.
+
+    A folder that cannot be read is yielded itself, so that somebody tells of it.
+    """
     for path in paths:
         if not path.is_dir():
             yield path
             continue
-        for folder, folders, names in os.walk(path):
+        unread: list[OSError] = []
+        for folder, folders, names in os.walk(path, onerror=unread.append):
             folders.sort()
             for name in sorted(names):
                 if name.lower().endswith(SUFFIXES):
                     yield Path(folder, name)
+        yield from (Path(error.filename) for error in unread)
 
 
 def batches(files: Iterable[Path], size: int) -> Iterator[list[Path]]:
@@ -48,6 +53,8 @@ def read(file: Path) -> bytes:
     """
     if not file.exists():
         raise FileNotFoundError("no such file")
+    if file.is_dir():
+        raise OSError("a folder that cannot be read")
     if not file.is_file():
         raise OSError("not a regular file")
     if (size := file.stat().st_size) > MAX_FILE:

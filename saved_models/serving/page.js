@@ -1,25 +1,25 @@
-// `element` is the answer; gradio's upload field takes files from wherever they come.
+// `element` is the answer. Files come by gradio's field, from wherever they are dropped or pasted.
 const field = () => document.querySelector("#image input[type=file]");
 
-const take = (files) => {
-  if (!files?.length || !field()) return false;
-  const chosen = new DataTransfer();
-  chosen.items.add(files[0]);
-  field().files = chosen.files;
+const take = (event, files) => {
+  if (!files?.length || !field()) return;
+  event.preventDefault();
+  const first = new DataTransfer();
+  first.items.add(files[0]);
+  field().files = first.files;
   field().dispatchEvent(new Event("change", { bubbles: true }));
-  return true;
 };
 
-document.addEventListener("paste", (event) => {
-  if (take(event.clipboardData?.files)) event.preventDefault();
-});
-// A file that is dropped beside the field would replace the page.
+document.addEventListener("paste", (event) => take(event, event.clipboardData?.files));
+// Beside the field a browser would leave the page, and show the file.
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
-  if (event.target.closest("#image")) return;
-  event.preventDefault();
-  take(event.dataTransfer?.files);
+  if (!event.target.closest("#image")) take(event, event.dataTransfer?.files);
 });
+// Only proposed: what else is chosen, the network refuses with a reason.
+document.addEventListener("click", () => {
+  if (field()) field().accept = "image/jpeg,image/png,image/webp";
+}, true);
 
 let opacity = 70;
 element.addEventListener("input", (event) => {
@@ -27,8 +27,9 @@ element.addEventListener("input", (event) => {
   opacity = event.target.value;
   element.style.setProperty("--opacity", `${opacity}%`);
 });
-document.querySelector("#told").setAttribute("aria-live", "polite");
 watch("value", () => {
   const slider = element.querySelector("input[type=range]");
   if (slider) slider.value = opacity;
 });
+
+document.querySelector("#told").setAttribute("aria-live", "polite");

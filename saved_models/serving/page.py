@@ -12,21 +12,24 @@ from saved_models.serving.explanation import Explanation
 # to those who tell red and green badly.
 VIRIDIS = np.float32([[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141],
                       [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]])  # fmt: skip
+OPACITY = 0.7  # the power of a map that it is opaque by: less shows weak evidence better
 SIDE = 256  # pixels of a map on the page
 SMALL = 128  # crops below are shown with their pixels
-PLACES = (("upper left", "upper middle", "upper right"), ("left", "middle", "right"),
-          ("lower left", "lower middle", "lower right"))  # fmt: skip
+PLACES = (("at the upper left", "at the top", "at the upper right"),
+          ("at the left", "in the middle", "at the right"),
+          ("at the lower left", "at the bottom", "at the lower right"))  # fmt: skip
 
 
 def facts(about: dict[str, Any]) -> str:
     """Returns the head of the page: which network, and what is known of it."""
     height, width, _ = about["image_shape"]
-    known = [f"{len(about['labels']):,} classes", f"{height} × {width} pixels"]
-    training = about.get("training", {})
-    top1 = training.get("result", {}).get("top1")
-    if top1 is not None:
-        name = training.get("recipe", {}).get("dataset", "its data set")
-        known.insert(0, f"{top1:.2f} % right on the test images of {name}")
+    known = [f"{len(about['labels']):,} classes", f"{width} × {height} pixels"]
+    training, source = about.get("training", {}), about.get("source", {})
+    if "result" in training:
+        name = training["recipe"]["dataset"]
+        known.append(f"{training['result']['top1']:.2f} % of the test images of {name} right")
+    if source:
+        known.append(f"weights of {source['name']}")
     lines = "".join(f"<li>{escape(fact)}</li>" for fact in known)
     return f"<h1>What <code>{escape(about['network'])}</code> sees</h1><ul>{lines}</ul>"
 
@@ -85,17 +88,20 @@ def enlarged(map_: np.ndarray) -> np.ndarray:
     for axis, size in enumerate(map_.shape):
         at = (np.arange(SIDE) + 0.5) * size / SIDE - 0.5
         low = np.clip(np.floor(at), 0, size - 1).astype(int)
-        share = np.clip(at - low, 0, 1).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
+        share = (
+            np.clip(at - low, 0, 1).astype(np.float32).reshape((-1, 1) if axis == 0 else (1, -1))
+        )
+        share = share**2 * (3 - 2 * share)
         high = np.minimum(low + 1, size - 1)
         map_ = map_.take(low, axis) * (1 - share) + map_.take(high, axis) * share
     return map_
 
 
 def colours(map_: np.ndarray) -> np.ndarray:
-    """Maps [h, w] of 0..1 to uint8 [h, w, 3]."""
+    """Maps [...] of 0..1 to uint8 [..., RGBA]; where there is no evidence one sees the image."""
     steps = np.linspace(0, 1, len(VIRIDIS))
     channels = [np.interp(map_, steps, VIRIDIS[:, i]) for i in range(3)]
-    return np.stack([*channels, 255*map_**.7], -1).round().astype(np.uint8)
+    return np.stack([*channels, 255 * map_**OPACITY], -1).round().astype(np.uint8)
 
 
 def _bar(rank: int, label: str, probability: float) -> str:
@@ -108,12 +114,12 @@ def _bar(rank: int, label: str, probability: float) -> str:
 def _note(label: str, map_: np.ndarray) -> str:
     if not map_.any():
         return f"Nothing here speaks for <b>{escape(label)}</b>."
-    return f"Most evidence for <b>{escape(label)}</b>: {place(map_)}."
+    return f"Evidence for <b>{escape(label)}</b> is strongest {place(map_)}."
 
 
 def _ramp() -> str:
-    stops = ", ".join(f"rgb({r:.0f},{g:.0f},{b:.0f})" for r, g, b in VIRIDIS)
-    return f"background:linear-gradient(90deg,{stops})"
+    stops = (f"rgb({r} {g} {b} / {a / 255:.2f})" for r, g, b, a in colours(np.linspace(0, 1, 17)))
+    return f"background-image:linear-gradient(90deg,{','.join(stops)})"
 
 
 def _png(pixels: np.ndarray) -> str:

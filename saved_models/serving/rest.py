@@ -7,7 +7,16 @@ from urllib.parse import quote
 
 import requests
 
-from saved_models.serving.transport import INPUT, SIGNATURE, Answer, Failure, Kind, Model, rows
+from saved_models.serving.transport import (
+    INPUT,
+    OUTPUTS,
+    SIGNATURE,
+    Answer,
+    Failure,
+    Kind,
+    Model,
+    rows,
+)
 
 # What the server makes of UNAVAILABLE and DEADLINE_EXCEEDED, and what proxies say.
 TRANSIENT = {429, 503, 504}
@@ -34,22 +43,26 @@ class Rest:
     def predict(self, images: list[bytes]) -> list[Answer]:
         encoded = [{INPUT: {"b64": base64.b64encode(image).decode()}} for image in images]
         body = {"signature_name": SIGNATURE, "instances": encoded}
-        answer = self._call("POST", f"{self._url}:predict", body).get("predictions", [])
-        if not all(isinstance(row, dict) for row in answer):
-            raise Failure(Kind.FATAL, "UNEXPECTED", f"predictions without names: {answer}")
-        columns = {name: [row[name] for row in answer] for name in (answer[0] if answer else ())}
+        answer = self._call("POST", f"{self._url}:predict", body)
+        try:
+            columns = {name: [row[name] for row in answer["predictions"]] for name in OUTPUTS}
+        except (KeyError, TypeError) as error:
+            raise _unexpected(answer) from error
         return rows(columns, len(images))
 
     def status(self) -> list[dict[str, Any]]:
-        versions = self._call("GET", self._url).get("model_version_status", [])
-        return [
-            {
-                "version": int(version["version"]),
-                "state": version["state"],
-                "status": " ".join(filter(None, version.get("status", {}).values())),
-            }
-            for version in versions
-        ]
+        answer = self._call("GET", self._url)
+        try:
+            return [
+                {
+                    "version": int(version["version"]),
+                    "state": str(version["state"]),
+                    "status": " ".join(filter(None, version["status"].values())),
+                }
+                for version in answer["model_version_status"]
+            ]
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise _unexpected(answer) from error
 
     def close(self) -> None:
         """Sessions close with the threads that they belong to."""
@@ -95,6 +108,10 @@ def _content(response: requests.Response) -> dict[str, Any]:
             kind = Kind.REFUSED
         raise Failure(kind, code, str(told or response.text or response.reason))
     if not isinstance(content, dict):
-        reason = f"the answer is not TensorFlow Serving's: {response.text[:80]!r}"
-        raise Failure(Kind.FATAL, code, reason)
+        raise _unexpected(response.text)
     return content
+
+
+def _unexpected(answer: object) -> Failure:
+    reason = f"the answer is not TensorFlow Serving's: {str(answer)[:80]!r}"
+    return Failure(Kind.FATAL, "UNEXPECTED", reason)

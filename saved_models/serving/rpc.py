@@ -115,15 +115,16 @@ def _failure(error: Any) -> Failure:
 
 
 def _lists(tensor: Any) -> list[list[Any]]:
-    """Reads a tensor [batch, k], whichever of two ways the server wrote it."""
+    """Reads a tensor [batch, k], in whichever of two ways it was written; [] if it is none."""
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     if tensor.dtype not in FIELDS or len(shape) != 2:
         return []
     field, letter = FIELDS[tensor.dtype]
-    if tensor.tensor_content:
-        values = list(struct.unpack(f"<{math.prod(shape)}{letter}", tensor.tensor_content))
-    else:
-        values = list(getattr(tensor, field))
+    values, count = list(getattr(tensor, field)), math.prod(shape)
+    if content := tensor.tensor_content:
+        values = [value for (value,) in struct.iter_unpack(f"<{letter}", content)]
+    if len(values) != count:
+        return []
     if tensor.dtype == DT_STRING:
         values = [value.decode(errors="replace") for value in values]
     return [values[i * shape[1] : (i + 1) * shape[1]] for i in range(shape[0])]

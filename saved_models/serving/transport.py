@@ -43,6 +43,10 @@ class Model:
     version: int | None = None
     label: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.version is not None and self.label is not None:
+            raise ValueError(f"either version or label; got {self.version} and {self.label!r}")
+
 
 class Transport(Protocol):
     """A way to a server, safe to use from several threads. Everything raises `Failure`."""

@@ -1,0 +1,63 @@
+"""OpenVINO's two files, for Intel's processors: the graph in XML and the weights in binary."""
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.export.pixels import from_pixels
+from keras_resnet.manifest import Manifest
+
+Array = np.ndarray[Any, Any]
+
+
+def check_runtime() -> None:
+    """Raises ValueError if OpenVINO is not installed."""
+    if importlib.util.find_spec("openvino") is None:
+        raise ValueError("openvino needs: pip install 'he-keras-resnet[openvino]'")
+
+
+def _openvino() -> ModuleType:
+    """Imports OpenVINO without what tells its makers of each import and conversion."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def write(network: keras.Model, manifest: Manifest, file: Path) -> None:
+    """Writes `file`, an .xml, and the .bin beside it.
+
+    From `images` to `logits`, `probabilities` and `features`, of any batch size, in float32.
+    """
+    openvino = _openvino()
+    model = from_pixels(network, manifest)
+    spec = tf.TensorSpec([None, *manifest.image_shape], tf.float32, name="images")
+    function = tf.function(lambda images: model(images, training=False), input_signature=[spec])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    openvino.save_model(openvino.convert_model(function), file, compress_to_fp16=False)
+
+
+def runner(file: Path, threads: int = 0) -> Callable[[Array], Array]:
+    """Returns what maps float32 images of 0..255 to the logits that a file computes.
+
+    In float32, where OpenVINO by itself would take bfloat16 if the processor has it.
+
+    Args:
+        file: the .xml that `write` wrote.
+        threads: how many compute; 0 leaves it to OpenVINO.
+    """
+    core = _openvino().Core()
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    model = core.compile_model(file, "CPU", options)
+
+    def logits(images: Array) -> Array:
+        return model(images.astype(np.float32))["logits"]
+
+    return logits

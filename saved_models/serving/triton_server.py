@@ -1,0 +1,82 @@
+"""Serves an export with NVIDIA's Triton: `python -m saved_models.serving.triton_server DIR/1`.
+
+Triton comes with the package `nvidia-pytriton`, and runs the export in its Python backend with
+TensorFlow: `pip install nvidia-pytriton tensorflow`. It merges requests to batches. The model has
+one input, `image_bytes` BYTES [batch, 1], and answers as the signature `predict_bytes` does.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+MODEL = Path(__file__).with_name("triton_model.py")
+# A request may have as many images as the export takes; requests wait 2 ms to be merged.
+CONFIG = """
+backend: "python"
+max_batch_size: 128
+input { name: "image_bytes" data_type: TYPE_STRING dims: 1 }
+output { name: "classes" data_type: TYPE_INT64 dims: -1 }
+output { name: "labels" data_type: TYPE_STRING dims: -1 }
+output { name: "probabilities" data_type: TYPE_FP32 dims: -1 }
+dynamic_batching { max_queue_delay_microseconds: 2000 }
+instance_group { kind: KIND_CPU count: 1 }
+version_policy { all {} }
+"""
+
+
+def lay_out(repository: Path, name: str, export: Path) -> None:
+    """Makes a model repository of Triton with one version of an export."""
+    folder = repository / name / export.name
+    folder.mkdir(parents=True)
+    shutil.copy(MODEL, folder / "model.py")
+    (folder / "model.savedmodel").symlink_to(export)
+    (repository / name / "config.pbtxt").write_text(CONFIG)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], allow_abbrev=False)
+    parser.add_argument("export", type=Path, help="the directory of an export, NAME/VERSION")
+    parser.add_argument("--address", default="127.0.0.1", help="0.0.0.0 lets everybody in")
+    parser.add_argument("--http_port", type=int, default=8000)
+    parser.add_argument("--grpc_port", type=int, default=8001)
+    parser.add_argument("--metrics_port", type=int, default=8002, help="for Prometheus")
+    chosen = parser.parse_args(arguments)
+    chosen.export = chosen.export.resolve()
+    if not chosen.export.name.isdecimal() or not (chosen.export / "saved_model.pb").is_file():
+        parser.error(f"{chosen.export} is no NAME/VERSION with a saved_model.pb")
+    return chosen
+
+
+def _stop(*_: object) -> None:
+    raise SystemExit(143)
+
+
+def main() -> None:
+    chosen = parse()
+    from pytriton.triton import Triton, TritonConfig
+
+    # Python processes of Triton's find this package by it.
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in [str(Path.cwd()), *sys.path] if path)
+    signal.signal(signal.SIGTERM, _stop)
+    with tempfile.TemporaryDirectory() as folder:
+        repository = Path(folder, "models")
+        lay_out(repository, chosen.export.parent.name, chosen.export)
+        config = TritonConfig(
+            model_repository=repository,
+            http_address=chosen.address,
+            http_port=chosen.http_port,
+            grpc_address=chosen.address,
+            grpc_port=chosen.grpc_port,
+            metrics_address=chosen.address,
+            metrics_port=chosen.metrics_port,
+        )
+        with Triton(config=config, workspace=Path(folder, "workspace")) as triton:
+            triton.serve()
+
+
+if __name__ == "__main__":
+    main()
