@@ -6,6 +6,7 @@ Its report is JSON: how many of each kind were answered and refused, what went w
 of memory. The number of a request and the seed bring it back.
 """
 
+import faulthandler
 import json
 import sys
 from collections import Counter
@@ -23,6 +24,7 @@ from serving_loader import Loaded, Refusal
 THREADS = 4
 SHOWN = 20  # problems
 SHORTEST = 15  # characters of a reason
+LONGEST = 1800  # seconds, after which something hangs, and tells where
 
 
 def memory(field: str = "VmHWM") -> int:
@@ -103,6 +105,7 @@ def well_formed(outputs: dict[str, np.ndarray], count: int, k: int = 5) -> bool:
 
 
 def main(export: str, count: str, seed: str = "0") -> None:
+    faulthandler.dump_traceback_later(LONGEST, exit=True)
     target = Range(Path(export), int(seed))
     report: dict[str, Any] = {"requests": int(count), "base_mb": memory()}
     tallies: dict[str, Counter[str]] = {"answered": Counter(), "refused": Counter()}

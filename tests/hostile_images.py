@@ -229,6 +229,7 @@ BROKEN: dict[Maker, str] = {
     other_format: "no JPEG, PNG or WebP",
     gif_of_many_frames: "no JPEG, PNG or WebP",
     moving_webp: "animated",
+    moving_webp_that_hides: "WebP",
     declared: "pixels; at most 33554432 are allowed",
     declared_jpeg: "pixels; at most 33554432 are allowed",
     declared_webp: "pixels; at most 33554432 are allowed",
@@ -237,7 +238,7 @@ BROKEN: dict[Maker, str] = {
     jpeg_of_many_scans: "scans; at most",
 }
 DAMAGED: tuple[Maker, ...] = (
-    truncated, mutated, header_mutated, moving_webp_that_hides, spliced, followed_by_garbage, zlib_bomb, text_bomb,
+    truncated, mutated, header_mutated, spliced, followed_by_garbage, zlib_bomb, text_bomb,
     profile_bomb,
 )  # fmt: skip
 WHOLE: tuple[Maker, ...] = (

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_resnet import quantization, resnet, weights
+from keras_resnet.export import tflite
 from keras_resnet.fold import fold
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
@@ -33,7 +34,7 @@ def start(tmp_path_factory) -> str:
     file = tmp_path_factory.mktemp("start") / "a.weights.h5"
     keras.utils.set_random_seed(5)
     model = helpers.randomize(network(classes=10))
-    scaling = Preprocessing(mean=MEAN, std=STD, image_size=8)
+    scaling = Preprocessing(mean=MEAN, std=STD, image_size=8, crop=1.0)
     weights.save(model, file, Manifest("resnet20", SHAPE, tuple("0123456789"), scaling, FIELDS))
     return str(file)
 
@@ -87,11 +88,11 @@ def test_a_run_publishes_what_it_measured(whole) -> None:
 
 def test_what_is_frozen_stays_and_is_rounded_too(whole, start) -> None:
     model = loaded(whole[0] / "final.weights.h5")
-    before = fold(network(weights=start))
+    before = fold(network(weights=start, classifier_activation=None))
     same = {
-        w.path: np.array_equal(w, before.get_layer(w.path.split("/")[0]).weights[i])
+        there.path: np.array_equal(here, there)
         for layer in before.layers
-        for i, w in enumerate(model.get_layer(layer.name).weights)
+        for there, here in zip(layer.weights, model.get_layer(layer.name).weights, strict=True)
     }
     assert {path for path, kept in same.items() if kept} == {"stem_conv1/kernel", "stem_conv1/bias"}
     assert np.isfinite([np.asarray(w) for w in statistics.moving(model)]).all()
@@ -130,10 +131,10 @@ def stepped(start: str, where: tf.distribute.Strategy, folder: Path, **changes) 
 )
 def test_other_ways_of_a_step(changes, start, tmp_path) -> None:
     expected, actual = (stepped(start, ONE, tmp_path, **c) for c in ({}, changes))
-    moved = set(statistics.moving(actual)) if "micro_batches" in changes else set()
     for there, here in zip(expected.weights, actual.weights, strict=True):
-        if here not in moved:  # whose first range is that of the first part
-            np.testing.assert_allclose(here, there, atol=2e-3, err_msg=there.path)
+        # The first range is that of the first part.
+        if there.trainable or "micro_batches" not in changes:
+            np.testing.assert_allclose(here, there, rtol=0.01, atol=2e-3, err_msg=there.path)
 
 
 def two_replicas(start: str, folder: str) -> None:
@@ -206,3 +207,23 @@ def test_the_row_starts_where_another_ends() -> None:
     assert row.quantize
     assert row.init_weights == "runs/cifar10_resnet56/final.weights.h5"
     assert (row.network, row.dataset) == (RECIPES["cifar10_resnet56"].network, "cifar10")
+
+
+@pytest.mark.slow
+def test_resnet56_keeps_its_accuracy_in_int8(data_dir, tmp_path) -> None:
+    """From 93.39 % in float32 to 93.3 % or more, as TFLite computes all 10,000 test images."""
+    start = data_dir / "weights/akamaster/resnet56-4bfd9763.th"
+    place = [f"--data_dir={data_dir}/tfds", f"--workdir={tmp_path}/run"]
+    row = ["--recipe=cifar10_resnet56_int8", f"--init_weights={start}"]
+    done = helpers.python("-m", "train", *row, *place)
+    assert done.returncode == 0, done.stderr
+    final, out = f"--weights={tmp_path}/run/final.weights.h5", f"{tmp_path}/resnet56/1"
+    command = ["-m", "keras_resnet.export", final, f"--out={out}", "--formats=tflite_int8"]
+    done = helpers.python(*command)
+    assert done.returncode == 0, done.stderr
+    pairs = decoding.whole(datasets.load("cifar10", "test", f"{data_dir}/tfds")).batch(100)
+    run, right = tflite.runner(Path(out) / "model_int8.tflite"), []
+    for images, labels in pairs.as_numpy_iterator():
+        right.extend(run(images.astype("float32")).argmax(1) == labels)
+    assert len(right) == 10_000
+    assert 100 * np.mean(right) >= 93.3

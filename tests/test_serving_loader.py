@@ -106,3 +106,22 @@ def test_warm_up_records_are_answered(export):
         seen.add((request.model_spec.signature_name, count))
     assert {name for name, _ in seen} >= {"serving_default", "predict_bytes"}
     assert 1 <= len(seen) <= 1000
+
+
+def resident() -> int:
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if "VmRSS" in x)
+    return int(line.split()[1]) // 1024
+
+
+def test_the_loader_keeps_no_memory(loaded):
+    """Of a gigabyte of bad strings, and of good pixels."""
+    bad = {"image_bytes": texts([bytes(2**20)])}
+    good = {"images": np.zeros((80, 32, 32, 3), np.float32)}
+    before = 0
+    for i in range(1050):
+        with pytest.raises(Refusal):
+            loaded.run("predict_bytes", bad)
+        if i % 21 == 0:
+            loaded.run("features", good)
+        before = before or (resident() if i == 50 else 0)
+    assert resident() - before < 200

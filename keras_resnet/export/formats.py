@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import keras
 
-from keras_resnet.export import saved_model, tflite, warmup
+from keras_resnet.export import onnx, openvino, saved_model, tflite, warmup
 from keras_resnet.export.report import Array, Bound, Runner
 from keras_resnet.manifest import Manifest
 
@@ -30,23 +31,45 @@ class Format:
     runner: Callable[[Path], Runner]
     check_runtime: Callable[[], None]  # raises ValueError if something is not installed
     bound: Bound
-    calibrated: bool = False
+    calibrated: bool = False  # by images, unless the network was trained to round
+    rounds: bool = False  # can hold a network that was
 
 
 # Folding BN into convolutions rounds differently, layer after layer; float32 allows no less.
 EXACT = Bound(1e-4, agreement=99.5)
+# Of the others, what the noise of 8, 11 and again 8 bits leaves after some hundred layers.
 BFLOAT16 = Bound(0.5, sqnr=20, agreement=97)
+FLOAT16 = Bound(0.05, sqnr=40, agreement=99)
+INT8 = Bound(0.5, sqnr=10, agreement=95)
 
 
 def _saved_model(source: Source, path: Path) -> None:
     saved_model.write(source.network, source.manifest, source.endpoints, path)
 
 
-def _tflite(source: Source, path: Path) -> None:
-    tflite.write(path.parent, path)
+def _tflite(file: str, kind: str, bound: Bound, **options: bool) -> Format:
+    def write(source: Source, path: Path) -> None:
+        images = source.calibration if kind == "int8" else None
+        tflite.write(source.network, source.manifest, path, kind, images)
+
+    return Format(file, write, tflite.runner, tflite.check_runtime, bound, **options)
+
+
+def _other(file: str, module: ModuleType) -> Format:
+    def write(source: Source, path: Path) -> None:
+        module.write(source.network, source.manifest, path)
+
+    return Format(file, write, module.runner, module.check_runtime, EXACT)
 
 
 FORMATS = {
-    "saved_model": Format("", _saved_model, saved_model.runner, warmup.check_runtime, EXACT),
-    "tflite": Format("model.tflite", _tflite, tflite.runner, tflite.check_runtime, EXACT),
+    "saved_model": Format(
+        "", _saved_model, saved_model.runner, warmup.check_runtime, EXACT, rounds=True
+    ),
+    "tflite": _tflite("model.tflite", "float32", EXACT),
+    "tflite_fp16": _tflite("model_fp16.tflite", "float16", FLOAT16),
+    "tflite_dynamic": _tflite("model_dynamic.tflite", "dynamic", INT8),
+    "tflite_int8": _tflite("model_int8.tflite", "int8", INT8, calibrated=True, rounds=True),
+    "onnx": _other("model.onnx", onnx),
+    "openvino": _other("openvino/model.xml", openvino),
 }

@@ -47,6 +47,18 @@ class Job:
         for name in self.formats:
             FORMATS[name].check_runtime()
 
+    def check(self, manifest: Manifest) -> None:
+        """Raises ValueError if a format cannot hold the network, or its ranges are not known."""
+        for name in self.formats:
+            chosen = FORMATS[name]
+            if manifest.quantized and (not chosen.rounds or self.precision != "float32"):
+                raise ValueError(f"the network was trained to round to {manifest.quantized}; it is"
+                                 f" exported as tflite_int8 and saved_model, not as {name} in"
+                                 f" {self.precision}")  # fmt: skip
+            if chosen.calibrated and not manifest.quantized and self.calibration is None:
+                raise ValueError(f"{name} needs images that show how large activations are: give"
+                                 " --calibration_dir or --calibration_dataset")  # fmt: skip
+
     def format(self, name: str) -> Format:
         if name == "saved_model" and self.precision == "bfloat16":
             return replace(FORMATS[name], bound=BFLOAT16)
@@ -66,6 +78,7 @@ def export(
     Raises:
         ValueError: if a file is worse than its bound; nothing is left then.
     """
+    job.check(manifest)
     partial = out.with_name(f".partial.{out.name}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -85,12 +98,18 @@ def _write_formats(
     model: ResidualNetwork, manifest: Manifest, directory: Path, job: Job, images: Images
 ) -> dict[str, Figures]:
     expected = report.in_batches(report.network_runner(model, manifest), images.pixels)
-    source = Source(fold(model), manifest, model.endpoints, job.calibration)
+    source = Source(
+        fold(model),
+        manifest,
+        model.endpoints,
+        None if manifest.quantized else job.calibration,
+    )
     rows = {}
     for name in job.formats:
         chosen, path = job.format(name), directory / FORMATS[name].file
         exact = job.precision == "float32" or name != "saved_model"
         own = source if exact else replace(source, network=fold(model, job.precision))
+        path.parent.mkdir(exist_ok=True)
         chosen.write(own, path)
         rows[name] = report.measure(chosen.runner(path), path, images.pixels, expected)
         rows[name].check(name, chosen.bound, real=images.real)

@@ -21,9 +21,7 @@ def check_runtime() -> None:
     """Raises ValueError if what writes, checks and runs the file is not installed."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise ValueError(
-            f"onnx needs {', '.join(missing)}: pip install 'he-keras-resnet[onnx]'"
-        )
+        raise ValueError(f"onnx needs {', '.join(missing)}: pip install 'he-keras-resnet[onnx]'")
 
 
 def write(network: keras.Model, manifest: Manifest, file: Path) -> None:

@@ -29,8 +29,8 @@ class Endpoints:
     def __init__(self, network: keras.Model, manifest: Manifest, maps: dict[str, str]) -> None:
         self._preprocessing, self._labels = manifest.preprocessing, manifest.labels
         self._shape, self._maps = list(manifest.image_shape), list(maps)
-        names = {"logits": "logits", "features": "pool", **maps}
-        outputs = {name: network.get_layer(layer).output for name, layer in names.items()}
+        outputs = {name: network.get_layer(layer).output for name, layer in maps.items()}
+        outputs["logits"], outputs["features"] = network.output, network.get_layer("pool").output
         outputs["last"] = network.get_layer("pool").input
         self._network = keras.Model(network.input, outputs)
         self._classifier = network.get_layer("logits").kernel

@@ -16,10 +16,12 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.tools import flatbuffer_utils
 
 from keras_resnet.export.pixels import from_pixels, rounds
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.quantization import FakeQuantize
 
 Array = np.ndarray[Any, Any]
 KINDS = ("float32", "float16", "dynamic", "int8")
@@ -63,9 +65,10 @@ def write(
     if kind == "int8" and not trained and calibration is None:
         raise ValueError("int8 needs images that show the ranges of activations")
     normalize = partial(_rounding, manifest.preprocessing) if trained else None
-    served = tf.Module()
-    served.model = from_pixels(network, manifest, normalize)
-    functions = {name: _function(served.model, name, kind) for name in SIGNATURES}
+    model, served = from_pixels(network, manifest, normalize), tf.Module()
+    # The variables themselves: of a Keras model the converter would take none, and say nothing.
+    served.weights = [weight.value for weight in model.weights]
+    functions = {name: _function(model, name, kind) for name in SIGNATURES}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # TensorFlow warns of an interpreter that it uses itself.
         warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter", UserWarning)
@@ -80,7 +83,7 @@ def write(
         if kind == "int8" and not trained:
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
             converter.representative_dataset = partial(_examples, calibration)
-        file.write_bytes(converter.convert())
+        file.write_bytes(_in_order(converter.convert()))
 
 
 def _function(model: keras.Model, signature: str, kind: str) -> Any:
@@ -94,16 +97,40 @@ def _function(model: keras.Model, signature: str, kind: str) -> Any:
     return tf.function(answer, [tf.TensorSpec(model.input.shape, tf.float32, name="images")])
 
 
+def _in_order(content: bytes) -> bytes:
+    """Puts the graph of `serving_default` first: it answers those who ask for no signature.
+
+    A tensor keeps one of the names of the operations that became one; all of them take as many
+    bytes as the biases.
+    """
+    model = flatbuffer_utils.convert_bytearray_to_object(content)
+    model.signatureDefs.sort(key=lambda each: [*SIGNATURES].index(each.signatureKey.decode()))
+    model.subgraphs = [model.subgraphs[each.subgraphIndex] for each in model.signatureDefs]
+    for i, (signature, graph) in enumerate(zip(model.signatureDefs, model.subgraphs, strict=True)):
+        signature.subgraphIndex = i
+        for tensor in graph.tensors:
+            tensor.name = tensor.name.split(b";")[0]
+        for port in (*signature.inputs, *signature.outputs):
+            graph.tensors[port.tensorIndex].name = port.name
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
 def _rounding(preprocessing: Preprocessing, images: Any) -> Any:
     """Normalizes with ranges: the network knows those behind its first layer only."""
-    mean, round8 = np.asarray(preprocessing.mean), tf.quantization.fake_quant_with_min_max_args
+    mean = np.asarray(preprocessing.mean)
     shift = replace(preprocessing, std=(1.0,), bgr=False)
     scale = replace(preprocessing, mean=(0.0,), bgr=False)
-    shifted = shift.normalize(round8(images, 0, 255))
+    shifted = shift.normalize(_rounded(images, 0, 255))
     if scale.std == (1.0,):
         return shifted  # the network's own range follows; two would contradict each other
-    low, high = min(0.0, -float(mean.max())), max(0.0, 255.0 - float(mean.min()))
-    return scale.normalize(round8(shifted, low, high))
+    return scale.normalize(_rounded(shifted, min(0, -mean.max()), max(0, 255 - mean.min())))
+
+
+def _rounded(inputs: Any, low: float, high: float) -> Any:
+    layer = FakeQuantize()
+    outputs = layer(inputs)
+    layer.set_weights([np.float32([low, high])])
+    return outputs
 
 
 def _examples(images: Array) -> Iterator[tuple[str, dict[str, Array]]]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import kserve
-import numpy as np
 from kserve import errors, model_server
 
 from saved_models.serving.loaded import INPUT, OUTPUTS, Classifier, Refused

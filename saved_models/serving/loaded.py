@@ -1,4 +1,4 @@
-"""An export in TensorFlow's Python: bytes of images in, classes out, and why an image is refused."""
+"""An export in TensorFlow's Python: bytes of images in; classes out, or why they are refused."""
 
 from pathlib import Path
 from typing import Any

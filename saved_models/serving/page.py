@@ -23,14 +23,16 @@ PLACES = (("at the upper left", "at the top", "at the upper right"),
 def facts(about: dict[str, Any]) -> str:
     """Returns the head of the page: which network, and what is known of it."""
     height, width, _ = about["image_shape"]
-    known = [f"{len(about['labels']):,} classes", f"{width} × {height} pixels"]
+    known = [f"{len(about['labels']):,} classes", f"{width} &times; {height} pixels"]
     training, source = about.get("training", {}), about.get("source", {})
     if "result" in training:
         name = training["recipe"]["dataset"]
-        known.append(f"{training['result']['top1']:.2f} % of the test images of {name} right")
+        known.append(
+            f"{training['result']['top1']:.2f} % of the test images of {escape(name)} right"
+        )
     if source:
-        known.append(f"weights of {source['name']}")
-    lines = "".join(f"<li>{escape(fact)}</li>" for fact in known)
+        known.append(f"weights of {escape(source['name'])}")
+    lines = "".join(f"<li>{fact}</li>" for fact in known)
     return f"<h1>What <code>{escape(about['network'])}</code> sees</h1><ul>{lines}</ul>"
 
 
@@ -58,14 +60,15 @@ def answer(found: Explanation) -> str:
     bars = "".join(_bar(i, label, value) for i, (label, value) in enumerate(rows))
     return f"""<div class="answer"><figure>
 <div class="picture {small}"><img class="crop" src="{_png(found.crop)}"
- alt="The {width} × {height} pixels that the network saw">{maps}</div>
+ alt="The {width} &times; {height} pixels that the network saw">{maps}</div>
 <figcaption>{notes}
 <p class="legend"><span>none</span><span class="ramp" style="{_ramp()}"></span><span>most</span></p>
 <label class="opacity">Map over image
 <input type="range" min="0" max="100" value="70"></label>
 </figcaption></figure>
 <fieldset><legend>Top {len(found.labels)}</legend>
-<p class="hint">Choose a class to see where the evidence for it is (Grad-CAM).</p>{bars}</fieldset></div>"""
+<p class="hint">Choose a class to see where the evidence for it is (Grad-CAM).</p>{bars}
+</fieldset></div>"""
 
 
 def percent(probability: float) -> str:

@@ -57,7 +57,7 @@ class Rest:
                 {
                     "version": int(version["version"]),
                     "state": str(version["state"]),
-                    "status": " ".join(filter(None, version["status"].values())),
+                    "status": " ".join(filter(None, version.get("status", {}).values())),
                 }
                 for version in answer["model_version_status"]
             ]

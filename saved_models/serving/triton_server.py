@@ -60,7 +60,9 @@ def main() -> None:
     from pytriton.triton import Triton, TritonConfig
 
     # Python processes of Triton's find this package by it.
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in [str(Path.cwd()), *sys.path] if path)
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        path for path in [str(Path.cwd()), *sys.path] if path
+    )
     signal.signal(signal.SIGTERM, _stop)
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder, "models")
