@@ -33,7 +33,7 @@ def test_answers_come_in_the_order_of_the_images(served, tmp_path, way):
             time.sleep(0.02 * (len(self.sizes) % 3))
             return super().run(*arguments)
 
-    script = Uneven()
+    script = Uneven(delay=0.05)
     files = images(tmp_path, 30)[::-1]
     results = classify(served(script, way), files, concurrency=5)
     assert results == [expected(file, 29 - i) for i, file in enumerate(files)]
@@ -151,6 +151,13 @@ def test_no_more_is_read_than_is_under_way(served, tmp_path, way):
     assert script.most <= 3
     results.close()
     client.close()
+
+
+def test_only_failures_in_a_row_end_a_run(served, tmp_path):
+    busy = ["UNAVAILABLE"] * 2
+    script = Script([*busy, None, *busy, None, *busy, None])
+    results = classify(served(script, "rest"), images(tmp_path, 9), 1, retries=0, concurrency=1)
+    assert ["error" in result for result in results] == [True, True, False] * 3
 
 
 def test_batches_are_bounded_in_bytes(served, tmp_path, monkeypatch):

@@ -47,7 +47,7 @@ class Job:
         for name in self.formats:
             FORMATS[name].check_runtime()
 
-    def check(self, manifest: Manifest) -> None:
+    def check(self, manifest: Manifest, *, calibrated: bool) -> None:
         """Raises ValueError if a format cannot hold the network, or its ranges are not known."""
         for name in self.formats:
             chosen = FORMATS[name]
@@ -55,7 +55,7 @@ class Job:
                 raise ValueError(f"the network was trained to round to {manifest.quantized}; it is"
                                  f" exported as tflite_int8 and saved_model, not as {name} in"
                                  f" {self.precision}")  # fmt: skip
-            if chosen.calibrated and not manifest.quantized and self.calibration is None:
+            if chosen.calibrated and not manifest.quantized and not calibrated:
                 raise ValueError(f"{name} needs images that show how large activations are: give"
                                  " --calibration_dir or --calibration_dataset")  # fmt: skip
 
@@ -78,7 +78,7 @@ def export(
     Raises:
         ValueError: if a file is worse than its bound; nothing is left then.
     """
-    job.check(manifest)
+    job.check(manifest, calibrated=job.calibration is not None)
     partial = out.with_name(f".partial.{out.name}")
     shutil.rmtree(partial, ignore_errors=True)
     try:

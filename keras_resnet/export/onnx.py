@@ -25,7 +25,7 @@ def check_runtime() -> None:
 
 
 def write(network: keras.Model, manifest: Manifest, file: Path) -> None:
-    """Writes a file from `images` to `logits`, `probabilities` and `features`, of any batch size."""
+    """Writes a file from `images` to `logits`, `probabilities` and `features`, of any batch."""
     import onnx
 
     model = from_pixels(network, manifest)

@@ -61,14 +61,21 @@ def write(
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
-    trained = rounds(network)
-    if kind == "int8" and not trained and calibration is None:
-        raise ValueError("int8 needs images that show the ranges of activations")
+    trained, examples = rounds(network), None
+    if kind == "int8" and not trained:
+        if calibration is None:
+            raise ValueError("int8 needs images that show the ranges of activations")
+        examples = partial(_examples, calibration)
     normalize = partial(_rounding, manifest.preprocessing) if trained else None
-    model, served = from_pixels(network, manifest, normalize), tf.Module()
+    model = from_pixels(network, manifest, normalize)
+    file.write_bytes(_in_order(_converted(model, kind, examples)))
+
+
+def _converted(model: keras.Model, kind: str, examples: Callable[[], Any] | None) -> bytes:
+    functions = {name: _function(model, name, kind) for name in SIGNATURES}
+    served = tf.Module()
     # The variables themselves: of a Keras model the converter would take none, and say nothing.
     served.weights = [weight.value for weight in model.weights]
-    functions = {name: _function(model, name, kind) for name in SIGNATURES}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # TensorFlow warns of an interpreter that it uses itself.
         warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter", UserWarning)
@@ -80,10 +87,10 @@ def write(
             converter.target_spec.supported_types = [tf.float16]
         if kind == "int8":
             converter.inference_input_type = tf.uint8
-        if kind == "int8" and not trained:
+        if examples:
             converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            converter.representative_dataset = partial(_examples, calibration)
-        file.write_bytes(_in_order(converter.convert()))
+            converter.representative_dataset = examples
+        return converter.convert()
 
 
 def _function(model: keras.Model, signature: str, kind: str) -> Any:
@@ -121,7 +128,7 @@ def _rounding(preprocessing: Preprocessing, images: Any) -> Any:
     shift = replace(preprocessing, std=(1.0,), bgr=False)
     scale = replace(preprocessing, mean=(0.0,), bgr=False)
     shifted = shift.normalize(_rounded(images, 0, 255))
-    if scale.std == (1.0,):
+    if np.all(np.asarray(scale.std) == 1):
         return shifted  # the network's own range follows; two would contradict each other
     return scale.normalize(_rounded(shifted, min(0, -mean.max()), max(0, 255 - mean.min())))
 
@@ -129,7 +136,7 @@ def _rounding(preprocessing: Preprocessing, images: Any) -> Any:
 def _rounded(inputs: Any, low: float, high: float) -> Any:
     layer = FakeQuantize()
     outputs = layer(inputs)
-    layer.set_weights([np.float32([low, high])])
+    layer.set_weights([np.array([low, high], np.float32)])
     return outputs
 
 

@@ -50,8 +50,10 @@ def build(network: Network) -> "gr.Blocks":
         image = gr.File(label="Image", show_label=False, type="binary", elem_id="image", height=72)
         told = gr.HTML(elem_id="told")
         answer = gr.HTML(elem_id="answer", js_on_load=(HERE / "page.js").read_text())
-        image.upload(look, image, [image, told, answer], api_visibility="private",
-                     show_progress="hidden")  # fmt: skip
+        # Emptied first, in the browser: the same sentence again would be no news.
+        upload = image.upload(None, None, told, js="() => ''", api_visibility="private")
+        upload.then(look, image, [image, told, answer], api_visibility="private",
+                    show_progress="hidden")  # fmt: skip
     return blocks
 
 

@@ -1,0 +1,151 @@
+"""The page of `saved_models.serving.demo`, served in a process of its own, in a real browser.
+
+As a command it takes the screenshots of the docs:
+
+    python tests/demo_page.py saved_models/resnet56/1 docs/images
+"""
+
+import io
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+FIELD = "#image input[type=file]"
+DESKTOP, PHONE = {"width": 1280, "height": 720}, {"width": 390, "height": 844}
+
+# Drops or pastes a file, given as base64, where a selector says.
+SEND = """([selector, data, kind]) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const files = new DataTransfer();
+  files.items.add(new File([bytes], "a.jpg", { type: "image/jpeg" }));
+  const target = document.querySelector(selector), options = { bubbles: true, cancelable: true };
+  if (kind === "paste") {
+    target.dispatchEvent(new ClipboardEvent("paste", { clipboardData: files, ...options }));
+  } else for (const name of ["dragenter", "dragover", "drop"]) {
+    target.dispatchEvent(new DragEvent(name, { dataTransfer: files, ...options }));
+  }
+}"""
+# The contrasts of all texts to what is behind them, as WCAG 2 defines them.
+CONTRASTS = """() => {
+  const channels = (color) => color.match(/[\\d.]+/g).map(Number);
+  const light = (color) => channels(color).slice(0, 3).map((c) => c / 255)
+    .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    const color = getComputedStyle(element).backgroundColor, alpha = channels(color)[3];
+    return alpha === 0 ? behind(element.parentElement) : color;
+  };
+  const texts = [...document.querySelectorAll("#facts *, #image *, #told *, #answer *")].filter(
+    (e) => e.offsetParent && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()));
+  return texts.map((e) => {
+    const pair = [light(getComputedStyle(e).color), light(behind(e))].sort((a, b) => a - b);
+    return (pair[1] + 0.05) / (pair[0] + 0.05);
+  });
+}"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def served(directory: Path, temporary: Path) -> Iterator[str]:
+    """Runs the command; yields its URL, and ends it with Ctrl-C, as a person would."""
+    command = [sys.executable, "-m", "saved_models.serving.demo", str(directory)]
+    process = subprocess.Popen(
+        [*command, f"--port={free_port()}"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line = process.stdout.readline()
+        assert "Ctrl-C ends it" in line, process.communicate()[1]
+        yield line.split()[0]
+        process.send_signal(2)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def opened(page: Page, url: str) -> Page:
+    page.goto(url)
+    page.wait_for_selector(FIELD, state="attached")
+    page.wait_for_selector("#told[aria-live=polite]", state="attached")
+    return page
+
+
+def show(page: Page, name: str, data: bytes) -> None:
+    """Gives an image to the field, and waits until something new is told of it."""
+    page.evaluate("document.querySelectorAll('#told p').forEach((p) => (p.dataset.old = ''))")
+    page.set_input_files(FIELD, {"name": name, "mimeType": "", "buffer": data})
+    page.wait_for_selector("#told p:not([data-old])")
+
+
+def drawing() -> bytes:
+    """A steamer at sea, as a PNG of 640x480 pixels."""
+    image = Image.new("RGB", (640, 480), (150, 195, 235))
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((0, 330, 640, 480), fill=(38, 84, 130))
+    draw.polygon([(120, 300), (560, 285), (510, 360), (165, 360)], fill=(60, 50, 55))
+    draw.polygon([(120, 300), (560, 285), (553, 300), (128, 314)], fill=(190, 60, 50))
+    draw.rectangle((230, 235, 440, 296), fill=(240, 240, 235))
+    draw.rectangle((270, 195, 380, 236), fill=(225, 225, 220))
+    draw.rectangle((300, 140, 345, 196), fill=(200, 70, 55))
+    for x in range(245, 430, 30):
+        draw.rectangle((x, 255, x + 14, 270), fill=(60, 80, 100))
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    return data.getvalue()
+
+
+def main(export: str, out: str) -> None:
+    views: dict[str, dict[str, Any]] = {"demo": DESKTOP, "demo_phone": PHONE}
+    with (
+        tempfile.TemporaryDirectory() as temporary,
+        served(Path(export), Path(temporary)) as url,
+        browsing() as browser,
+    ):
+        for name, size in views.items():
+            page = opened(browser.new_page(viewport=size, color_scheme="light"), url)
+            show(page, "ship.png", drawing())
+            page.wait_for_timeout(500)
+            page.screenshot(path=f"{out}/{name}.png", full_page=name == "demo_phone")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
