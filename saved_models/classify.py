@@ -20,15 +20,27 @@ def run_saved_model(directory: Path, images: np.ndarray) -> np.ndarray:
     import tensorflow as tf
 
     predict = tf.saved_model.load(str(directory)).signatures["serving_default"]
-    batches = [images[i : i + 64] for i in range(0, len(images), 64)]
-    return np.concatenate([predict(images=tf.constant(b))["probabilities"] for b in batches])
+    return np.concatenate([predict(images=tf.constant(b))["logits"] for b in batches(images)])
 
 
 def run_tflite(file: Path, images: np.ndarray) -> np.ndarray:
     from ai_edge_litert.interpreter import Interpreter
 
     predict = Interpreter(model_path=str(file)).get_signature_runner("serving_default")
-    return np.concatenate([predict(images=image[np.newaxis])["probabilities"] for image in images])
+    # An int8 file takes whole levels of grey.
+    dtype = predict.get_input_details()["images"]["dtype"]
+    if dtype == np.uint8:
+        images = np.rint(images)
+    return np.concatenate([predict(images=b.astype(dtype))["logits"] for b in batches(images)])
+
+
+def batches(images: np.ndarray) -> list[np.ndarray]:
+    return [images[i : i + 64] for i in range(0, len(images), 64)]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return powers / powers.sum(1, keepdims=True)
 
 
 def picture(image: np.ndarray) -> str:
@@ -44,7 +56,7 @@ def main(model: str, examples: str) -> None:
     with np.load(examples) as archive:
         images = archive["images"].astype(np.float32)
         labels = archive.get("labels")
-    probabilities = run(path, images)
+    probabilities = softmax(run(path, images))
     best = probabilities.argmax(1)
     for image, row, i in zip(images[:SHOWN], probabilities, best, strict=False):
         if image.shape[1] <= 32:

@@ -17,7 +17,6 @@ SCALINGS = {
     "none": mode("none", image_size=SIZE, crop=1.0),
     "torch": mode("torch", image_size=SIZE, crop=1.0),
     "caffe": mode("caffe", image_size=SIZE, crop=1.0),
-    "tf": mode("tf", image_size=SIZE, crop=1.0),
     "mean image": MEAN_IMAGE,
 }
 # Every option and order of activation, both branches, and every way of scaling pixels.
@@ -25,7 +24,7 @@ CASES = {
     "basic-cifar-A": "none",
     "basic-cifar-A-around": "torch",
     "bottleneck-v1.5-C": "caffe",
-    "basic-deep-D": "tf",
+    "basic-deep-D": "torch",
     "bottleneck-v2-B": "mean image",
     "basic-v1-plain": "caffe",
 }
@@ -45,7 +44,8 @@ class Case:
 @lru_cache
 def case(name: str) -> Case:
     chosen = next(each for each in variants.ALL if str(each) == name)
-    model = chosen.build(classifier_activation=None, input_shape=(SIZE, SIZE, 3))
+    fields = {"repeats": (1, 1), "input_shape": (SIZE, SIZE, 3)}
+    model = chosen.build(classifier_activation=None, **fields)
     variants.randomize(model)
     scaling = SCALINGS[CASES[name]]
     manifest = Manifest("resnet18", (SIZE, SIZE, 3), tuple("abcde"), scaling)

@@ -18,6 +18,9 @@ import requests
 import tensorflow as tf
 
 PYTHON = helpers.ROOT / ".venv" / "servers" / "bin" / "python"
+needed = pytest.mark.skipif(
+    not PYTHON.exists(), reason="no .venv/servers with the real servers; `make test-slow` makes it"
+)
 STARTING = 120  # seconds
 JUNK = b"no image"
 NOT_AN_IMAGE = "image_bytes hold no JPEG, PNG or WebP"
@@ -34,8 +37,6 @@ def free_ports(count: int) -> list[int]:
 @contextlib.contextmanager
 def running(log: Path, ready: str, module: str, *arguments: str) -> Iterator[subprocess.Popen]:
     """Runs a module until it is ready, and ends it as its host would: with SIGTERM."""
-    if not PYTHON.exists():
-        pytest.skip("no .venv/servers with the real servers; `make test-slow` makes it")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
     command = [str(PYTHON), "-m", module, *arguments]
     with log.open("w") as output:

@@ -37,7 +37,13 @@ def exported(tmp_path_factory) -> tuple[Path, dict]:
     out = ["--dataset=digits", f"--examples_out={folder}/test.npz"]
     cases = [
         ["train.evaluate", f"--weights={file}", *out],
-        ["keras_resnet.export", f"--weights={file}", f"--out={folder}/digits/1"],
+        [
+            "keras_resnet.export",
+            f"--weights={file}",
+            f"--out={folder}/digits/1",
+            "--formats=saved_model,tflite,tflite_int8",
+            "--calibration_dataset=digits",
+        ],
     ]
     evaluated, done = helpers.python_forks(folder / "forks", cases)
     assert (evaluated["code"], done["code"]) == (0, 0), done["stderr"]
@@ -66,6 +72,16 @@ def test_classify_repeats_the_evaluation_with_its_runtime_alone(exported, runtim
     expected = {"model": str(folder / model), "images": 360, "top1": evaluated["top1"]}
     assert json.loads(done.stdout.splitlines()[-1]) == pytest.approx(expected)
     assert 0 < evaluated["top1"] < 50
+
+
+def test_classify_runs_int8_too(exported):
+    folder, evaluated = exported
+    model = folder / "digits/1/model_int8.tflite"
+    done = helpers.python("saved_models/classify.py", str(model), str(folder / "test.npz"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["images"] == 360
+    assert found["top1"] == pytest.approx(evaluated["top1"], abs=5)  # of random weights
 
 
 def test_classify_without_labels_only_names_classes(exported, tmp_path):

@@ -56,7 +56,7 @@ def test_control_c_ends_it_at_once_with_whole_lines(served, tmp_path, way):
     before = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
-    assert time.monotonic() - before < 3
+    assert time.monotonic() - before < 15  # and not 60
     assert (process.returncode, out, err) == (130, "", "")
     assert [json.loads(line)["classes"][0] for line in lines] == [0, 1]
 

@@ -9,7 +9,7 @@ import requests
 import servers
 from servers import JUNK, NOT_AN_IMAGE
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, servers.needed]
 ways = pytest.mark.parametrize("way", ["http", "grpc"])
 
 

@@ -104,9 +104,8 @@ def _photographs(directory: Path, split: str, channels: int, count: int) -> Iter
             data = tf.constant(files[i].read_bytes())
             decoding.total(data[tf.newaxis])
             yield decoding.decode(data, channels).numpy()
-        except (OSError, tf.errors.InvalidArgumentError) as error:
-            reason = str(getattr(error, "message", error)).splitlines()[0]
-            logging.warning("left out, as it cannot be read: %s: %s", files[i], reason)
+        except (OSError, tf.errors.InvalidArgumentError):
+            logging.warning("left out, as no image can be read from it: %s", files[i])
 
 
 def _digits(split: str) -> Array:
@@ -147,5 +146,6 @@ def _tfds(builder: Any, split: str, count: int) -> Iterator[Array]:
     name = split if split == "train" or own else "validation"
     if name not in splits:
         raise ValueError(f"{builder.name} has no split {name!r}, only {sorted(splits)}")
-    examples = builder.as_dataset(split=f"{name}[:{count}]", shuffle_files=False)
+    last = min(count, splits[name].num_examples)
+    examples = builder.as_dataset(split=f"{name}[:{last}]", shuffle_files=False)
     yield from (example["image"] for example in examples.as_numpy_iterator())

@@ -33,3 +33,12 @@ watch("value", () => {
 });
 
 document.querySelector("#told").setAttribute("aria-live", "polite");
+
+// Gradio takes its button away while an image is looked at, and the focus with it.
+let held = false;
+document.addEventListener("focusin", (event) => (held = !!event.target.closest("#image")));
+document.addEventListener("pointerdown", () => (held = false));
+new MutationObserver(() => {
+  if (held && document.activeElement === document.body)
+    document.querySelector("#image button:has(input)")?.focus();
+}).observe(document.body, { childList: true, subtree: true });
