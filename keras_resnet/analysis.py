@@ -80,7 +80,7 @@ def grad_cam(model: keras.Model, images: Any, classes: Sequence[int] | None = No
         raise ValueError(f"Grad-CAM needs a classifier: {model.name} has no pool and logits")
     head = model.get_layer("logits")
     outputs = [model.get_layer("pool").input, head.output]
-    features, logits = keras.Model(model.inputs, outputs)(images, training=False)
+    features, logits = keras.Model(model.input, outputs)(images, training=False)
     chosen = np.argmax(ops.convert_to_numpy(logits), 1) if classes is None else np.array(classes)
     if chosen.shape != logits.shape[:1] or chosen.dtype.kind != "i":
         raise ValueError(f"classes must be one integer for each of {len(logits)} images")

@@ -117,17 +117,16 @@ def show(page: Page, name: str, data: bytes) -> None:
 
 
 def drawing() -> bytes:
-    """A steamer at sea, as a PNG of 640x480 pixels."""
+    """A flying boat, half of each, as a PNG of 640x480 pixels."""
     image = Image.new("RGB", (640, 480), (150, 195, 235))
     draw = ImageDraw.Draw(image)
-    draw.rectangle((0, 330, 640, 480), fill=(38, 84, 130))
-    draw.polygon([(120, 300), (560, 285), (510, 360), (165, 360)], fill=(60, 50, 55))
-    draw.polygon([(120, 300), (560, 285), (553, 300), (128, 314)], fill=(190, 60, 50))
-    draw.rectangle((230, 235, 440, 296), fill=(240, 240, 235))
-    draw.rectangle((270, 195, 380, 236), fill=(225, 225, 220))
-    draw.rectangle((300, 140, 345, 196), fill=(200, 70, 55))
-    for x in range(245, 430, 30):
-        draw.rectangle((x, 255, x + 14, 270), fill=(60, 80, 100))
+    draw.rectangle((0, 300, 640, 480), fill=(38, 84, 130))
+    draw.polygon([(80, 255), (560, 245), (520, 320), (170, 330)], fill=(235, 235, 238))
+    draw.polygon([(95, 255), (60, 140), (115, 140), (170, 252)], fill=(190, 60, 50))
+    draw.polygon([(200, 185), (450, 180), (440, 200), (210, 205)], fill=(190, 60, 50))
+    for x in (250, 400):
+        draw.line((x, 200, x, 255), fill=(60, 60, 70), width=9)
+    draw.polygon([(440, 250), (490, 250), (520, 270), (440, 272)], fill=(60, 80, 100))
     data = io.BytesIO()
     image.save(data, "PNG")
     return data.getvalue()
@@ -142,7 +141,7 @@ def main(export: str, out: str) -> None:
     ):
         for name, size in views.items():
             page = opened(browser.new_page(viewport=size, color_scheme="light"), url)
-            show(page, "ship.png", drawing())
+            show(page, "boat.png", drawing())
             page.wait_for_timeout(500)
             page.screenshot(path=f"{out}/{name}.png", full_page=name == "demo_phone")
 

@@ -122,6 +122,8 @@ class Window:
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("websocket", lambda socket: self.asked.append(socket.url))
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        # Choosers are caught from now on; a listener that comes with the key may come late.
+        page.on("filechooser", lambda _: None)
         return opened(page, self.url)
 
 

@@ -111,7 +111,8 @@ def narrow(tmp_path_factory) -> tuple[Path, dict[str, Path]]:
     files = {}
     for name, kind in (("a", "float32"), ("c", "int8"), ("d", "int8")):
         files[name] = folder / f"{name}.tflite"
-        tflite.write(known.folded, known.manifest, files[name], kind, known.images[:4])
+        pale = np.clip(known.images[:4], 40, 200)
+        tflite.write(known.folded, known.manifest, files[name], kind, pale)
     return folder, files
 
 
@@ -160,6 +161,10 @@ def test_a_network_that_was_trained_to_round_needs_no_images(scaling, tmp_path) 
     assert sqnr(logits, expected) > 25
     assert np.mean(logits.argmax(1) == expected.argmax(1)) > 0.9
     check_integers(file)
+
+
+def test_a_level_of_grey_is_a_step_whatever_calibrated(narrow) -> None:
+    check_integers(narrow[1]["c"])
 
 
 def test_fractions_of_pixels_are_rounded(narrow) -> None:

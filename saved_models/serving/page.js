@@ -27,9 +27,12 @@ element.addEventListener("input", (event) => {
   opacity = event.target.value;
   element.style.setProperty("--opacity", `${opacity}%`);
 });
+// Gradio changes only what differs: a choice would stay, and the slider would go back.
 watch("value", () => {
   const slider = element.querySelector("input[type=range]");
-  if (slider) slider.value = opacity;
+  if (!slider) return;
+  slider.value = opacity;
+  element.querySelector("input[type=radio]").checked = true;
 });
 
 document.querySelector("#told").setAttribute("aria-live", "polite");
