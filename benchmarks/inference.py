@@ -23,7 +23,7 @@ import tensorflow as tf
 import keras_resnet
 from keras_resnet import preprocessing, weights
 from keras_resnet.export.formats import FORMATS, Source
-from keras_resnet.fold import fold
+from keras_resnet.folding import fold
 from keras_resnet.manifest import Manifest
 
 Predict = Callable[[], object]

@@ -1,8 +1,9 @@
 """Residual networks of He et al. (arXiv:1512.03385, arXiv:1603.05027) for Keras 3."""
 
-from keras_resnet.analysis import Cost, cost
+from keras_resnet.analysis import Cost, cost, grad_cam
 from keras_resnet.builders import *
 from keras_resnet.family import FAMILY
+from keras_resnet.folding import fold
 from keras_resnet.layers import FusedBatchNormalization
 from keras_resnet.models import resnet
 from keras_resnet.preprocessing import decode_predictions, preprocess

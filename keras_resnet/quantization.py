@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import KerasTensor as Tensor, layers, ops
 
-from keras_resnet.fold import fold
+from keras_resnet.folding import fold
 from keras_resnet.network import ResidualNetwork
 
 SUFFIX = "_int8"  # of the layers that round what the layer of this name returns

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,25 @@ def opened(page: Page, url: str) -> Page:
     return page
 
 
+@dataclass
+class Window:
+    """Opens pages, and hears whom they ask and what goes wrong in them."""
+
+    browser: Browser
+    url: str
+    asked: list[str]
+    errors: list[str]
+
+    def open(self, size: dict[str, int] = DESKTOP, scheme: str = "light") -> Page:
+        page = self.browser.new_page(viewport=size, color_scheme=scheme)
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("websocket", lambda socket: self.asked.append(socket.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        # Choosers are caught from now on; a listener that comes with the key may come late.
+        page.on("filechooser", lambda _: None)
+        return opened(page, self.url)
+
+
 def show(page: Page, name: str, data: bytes) -> None:
     """Gives an image to the field, and waits until something new is told of it."""
     page.evaluate("document.querySelectorAll('#told p').forEach((p) => (p.dataset.old = ''))")
@@ -142,7 +162,7 @@ def main(export: str, out: str) -> None:
         for name, size in views.items():
             page = opened(browser.new_page(viewport=size, color_scheme="light"), url)
             show(page, "boat.png", drawing())
-            page.wait_for_timeout(500)
+            page.wait_for_timeout(500)  # until all is painted
             page.screenshot(path=f"{out}/{name}.png", full_page=name == "demo_phone")
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import variants
 
-from keras_resnet.fold import fold
+from keras_resnet.folding import fold
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing, mode, per_pixel
 

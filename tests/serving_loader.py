@@ -75,7 +75,6 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "StringCopy": (None, [c_void_p, c_char_p, c_size_t]),
     "StringGetDataPointer": (c_void_p, [c_void_p]),
     "StringGetSize": (c_size_t, [c_void_p]),
-    "StringDealloc": (None, [c_void_p]),
 }  # fmt: skip
 
 
@@ -83,8 +82,9 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 def _api() -> Any:
     spec = importlib.util.find_spec("tensorflow")
     folder = Path(next(iter(spec.submodule_search_locations)))
-    framework = ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"), ctypes.RTLD_GLOBAL)
-    library = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"), ctypes.RTLD_GLOBAL)
+    # Their symbols stay their own: those of BoringSSL would end the next import of hashlib.
+    framework = ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"))
+    library = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"))
     for name, (result, arguments) in FUNCTIONS.items():
         holder = library if hasattr(library, f"TF_{name}") else framework
         function = getattr(holder, f"TF_{name}")
@@ -138,7 +138,7 @@ class Loaded:
             return self._compute([signature.inputs[key] for key in inputs], tensors, outputs)
         finally:
             for tensor in tensors:
-                _delete_input(tensor)
+                _api().DeleteTensor(tensor)  # and the strings in it
 
     def _compute(self, keys: list[Any], tensors: list[int], outputs: dict[str, Any]) -> Any:
         results = (c_void_p * len(outputs))()
@@ -207,14 +207,6 @@ def _to_tensor(value: np.ndarray) -> int:
         api.StringInit(data + i * TSTRING)
         api.StringCopy(data + i * TSTRING, text, len(text))
     return tensor
-
-
-def _delete_input(tensor: int) -> None:
-    api = _api()
-    if api.TensorType(tensor) == STRING:  # the tensor does not know that they hold memory
-        for place in range(0, api.TensorByteSize(tensor), TSTRING):
-            api.StringDealloc(api.TensorData(tensor) + place)
-    api.DeleteTensor(tensor)
 
 
 def _from_tensor(tensor: int) -> np.ndarray:

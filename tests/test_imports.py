@@ -27,7 +27,7 @@ RANKS = {
     "preprocessing": 3,
     "manifest": 4,
     "network": 5,
-    "fold": 6,
+    "folding": 6,
     "quantization": 7,
     "weights": 8,
     "models": 9,

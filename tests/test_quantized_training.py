@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_resnet import quantization, resnet, weights
 from keras_resnet.export import tflite
-from keras_resnet.fold import fold
+from keras_resnet.folding import fold
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
 from train import datasets, decoding, devices, loop, pipeline, state, statistics, steps

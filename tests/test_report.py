@@ -10,7 +10,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 import keras_resnet
 from keras_resnet.export import job
-from keras_resnet.fold import fold
+from keras_resnet.folding import fold
 
 
 def test_every_variable_is_written_once(exported):

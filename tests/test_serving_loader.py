@@ -114,14 +114,14 @@ def resident() -> int:
 
 
 def test_the_loader_keeps_no_memory(loaded):
-    """Of a gigabyte of bad strings, and of good pixels."""
+    """Of a gigabyte of bad strings, and of feature maps as much."""
     bad = {"image_bytes": texts([bytes(2**20)])}
-    good = {"images": np.zeros((80, 32, 32, 3), np.float32)}
+    good = {"images": np.zeros((60, 32, 32, 3), np.float32)}
     before = 0
     for i in range(1050):
         with pytest.raises(Refusal):
             loaded.run("predict_bytes", bad)
-        if i % 21 == 0:
-            loaded.run("features", good)
+        if i % 30 == 0:
+            loaded.run("endpoints", good)
         before = before or (resident() if i == 50 else 0)
     assert resident() - before < 200

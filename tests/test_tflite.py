@@ -13,7 +13,7 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from keras_resnet import resnet
 from keras_resnet.export import calibration, tflite
-from keras_resnet.fold import fold
+from keras_resnet.folding import fold
 from keras_resnet.manifest import Manifest
 from keras_resnet.quantization import quantized
 

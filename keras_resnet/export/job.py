@@ -10,7 +10,7 @@ from pathlib import Path
 from keras_resnet.export import report
 from keras_resnet.export.formats import BFLOAT16, FORMATS, Format, Source
 from keras_resnet.export.report import Array, Figures
-from keras_resnet.fold import fold
+from keras_resnet.folding import fold
 from keras_resnet.manifest import Manifest
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.specs import DEEP_STEM, Spec

@@ -24,7 +24,6 @@ HERE = Path(__file__).parent
 HOST = "127.0.0.1"
 LARGEST = "32mb"  # of a file
 KEPT = 600  # seconds that gradio keeps an upload
-FONTS = ["system-ui", "sans-serif"]  # of the machine; others would come from elsewhere
 WORDS = {
     "upload_text.drop_file": "Drop or paste an image, or",
     "upload_text.click_to_upload": "press to choose one",

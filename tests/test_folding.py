@@ -8,7 +8,7 @@ import variants
 from variants import Variant
 
 from keras_resnet import resnet
-from keras_resnet.fold import fold
+from keras_resnet.folding import fold
 
 each = pytest.mark.parametrize("variant", variants.ALL, ids=str)
 
