@@ -62,6 +62,6 @@ setup(
         "test": EVERYTHING,
         # With torchvision and timm, which `make test` adds; see the Makefile.
         "parity": ["pyyaml>=6", "torch>=2.4"],
-        "dev": EVERYTHING + ["build>=1.2", "mypy>=1.14", "ruff>=0.9"],
+        "dev": [*EVERYTHING, "build>=1.2", "mypy>=1.14", "ruff>=0.9"],
     },
 )
