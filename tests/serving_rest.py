@@ -16,7 +16,7 @@ STATUS = {
     "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,
-    "FAILED_PRECONDITION": 412,
+    "FAILED_PRECONDITION": 400,
     "RESOURCE_EXHAUSTED": 429,
     "UNIMPLEMENTED": 501,
     "UNAVAILABLE": 503,
@@ -95,7 +95,9 @@ def _predicted(backend: Any, asked: Any, body: bytes) -> dict[str, Any]:
     name = request.get("signature_name", "serving_default")
     signature = backend.signatures(asked)[1].get(name)
     if signature is None:
-        raise Refusal("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
+        raise Refusal(
+            "INVALID_ARGUMENT", f'Serving signature name: "{name}" not found in signature def'
+        )
     rows = "instances" in request
     columns = (_by_rows if rows else _by_columns)(request["instances" if rows else "inputs"])
     if columns.keys() == {None}:  # the only input needs no name

@@ -186,7 +186,7 @@ BODIES = {
     ),
     "ragged": (b'{"instances": [[[1]], [[1, 2]]]}', 400, "different sizes"),
     "words": (b'{"instances": ["a"]}', 400, "not of expected type: float"),
-    "no signature": (b'{"signature_name": "a", "instances": [1]}', 412, '"a" not found'),
+    "no signature": (b'{"signature_name": "a", "instances": [1]}', 400, '"a" not found'),
     "rank": (b'{"instances": [1]}', 400, "not compatible with expected shape"),
     "NaN": (b'{"inputs": NaN}', 400, "not compatible with expected shape"),
 }
