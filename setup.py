@@ -22,6 +22,7 @@ TEST = [
     "jsonschema>=4.20",
     "kubernetes-validate>=1.34",
     "ovmsclient>=2023.1",
+    "pillow>=11",
     "playwright>=1.55",
     "pytest>=8",
     "pytest-xdist>=3.6",

@@ -46,7 +46,10 @@ class ResidualNetwork(keras.Model):
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """The layers whose outputs `resnet(..., endpoints=True)` would return, by endpoint."""
+        """The layers whose outputs `resnet(..., endpoints=True)` would return, by endpoint.
+
+        Of a network that rounds, those that round.
+        """
         spec = self.spec
         last = {place.stage: place.name for place in spec.places()}
         stem = f"stem_conv{len(spec.stem)}"
@@ -55,12 +58,13 @@ class ResidualNetwork(keras.Model):
             ends = f"{block}_relu", f"{block}_add", f"{block}_conv{len(spec.branch)}"
             found[f"stage{stage}"] = self._first(*ends)
         if spec.preact:
-            found[f"stage{max(last)}"] = "final_relu"
+            found[f"stage{max(last)}"] = self._first("final_relu")
         return found
 
     def _first(self, *names: str) -> str:
         present = {layer.name for layer in self.layers}
-        return next(name for name in names if name in present)
+        found = next(name for name in names if name in present)
+        return f"{found}_int8" if f"{found}_int8" in present else found
 
     def save_weights(
         self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any

@@ -234,6 +234,8 @@ def test_what_is_saved_is_loaded(suffix: str, fields, last, tmp_path) -> None:
     parts = resnet.from_weights(file, input_shape=(16, 16, 3), endpoints=True)
     expected = keras.Model(rounding.input, rounding.get_layer(f"{last}_int8").output)(OTHER)
     np.testing.assert_array_equal(parts(OTHER)["stage3"], expected)
+    ends = {name: tensor._keras_history.operation.name for name, tensor in parts.output.items()}
+    assert rounding.endpoints == ends
     headless = resnet.from_weights(file, include_top=False, pooling="avg")
     assert headless(OTHER).shape == (8, 64)
 
