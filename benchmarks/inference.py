@@ -42,7 +42,9 @@ def exports(images: np.ndarray, folder: Path) -> dict[str, Predict]:
         path = folder / name / chosen.file
         path.parent.mkdir(parents=True, exist_ok=True)
         chosen.write(source, path)
-        found[name] = partial(chosen.runner(path), images)
+        # One thread: others would wait for the one core, and spin.
+        threads = {} if name == "saved_model" else {"threads": 1}
+        found[name] = partial(chosen.runner(path, **threads), images)
     half = replace(source, network=fold(model, "bfloat16"))
     FORMATS["saved_model"].write(half, folder / "bfloat16")
     found["saved_model bfloat16"] = partial(

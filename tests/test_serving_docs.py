@@ -116,7 +116,7 @@ def test_the_programs_know_their_flags(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (started,) = [shlex.split(line) for line in lines if "triton_server" in line]
     assert triton_server.parse(started[3:]).http_port == 8000
-    own = {"server", "status", "help", "version_label", "address"}
+    own = {"server", "status", "help", "version_label", "address", "batch_size", "timeout"}
     told = set(re.findall(r"`--(\w+)", PAGE))
     assert own < told <= own | deployed.FLAGS
 

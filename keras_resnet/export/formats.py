@@ -28,7 +28,7 @@ class Format:
 
     file: str  # inside the directory of the export; empty for the directory itself
     write: Callable[[Source, Path], None]
-    runner: Callable[[Path], Runner]
+    runner: Callable[..., Runner]  # of a path; all but the SavedModel's take a number of threads
     check_runtime: Callable[[], None]  # raises ValueError if something is not installed
     bound: Bound
     calibrated: bool = False  # by images, unless the network was trained to round
