@@ -1,1 +1,1 @@
-"""From a trained network to files that run without Keras: SavedModel and TFLite."""
+"""From a trained network to files that run without Keras: SavedModel, TFLite, ONNX, OpenVINO."""
