@@ -58,7 +58,7 @@ def main(_: list[str]) -> None:
         if real:
             job = replace(
                 job,
-                calibration=real.take("train", manifest),
+                calibration=real.take("train", manifest) if job.calibrates(manifest) else None,
                 images=Images(
                     real.take("test", manifest),
                     f"images of {real.directory or real.dataset}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,7 @@ def _digits(split: str) -> Array:
     return parts[SPLITS.index(split)]
 
 
+@cache
 def _builder(name: str | None, data_dir: Path | None) -> Any:
     try:
         import tensorflow_datasets as tfds

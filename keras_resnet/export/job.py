@@ -59,6 +59,10 @@ class Job:
                 raise ValueError(f"{name} needs images that show how large activations are: give"
                                  " --calibration_dir or --calibration_dataset")  # fmt: skip
 
+    def calibrates(self, manifest: Manifest) -> bool:
+        """Whether a format has to see images before it can be written."""
+        return not manifest.quantized and any(FORMATS[name].calibrated for name in self.formats)
+
     def format(self, name: str) -> Format:
         if name == "saved_model" and self.precision == "bfloat16":
             return replace(FORMATS[name], bound=BFLOAT16)
@@ -102,7 +106,7 @@ def _write_formats(
         fold(model),
         manifest,
         model.endpoints,
-        None if manifest.quantized else job.calibration,
+        job.calibration if job.calibrates(manifest) else None,
     )
     rows = {}
     for name in job.formats:
