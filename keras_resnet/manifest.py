@@ -8,20 +8,31 @@ from typing import Any
 from keras_resnet.preprocessing import Preprocessing
 
 ENTRY = "keras_resnet.json"  # where `.weights.h5` files keep it
+SOFTMAX, SIGMOID, NONE = "softmax", "sigmoid", "none"
+ACTIVATIONS = (SOFTMAX, SIGMOID, NONE)  # what can follow the logits
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Travels with a model, inside `.weights.h5` and `.keras` files, and beside every export."""
+    """Travels with a model, inside `.weights.h5` and `.keras` files, and beside every export.
+
+    `activation` is what follows the logits: "softmax" for one choice among the labels, "sigmoid"
+    for a yes or no to each label, "none" where the logits themselves are the answer. None means
+    that nobody said; files of version 0.1 never did, and meant softmax. `preprocessing` is None
+    where nobody knows how pixels were scaled. `assumed` lists facts that neither file nor user
+    states, each with the convention that it follows.
+    """
 
     network: str
     image_shape: tuple[int, int, int]  # height, width, channels
     labels: tuple[str, ...]  # in the order of the logits
-    preprocessing: Preprocessing
+    preprocessing: Preprocessing | None
     fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec that were changed
     training: Mapping[str, Any] = field(default_factory=dict)  # recipe, steps, accuracy
     source: Mapping[str, str] = field(default_factory=dict)  # others' weights: who, file, sha256
     quantized: str = ""  # "int8" for the weights of `keras_resnet.quantization.quantized`
+    activation: str | None = None
+    assumed: Mapping[str, str] = field(default_factory=dict)  # fact: whose convention it is
 
     def __post_init__(self) -> None:
         if not isinstance(self.network, str):
@@ -32,8 +43,26 @@ class Manifest:
             raise ValueError("labels must be names")
         if self.quantized not in ("", "int8"):
             raise ValueError(f"quantized must be '' or 'int8', got {self.quantized!r}")
+        if self.activation not in (*ACTIVATIONS, None):
+            raise ValueError(
+                f"activation must be one of {list(ACTIVATIONS)} or None, got {self.activation!r}"
+            )
         # As JSON gives them back: without the types of tuples.
         object.__setattr__(self, "fields", json.loads(json.dumps(dict(self.fields))))
+
+    @property
+    def scaling(self) -> Preprocessing:
+        """The preprocessing, where it has to be known.
+
+        Raises:
+            ValueError: if neither the weights nor their user have said it.
+        """
+        if self.preprocessing is None:
+            raise ValueError(
+                f"nobody has said how pixels are scaled for these weights of {self.network}: give"
+                " --preprocessing, or --mean and --std; in Python, from_weights(preprocessing=...)"
+            )
+        return self.preprocessing
 
     def to_dict(self) -> dict[str, Any]:
         return json.loads(self.to_json())
@@ -47,7 +76,8 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Manifest":
-        values = {**values, "preprocessing": Preprocessing(**values["preprocessing"])}
+        scaling = values["preprocessing"]
+        values = {**values, "preprocessing": scaling and Preprocessing(**scaling)}
         for name in ("image_shape", "labels"):
             if isinstance(values[name], list):
                 values[name] = tuple(values[name])

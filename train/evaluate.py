@@ -63,10 +63,8 @@ def main(_: list[str]) -> None:
     try:
         manifest = _with_mean(manifest, broken)
         if FLAGS.examples_out:
-            save_examples(examples, manifest.preprocessing, FLAGS.examples_out, broken)
-        batches = pipeline.eval_batches(
-            examples, manifest.preprocessing, FLAGS.batch_size, broken=broken
-        )
+            save_examples(examples, manifest.scaling, FLAGS.examples_out, broken)
+        batches = pipeline.eval_batches(examples, manifest.scaling, FLAGS.batch_size, broken=broken)
         result = evaluate(steps.eval_step(tf.distribute.get_strategy(), model), batches)
     except (ValueError, tf.errors.OpError) as error:
         sys.exit(f"error: {broken.error or message(error)}")
@@ -75,11 +73,11 @@ def main(_: list[str]) -> None:
 
 def _with_mean(manifest: Manifest, broken: Broken) -> Manifest:
     """Takes a mean image that nobody kept from the training split, where it came from."""
-    if manifest.preprocessing.mean is not None:
+    if manifest.scaling.mean is not None:
         return manifest
     examples = datasets.load(FLAGS.dataset, "train", FLAGS.data_dir)
-    mean = scaling.mean_image(examples, manifest.preprocessing, broken)
-    return replace(manifest, preprocessing=replace(manifest.preprocessing, mean=mean))
+    mean = scaling.mean_image(examples, manifest.scaling, broken)
+    return replace(manifest, preprocessing=replace(manifest.scaling, mean=mean))
 
 
 def save_examples(examples: Examples, preprocess: Preprocessing, file: str, broken: Broken) -> None:

@@ -31,7 +31,7 @@ def from_pixels(
         manifest: the shape of images, and how they are normalized.
         normalize: normalizes images in another way, once their channels are in order.
     """
-    scaling = manifest.preprocessing
+    scaling = manifest.scaling
     pool = network.get_layer(ROUNDED_POOL if rounds(network) else "pool")
     inner = keras.Model(network.input, [network.output, pool.output], name="network")
     images = keras.Input(manifest.image_shape, dtype="float32", name="images")

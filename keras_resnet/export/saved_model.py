@@ -27,7 +27,7 @@ class Endpoints:
     """
 
     def __init__(self, network: keras.Model, manifest: Manifest, maps: dict[str, str]) -> None:
-        self._preprocessing, self._labels = manifest.preprocessing, manifest.labels
+        self._preprocessing, self._labels = manifest.scaling, manifest.labels
         self._shape, self._maps = list(manifest.image_shape), list(maps)
         outputs = {name: network.get_layer(layer).output for name, layer in maps.items()}
         outputs["logits"], outputs["features"] = network.output, network.get_layer("pool").output

@@ -66,7 +66,7 @@ def write(
         if calibration is None:
             raise ValueError("int8 needs images that show the ranges of activations")
         examples = partial(_examples, calibration)
-    normalize = partial(_rounding, manifest.preprocessing) if trained else None
+    normalize = partial(_rounding, manifest.scaling) if trained else None
     model = from_pixels(network, manifest, normalize)
     file.write_bytes(_in_order(_converted(model, kind, examples)))
 
