@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import keras
 from keras import KerasTensor as Tensor
 
-from keras_resnet.models import Activation, Pooling, Shape, resnet
+from keras_resnet.building import AUTO, Activation, Pooling, Shape
+from keras_resnet.models import resnet
 
 WORDS = (
     ("wide_", "Wide"),
@@ -30,7 +31,7 @@ class Builder(Protocol):
         input_shape: Shape | None = None,
         pooling: Pooling = None,
         classes: int | None = None,
-        classifier_activation: Activation = "softmax",
+        classifier_activation: Activation = AUTO,
         name: str | None = None,
         **fields: Any,
     ) -> keras.Model: ...
@@ -46,7 +47,7 @@ def builder(network: str) -> Builder:
         input_shape: Shape | None = None,
         pooling: Pooling = None,
         classes: int | None = None,
-        classifier_activation: Activation = "softmax",
+        classifier_activation: Activation = AUTO,
         name: str | None = None,
         **fields: Any,
     ) -> keras.Model:

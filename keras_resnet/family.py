@@ -85,14 +85,19 @@ def nearest(wanted: Spec) -> tuple[str, dict[str, Any]]:
 
     Classes and image sizes, which say nothing of the architecture, are left out.
     """
-    differences = {
-        name: {
-            field: getattr(wanted, field)
-            for field in FIELDS
-            if field not in ("classes", "image_size")
-            and getattr(known, field) != getattr(wanted, field)
-        }
-        for name, known in FAMILY.items()
+    name = min(FAMILY, key=lambda name: len(changes(wanted, name)))
+    return name, changes(wanted, name)
+
+
+def changes(wanted: Spec, network: str) -> dict[str, Any]:
+    """Returns the fields of a spec that differ from those of a network of the family.
+
+    Classes and image sizes, which say nothing of the architecture, are left out.
+    """
+    known = FAMILY[network]
+    return {
+        field: getattr(wanted, field)
+        for field in FIELDS
+        if field not in ("classes", "image_size")
+        and getattr(known, field) != getattr(wanted, field)
     }
-    name = min(differences, key=lambda name: len(differences[name]))
-    return name, differences[name]

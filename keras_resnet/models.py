@@ -1,39 +1,22 @@
-"""Whole networks: `resnet` walks a spec from the image to logits or endpoints.
-
-The graph is flat and functional, so that every layer can be reached by its name, such as
-`stage2_block1_conv3_bn`. Images are channels-last, as `keras_resnet.preprocess` returns them.
-"""
+"""The doors: `resnet` builds a network by its name, `from_weights` the one that a file holds."""
 
 import os
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from functools import partial
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-import keras
-from keras import KerasTensor as Tensor, layers
+from keras import KerasTensor as Tensor
 
-from keras_resnet import blocks, weights as weight_files
-from keras_resnet.family import name_of, spec as find_spec
-from keras_resnet.network import ResidualNetwork
+from keras_resnet import weights as weight_files
+from keras_resnet.building import AUTO, Activation, Door, Pooling, Shape
+from keras_resnet.family import spec as find_spec
+from keras_resnet.network import ResidualNetwork, ending_of
+from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.quantization import quantized
-from keras_resnet.specs import Spec
-from keras_resnet.weights import Held
+from keras_resnet.specs import FIELDS
+from keras_resnet.weights import Held, Settled, Told
+from keras_resnet.weights.graph import check_layers
 
-Activation = str | Callable[[Any], Any] | None
-Pooling = Literal["avg", "max"] | None
-Shape = Sequence[int | None]
-
-# Keras walks a graph by recursion, one frame a layer, also when it loads or copies a model, and
-# ResNet-1202 is a path of 4,200 layers. Python frames do not use the C stack.
-sys.setrecursionlimit(max(20_000, sys.getrecursionlimit()))
-
-# No ReLU follows the classifier, so that He's gain of 2 becomes 1 (arXiv:1502.01852).
-CLASSIFIER_INIT = {
-    "class_name": "VarianceScaling",
-    "config": {"scale": 1.0, "mode": "fan_in", "distribution": "untruncated_normal"},
-}
+ENDINGS: dict[str, str | None] = {"none": None}  # activations of a manifest, in Keras's words
 
 
 def resnet(
@@ -42,11 +25,13 @@ def resnet(
     include_top: bool = True,
     weights: str | os.PathLike[str] | None = None,
     source: str | None = None,
+    prefix: str | None = None,
+    preprocessing: Preprocessing | str | None = None,
     input_tensor: Tensor | None = None,
     input_shape: Shape | None = None,
     pooling: Pooling = None,
     classes: int | None = None,
-    classifier_activation: Activation = "softmax",
+    classifier_activation: Activation = AUTO,
     name: str | None = None,
     endpoints: bool = False,
     **fields: Any,
@@ -59,157 +44,99 @@ def resnet(
         weights: None for random ones; a file, URL or "hf://owner/name" of any source in
             `keras_resnet.weights.SOURCES`; or "imagenet" for those of keras.applications.
         source: of the weights; by default known from their content.
+        prefix: of the names of the tensors to read, such as "backbone."; it is taken off.
+        preprocessing: how the weights were trained to see pixels, if they do not say it or are
+            wrong: a `Preprocessing`, or a name in `keras_resnet.preprocessing.MODES`.
         input_tensor: a Keras tensor [batch, height, width, channels] to use as the image.
-        input_shape: of an image, by default (None, None, 3): any size.
+        input_shape: of an image, by default any size and the channels of the weights, or 3.
         pooling: without the top, None for the last feature map, "avg" or "max" to pool it.
         classes: outputs of the classifier; by default those of the weights, or else 1000, or 10
-            for the CIFAR networks. Weights of other classes leave the classifier fresh.
-        classifier_activation: None for logits, which are float32 under any policy.
+            for the CIFAR networks. Weights of other classes leave the classifier fresh, to be
+            trained, and say so.
+        classifier_activation: what follows the logits, as `keras.layers.Activation` takes it; None
+            for the logits, which are float32 under any policy. By default ("auto") what the
+            weights say, or "softmax" where they say nothing.
         name: of the model; by default the network's, `resnet50_v1_5` if the fields make it that.
         endpoints: return the feature maps by name instead: stem, stage1, stage2, ...
-        **fields: any field of `keras_resnet.Spec`, such as `shortcut` or `output_stride`.
+        **fields: any field of `keras_resnet.Spec`, such as `shortcut` or `output_stride`. What is
+            said here counts more than what is usual for the source of the weights.
 
-    Raises ValueError or TypeError, naming what came and what is allowed.
+    Raises:
+        ValueError, TypeError: naming what came and what is allowed; for weights of another
+            network, and for those that leave something open that nobody has said.
     """
-    _check_top(include_top, pooling, endpoints)
-    spec = find_spec(network, **fields | ({} if classes is None else {"classes": classes}))
-    image, name = _image(input_tensor, input_shape), name or name_of(spec, network)
-    top = partial(_top, top=include_top, pooling=pooling, activation=classifier_activation)
-    build = partial(_build, image=image, name=name, top=None if endpoints else top)
+    door = Door(include_top, input_tensor, input_shape, pooling, classes, classifier_activation,
+                name, endpoints)  # fmt: skip
+    wanted = find_spec(network, **fields | ({} if classes is None else {"classes": classes}))
     if weights is None:
-        return build(spec)
-    with weight_files.opened(weight_files.local(weights, network), source, asdict(spec)) as held:
-        return _with_weights(build, spec, held, fixed_classes=classes is not None)
+        _check_alone(source=source, prefix=prefix, preprocessing=preprocessing)
+        return door.build(wanted, network, 3, "softmax")
+    told = Told(network, fields=fields, preprocessing=preprocessing)
+    with weight_files.opened(weight_files.local(weights, network), source, prefix) as held:
+        settled = held.settle(told)
+        held.check(settled.spec, wanted)
+        return fill_from(held, settled, door, network)
 
 
 def from_weights(
-    weights: str | os.PathLike[str], *, source: str | None = None, **arguments: Any
+    weights: str | os.PathLike[str],
+    *,
+    source: str | None = None,
+    prefix: str | None = None,
+    preprocessing: Preprocessing | str | None = None,
+    **arguments: Any,
 ) -> ResidualNetwork:
     """Builds the network that a file of weights belongs to, with these weights.
+
+    A file without a classifier becomes a network without one.
 
     Args:
         weights: as of `resnet`.
         source: as of `resnet`.
-        **arguments: any other of `resnet`, and fields that weights do not depend on, such as
-            `output_stride`, or do not tell.
+        prefix: as of `resnet`.
+        preprocessing: as of `resnet`.
+        **arguments: any other of `resnet`, and fields of the spec that weights do not depend on,
+            such as `output_stride`, or leave open, such as `stem_pool`.
 
     Raises:
-        ValueError: if the weights do not say what they belong to.
+        ValueError: if the weights leave something open that nobody has said; the message lists the
+            choices.
     """
-    file = weight_files.local(weights)
-    with weight_files.opened(file, source, arguments) as held:
-        manifest = held.manifest
-    if manifest is None:
-        raise ValueError(
-            f"{file} does not say what network it holds: give resnet(network, weights=)"
-        )
-    fields = {**manifest.fields, **arguments}
-    return resnet(manifest.network, weights=file, source=source, **fields)
+    fields = {name: value for name, value in arguments.items() if name in FIELDS}
+    others = {name: value for name, value in arguments.items() if name not in FIELDS}
+    classes = fields.pop("classes", None)
+    told = Told(fields=fields, preprocessing=preprocessing)
+    with weight_files.opened(weight_files.local(weights), source, prefix) as held:
+        others.setdefault("include_top", held.classes is not None or classes is not None)
+        door = Door(**others, classes=classes)
+        settled = held.settle(told)
+        return fill_from(held, settled, door, settled.manifest.network)
 
 
-def _with_weights(
-    build: Callable[[Spec], ResidualNetwork], spec: Spec, held: Held, *, fixed_classes: bool
-) -> ResidualNetwork:
-    held.check(spec)
-    if not fixed_classes and held.classes:
-        spec = replace(spec, classes=held.classes)
-    model = build(spec)
-    if held.manifest and held.manifest.quantized:
+def fill_from(held: Held, settled: Settled, door: Door, network: str) -> ResidualNetwork:
+    """Builds what a caller wants of an open file of weights, and fills it."""
+    spec, manifest = settled.spec, settled.manifest
+    if door.classes is not None:
+        spec = replace(spec, classes=door.classes)
+    fresh = door.classifies and door.classes not in (None, held.classes)
+    ending = manifest.activation or held.head or "softmax"
+    model = door.build(spec, network, held.evidence.proof.channels, ENDINGS.get(ending, ending))
+    if manifest.quantized:
         model = quantized(model)
-    weight_files.fill(model, held, spec, fresh_head=fixed_classes and held.classes != spec.classes)
-    if held.manifest:
-        channels = model.get_layer("stem_conv1").kernel.shape[2]
-        model.manifest = weight_files.adapted(held.manifest, spec, channels)
+    check_layers(held, model)
+    weight_files.fill(model, held, settled.spec, fresh_head=fresh)
+    channels = model.get_layer("stem_conv1").kernel.shape[2]
+    model.manifest = replace(
+        weight_files.adapted(manifest, spec, channels),
+        activation=ending_of(model) if door.classifies else manifest.activation,
+    )
     return model
 
 
-def _build(
-    spec: Spec, image: Tensor, name: str, top: Callable[..., Tensor] | None
-) -> ResidualNetwork:
-    endpoints = _backbone(image, spec)
-    sources = keras.utils.get_source_inputs(image)
-    inputs = sources[0] if len(sources) == 1 else sources
-    model = ResidualNetwork(inputs, top(endpoints, spec) if top else endpoints, name=name)
-    model.spec = spec
-    return model
-
-
-def _backbone(x: Tensor, spec: Spec) -> dict[str, Tensor]:
-    x = blocks.stem(x, spec)
-    endpoints = {"stem": x}
-    for place in spec.places():
-        endpoints[f"stage{place.stage}"] = x = blocks.block(x, spec, place)
-    if spec.preact:
-        endpoints[f"stage{place.stage}"] = blocks.norm(x, "final")
-    return endpoints
-
-
-def _top(
-    endpoints: dict[str, Tensor],
-    spec: Spec,
-    *,
-    top: bool,
-    pooling: Pooling,
-    activation: Activation,
-) -> Tensor:
-    x = list(endpoints.values())[-1]
-    if not top and pooling is None:
-        return x
-    # Means of hundreds of pixels and the logits are worth 32 bits under any policy.
-    dtype = keras.backend.result_type(keras.config.dtype_policy().variable_dtype, "float32")
-    pool = layers.GlobalMaxPooling2D if pooling == "max" else layers.GlobalAveragePooling2D
-    x = pool(data_format=blocks.DATA_FORMAT, dtype=dtype, name="pool")(x)
-    if not top:
-        return x
-    x = layers.Dense(spec.classes, kernel_initializer=CLASSIFIER_INIT, dtype=dtype, name="logits")(
-        x
-    )
-    if activation is None:
-        return x
-    return layers.Activation(activation, dtype=dtype, name="predictions")(x)
-
-
-def _image(tensor: Any, shape: Any) -> Tensor:
-    if tensor is None:
-        shape = (None, None, 3) if shape is None else shape
-        if not _is_image_shape(shape):
-            raise ValueError(
-                f"input_shape must be (height, width, channels), such as (224, 224, 3) or"
-                f" (None, None, 3), got {shape!r}"
-            )
-        return keras.Input(tuple(shape), name="image")
-    if shape is not None:
-        raise ValueError("give input_tensor or input_shape, not both")
-    if not keras.utils.is_keras_tensor(tensor):
-        raise TypeError(f"input_tensor must be a Keras tensor, got {tensor!r}")
-    if not _is_image_shape(tensor.shape[1:]):
-        raise ValueError(
-            f"input_tensor must be [batch, height, width, channels], got {tuple(tensor.shape)}"
-        )
-    return tensor
-
-
-def _is_image_shape(shape: Any) -> bool:
-    return (
-        isinstance(shape, Sequence)
-        and len(shape) == 3
-        and all(size is None or (type(size) is int and size > 0) for size in shape)
-        and shape[2] is not None
-    )
-
-
-def _check_top(include_top: Any, pooling: Any, endpoints: Any) -> None:
-    if not isinstance(include_top, bool):
-        raise TypeError(
-            f"include_top must be True or False, got {include_top!r}; the other package of the"
-            " name keras_resnet took a tensor first: pass it as input_tensor="
-        )
-    if not isinstance(endpoints, bool):
-        raise TypeError(f"endpoints must be True or False, got {endpoints!r}")
-    if pooling not in (None, "avg", "max"):
-        raise ValueError(f"pooling must be None, 'avg' or 'max', got {pooling!r}")
-    if include_top and pooling == "max":
-        raise ValueError("pooling='max' needs include_top=False: the classifier averages")
+def _check_alone(**arguments: Any) -> None:
+    given = [name for name, value in arguments.items() if value is not None]
+    if given:
+        raise ValueError(f"{', '.join(given)} are of weights, and none are given")
 
 
 resnet.from_weights = from_weights  # type: ignore[attr-defined]

@@ -8,9 +8,11 @@ import h5py
 import keras
 import numpy as np
 
-from keras_resnet.manifest import ENTRY, Manifest
+from keras_resnet.manifest import ENTRY, NONE, SIGMOID, SOFTMAX, Manifest
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.specs import Spec
+
+HEAD = ("logits", "logits_int8", "predictions")  # layers that can end a classifier
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -91,3 +93,22 @@ class ResidualNetwork(keras.Model):
         model._spec = Spec(**spec) if spec else None
         model.manifest = Manifest.from_dict(manifest) if manifest else None
         return model
+
+
+def ending_of(model: keras.Model) -> str | None:
+    """Returns what follows the logits of a model: "softmax", "sigmoid" or "none".
+
+    None for a model without a classifier, and for another activation.
+    """
+    if len(model.outputs) != 1:
+        return None
+    layers = {id(layer.output): layer for layer in model.layers if layer.name in HEAD}
+    last = layers.get(id(model.outputs[0]))
+    if last is None:
+        return None
+    known = {
+        keras.activations.softmax: SOFTMAX,
+        keras.activations.sigmoid: SIGMOID,
+        keras.activations.linear: NONE,
+    }
+    return known.get(getattr(last, "activation", keras.activations.linear))

@@ -10,7 +10,8 @@ from typing import Any
 import tensorflow as tf
 from absl import app, flags
 
-from keras_resnet import console, preprocessing, trained
+from keras_resnet import console, trained
+from keras_resnet.weights import Told
 from train import checkpoints, decoding, devices, journal, loop, pipeline, recipes, workdirs
 from train.recipe import FLAGS as FIELDS, Recipe
 
@@ -70,14 +71,19 @@ def recipe_from_flags() -> Recipe:
 
 def _told_by_weights(changes: dict[str, Any]) -> dict[str, Any]:
     """What the first weights decide where flags do not: the network and how images are scaled."""
-    file, mode = changes["init_weights"], changes.get("preprocessing")
-    scaling = mode if mode in preprocessing.MODES else None
-    found = trained.describe(file, FLAGS.network, changes.get("fields", {}), scaling, None)
+    mode, said = changes.get("preprocessing"), changes.get("fields", {})
+    found = trained.describe(changes["init_weights"], Told(FLAGS.network, fields=said))
+    if mode in (None, "weights"):
+        _ = found.scaling  # an error where nobody knows it
+    height, width, _channels = found.image_shape
+    if height != width and "image_size" not in changes:
+        raise ValueError(f"the weights are of images of {height}x{width}, and recipes train on"
+                         " square ones: give --image_size")  # fmt: skip
     return {
         "network": found.network,
-        "fields": found.fields,
+        "fields": {**found.fields, **said},
         "preprocessing": mode or "weights",
-        "image_size": changes.get("image_size", found.preprocessing.image_size),
+        "image_size": changes.get("image_size", height),
         **({"quantize": True} if found.quantized else {}),
     }
 

@@ -1,13 +1,14 @@
 """How the pixels of a run are scaled: as its recipe says, or its first weights."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import family, preprocessing, weights
+from keras_resnet import preprocessing, weights
 from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.weights import Told
 from train.decoding import Broken, whole
 from train.examples import Examples
 from train.recipe import Recipe
@@ -35,13 +36,10 @@ def preprocessing_of(
 
 def _of_weights(recipe: Recipe, examples: Examples, broken: Broken | None) -> Preprocessing:
     """Returns the preprocessing that the first weights were trained with, for these images."""
-    spec = family.spec(recipe.network, **recipe.fields)
     file = weights.local(recipe.init_weights, recipe.network)
-    with weights.opened(file, fields=asdict(spec)) as held:
-        if held.manifest is None:
-            raise ValueError(f"{recipe.init_weights} does not say how images are scaled: give"
-                             " --preprocessing")  # fmt: skip
-        known = weights.adapted(held.manifest, spec, examples.channels).preprocessing
+    with weights.opened(file) as held:
+        settled = held.settle(Told(recipe.network, fields=recipe.fields))
+    known = weights.adapted(settled.manifest, settled.spec, examples.channels).scaling
     known = replace(known, mean=None) if np.ndim(known.mean) == 3 else known
     known = replace(known, image_size=recipe.test_size or recipe.image_size)
     if known.mean is None:

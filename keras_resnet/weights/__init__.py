@@ -2,7 +2,7 @@
 
 `resnet(weights=...)` and `resnet.from_weights(...)` are the usual doors; here are those that take a
 model. `SOURCES` names the ecosystems, each in a file of its own in `sources`; `formats` has the
-readers of their files.
+readers of their files; `authority` says who decides what a file holds.
 """
 
 import os
@@ -10,16 +10,21 @@ import os
 import keras
 
 from keras_resnet.manifest import Manifest
-from keras_resnet.specs import FIELDS, Spec
+from keras_resnet.specs import Spec
+from keras_resnet.weights.authority import DECIDED, Told, Undecided
 from keras_resnet.weights.download import local
 from keras_resnet.weights.filling import fill
-from keras_resnet.weights.held import Held, adapted, labels, opened
+from keras_resnet.weights.held import Held, Settled, opened
+from keras_resnet.weights.pixels import adapted, labels
 from keras_resnet.weights.sources import SOURCES
 from keras_resnet.weights.writing import save
 
 __all__ = [
     "SOURCES",
     "Held",
+    "Settled",
+    "Told",
+    "Undecided",
     "adapted",
     "fill",
     "labels",
@@ -37,6 +42,7 @@ def load(
     spec: Spec | None = None,
     *,
     source: str | None = None,
+    prefix: str | None = None,
 ) -> None:
     """Fills all weights of `model` from a file of exactly that network, or none.
 
@@ -46,21 +52,29 @@ def load(
     Args:
         model: the network, with or without its classifier.
         path: a file, a URL or hf://owner/name, in the format of any source.
-        spec: what the model was built from; by default the model says it.
+        spec: what the weights are, whatever is usual for their source; by default the model's own
+            decides what the file leaves open, and nothing else.
         source: a name in `SOURCES`; by default known from the content.
+        prefix: of the names of the tensors to read, such as "backbone."; it is taken off.
 
     Raises:
         ValueError: if the file is missing, damaged, or another network's.
     """
-    spec = spec or getattr(model, "spec", None)
-    fields = {name: getattr(spec, name) for name in FIELDS} if spec else {}
-    with opened(local(path), source, fields) as held:
-        if spec:
-            held.check(spec)
-        fill(model, held, spec)
+    own = getattr(model, "spec", None) if spec is None else spec
+    with opened(local(path), source, prefix) as held:
+        if own is None:
+            fill(model, held, held.evidence.spec)
+            return
+        firmly = {} if spec is None else {name: getattr(spec, name) for name in DECIDED}
+        settled = held.settle(Told(spec=own, fields=firmly))
+        held.check(settled.spec, own)
+        fill(model, held, settled.spec)
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
-    """Reads what `save` wrote beside the weights; None for files that say nothing."""
+    """Reads what a file says of itself; None for files that say too little to be used alone."""
     with opened(local(path)) as held:
-        return held.manifest
+        try:
+            return held.settle().manifest
+        except Undecided:
+            return None

@@ -26,7 +26,7 @@ def fill(model: keras.Model, held: Held, spec: Spec | None, *, fresh_head: bool 
     Args:
         model: the network, with or without its classifier.
         held: the file; its spec has been checked.
-        spec: what the model was built from; not needed for files of this package.
+        spec: of the network in the file; not needed for files of this package.
         fresh_head: whether the classifier stays as it is.
 
     Raises:

@@ -1,27 +1,40 @@
 """One open file of weights, whatever its origin, under our names and in our layouts."""
 
+import json
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from keras_resnet import family
-from keras_resnet.manifest import Manifest
-from keras_resnet.preprocessing import imagenet_labels
-from keras_resnet.specs import FIELDS, Spec
+from keras_resnet.manifest import SOFTMAX, Manifest
+from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.specs import Spec
+from keras_resnet.weights import authority, pixels
+from keras_resnet.weights.authority import NOTHING, Evidence, Told
+from keras_resnet.weights.formats import keras_graphs
 from keras_resnet.weights.formats.containers import Container, opened as opened_container, reading
+from keras_resnet.weights.formats.keras_graphs import Graph
 from keras_resnet.weights.formats.tensors import Tensor
 from keras_resnet.weights.sources import SOURCES, native, timm
-from keras_resnet.weights.sources.source import Renames, Source, Traits
-from keras_resnet.weights.structure import check as check_structure, infer
+from keras_resnet.weights.sources.source import Renames, Source
+from keras_resnet.weights.structure import check as check_structure, prove
 
-# Fields that weights do not depend on; the classifier is compared by itself.
-FREE = ("zero_gamma", "stochastic_depth", "output_stride", "image_size", "classes")
+QUANTIZED = "image_int8/range"  # is in every network that rounds, and in no other
+log = logging.getLogger("keras_resnet")
+
+
+class Settled(NamedTuple):
+    """What a file holds, after everybody who knows something of it has been heard."""
+
+    spec: Spec
+    manifest: Manifest
 
 
 @dataclass(frozen=True)
@@ -31,57 +44,116 @@ class Held:
     path: Path
     source: Source
     tensors: Mapping[str, Tensor]  # by our names, "stem_conv1/kernel"; kernels in our layout
-    spec: Spec | None  # None where a file of plain Keras does not say it
-    manifest: Manifest | None
+    evidence: Evidence
+    origin: Mapping[str, str] = field(default_factory=dict)  # of others' weights
 
     @property
     def classes(self) -> int | None:
-        bias = self.tensors.get("logits/bias")
-        return bias.shape[0] if bias and bias.shape else None
+        """Outputs of the classifier, if there is one."""
+        return self.evidence.proof.classes
+
+    @property
+    def head(self) -> str | None:
+        """The activation that ends the network, by its name in Keras, if the file says it."""
+        return self.evidence.graph.head
 
     def implies(self, name: str) -> bool:
         """Whether files of this source leave a weight out, as it would change nothing."""
         return re.fullmatch(self.source.implied, name) is not None
 
-    def check(self, wanted: Spec) -> None:
+    def settle(self, told: Told = NOTHING) -> Settled:
+        """Decides what the file holds, by the order of `authority`; shows what is assumed.
+
+        Raises:
+            Undecided: naming what nobody has said, and the choices.
+            ValueError: if the user says what the file proves wrong.
+        """
+        evidence = self.evidence
+        try:
+            spec, assumed = authority.architecture(evidence, told)
+            with reading(self.path):
+                check_structure(self.tensors, spec)
+            manifest = self._describe(spec, told, assumed)
+        except ValueError as error:
+            if str(error).startswith(str(self.path)):
+                raise
+            raise type(error)(f"{self.path} {error}") from error
+        if manifest.assumed:
+            log.warning("%s: %s", self.path, _shown(manifest, spec))
+        return Settled(spec, manifest)
+
+    def _describe(self, spec: Spec, told: Told, assumed: list[str]) -> Manifest:
+        evidence = self.evidence
+        scaling = pixels.preprocessing_of(evidence, told, spec)
+        names, usual = pixels.labels_of(evidence, spec)
+        activation, by_convention = pixels.activation_of(evidence, told)
+        own = scaling is not None and scaling == evidence.traits.preprocessing
+        if own and not evidence.traits.known:
+            assumed = [*assumed, "preprocessing"]
+        assumed += ["labels"] * usual + ["activation"] * by_convention
+        network, fields = authority.named(spec, evidence, told)
+        found = evidence.manifest or Manifest(
+            network, (1, 1, 1), names, None, source=self.origin, quantized=evidence.quantized
+        )
+        return replace(
+            found,
+            network=network,
+            image_shape=pixels.image_shape(evidence, scaling, told, spec),
+            labels=names,
+            preprocessing=scaling,
+            fields=fields,
+            activation=activation,
+            assumed={**found.assumed, **dict.fromkeys(assumed, self.source.name)},
+        )
+
+    def check(self, found: Spec, wanted: Spec) -> None:
         """Compares what the weights were trained in with what they are wanted for.
 
         Raises:
             ValueError: naming each field that differs, and the door that needs none.
         """
-        if self.spec is None:
-            return
-        differ = [
-            f"{name}={getattr(self.spec, name)!r} there, {getattr(wanted, name)!r} here"
-            for name in FIELDS
-            if name not in FREE and _meaning(self.spec, name) != _meaning(wanted, name)
-        ]
+        differ = authority.differences(found, wanted)
         if differ:
-            raise ValueError(
-                f"{self.path} holds the weights of another network: {'; '.join(differ)}. Change"
-                " these fields, or let resnet.from_weights build the network that fits"
-            )
+            raise ValueError(f"{self.path} {authority.another_network(differ)}")
 
 
-def _meaning(spec: Spec, field: str) -> Any:
-    """The value of a field, or of what it comes to: a basic block strides first either way."""
-    if field == "stride_on":
-        return spec.strided
-    if field == "zero_channels" and spec.shortcut != "A":
-        return None
-    return getattr(spec, field)
+def _shown(manifest: Manifest, spec: Spec) -> str:
+    """Says what is only assumed, so that who knows better can say it."""
+    by_source: dict[str, list[str]] = {}
+    for name, source in manifest.assumed.items():
+        by_source.setdefault(source, []).append(_fact(name, manifest, spec))
+    told = [f"{', '.join(facts)} (usual for {source})" for source, facts in by_source.items()]
+    return f"assumed {'; '.join(told)}; say what is otherwise"
+
+
+def _fact(name: str, manifest: Manifest, spec: Spec) -> str:
+    if name == "labels":
+        return f"labels {manifest.labels[0]!r} ... {manifest.labels[-1]!r}"
+    if name == "preprocessing" and manifest.preprocessing:
+        return f"preprocessing {_pixels(manifest.preprocessing)}"
+    if name == "stem":
+        return f"stem={tuple(map(tuple, spec.stem))}"
+    return f"{name}={getattr(spec if hasattr(spec, name) else manifest, name)!r}"
+
+
+def _pixels(scaling: Preprocessing) -> str:
+    mean, std = (
+        "an image" if np.ndim(v) == 3 else np.round(v, 3).tolist() if v is not None else "unknown"
+        for v in (scaling.mean, scaling.std)
+    )
+    order = "BGR" if scaling.bgr else "RGB"
+    size = f"image_size={scaling.image_size}, crop={scaling.crop:.4g}"
+    return f"({order} - {mean}) / {std}, {size}"
 
 
 @contextmanager
-def opened(
-    path: Path, source: str | None = None, fields: Mapping[str, Any] | None = None
-) -> Iterator[Held]:
+def opened(path: Path, source: str | None = None, prefix: str | None = None) -> Iterator[Held]:
     """Opens a file of weights and finds out whose they are and what of.
 
     Args:
         path: a local file in any format that `containers` reads.
         source: a name in `SOURCES`; by default known from the names of the tensors.
-        fields: of the spec, as far as they are wanted; they decide what a file leaves open.
+        prefix: of the names of the tensors to read, such as "backbone."; it is taken off.
 
     Raises:
         ValueError: if the file is missing, damaged, hostile or of no source.
@@ -91,34 +163,57 @@ def opened(
     with opened_container(path) as container:
         with reading(path):
             found, renames = _identify(container, source)
-        decided = {name: _decided(found, name, fields or {}) for name in found.undecided}
-        with reading(path):
-            held = _held(container, found, renames, decided)
+            held = _held(container, found, renames)
         yield held
 
 
-def _held(
-    container: Container, source: Source, renames: Renames, decided: Mapping[str, Any]
-) -> Held:
+def _held(container: Container, source: Source, renames: Renames) -> Held:
     tensors = {
         ours: _laid_out(container.tensors[foreign], source.layout)
         for foreign, ours in renames.items()
         if ours
     }
-    path = container.path
-    if source is native.SOURCE:
-        if container.manifest is None:
-            return Held(path, source, tensors, None, None)
-        manifest = Manifest.from_json(container.manifest)
-        if "classes" in manifest.fields:
-            raise ValueError("the number of classes is that of its labels, and no field")
-        spec = family.spec(manifest.network, **manifest.fields, classes=len(manifest.labels))
-        check_structure(tensors, spec)
-        return Held(path, source, tensors, spec, manifest)
-    traits = source.traits(container)
-    spec = infer(tensors, {**traits.fields, **decided})
-    check_structure(tensors, spec)
-    return Held(path, source, tensors, spec, _describe(container, source, spec, traits, tensors))
+    proof = prove(tensors, source.options)
+    graph = keras_graphs.read(container.keras) or Graph()
+    manifest = _manifest(container.manifest)
+    evidence = Evidence(
+        source=source.name,
+        proof=proof,
+        traits=source.traits(container, proof),
+        spec=_spec(manifest, graph),
+        manifest=manifest,
+        graph=graph,
+        quantized=manifest.quantized if manifest else "int8" if QUANTIZED in tensors else "",
+    )
+    if evidence.spec:
+        check_structure(tensors, evidence.spec)
+    if manifest and manifest.image_shape[2] != proof.channels:
+        raise ValueError(
+            f"its manifest says images of {manifest.image_shape[2]} channels, and its first"
+            f" kernel takes {proof.channels}"
+        )
+    foreign = {"name": source.name, "file": container.path.name}
+    native_file = source is native.SOURCE
+    origin = {} if native_file else {**foreign, "sha256": container.sha256}
+    return Held(container.path, source, tensors, evidence, origin)
+
+
+def _manifest(text: str | None) -> Manifest | None:
+    if text is None:
+        return None
+    values = json.loads(text)
+    if "activation" not in values:  # as of version 0.1, whose networks all ended so
+        values["activation"] = SOFTMAX
+    manifest = Manifest.from_dict(values)
+    if "classes" in manifest.fields:
+        raise ValueError("the number of classes is that of its labels, and no field")
+    return manifest
+
+
+def _spec(manifest: Manifest | None, graph: Graph) -> Spec | None:
+    if manifest:
+        return family.spec(manifest.network, **manifest.fields, classes=len(manifest.labels))
+    return Spec(**graph.spec) if graph.spec else None
 
 
 def _identify(container: Container, name: str | None) -> tuple[Source, Renames]:
@@ -158,66 +253,3 @@ def _laid_out(tensor: Tensor, layout: str) -> Tensor:
         axes = (1, 0) if len(axes) == 2 else (2, 3, 1, 0)
     shape = tuple(tensor.shape[axis] for axis in axes)
     return Tensor(shape, lambda: np.asarray(tensor.read()).astype(np.float32).transpose(axes))
-
-
-def _decided(source: Source, field: str, fields: Mapping[str, Any]) -> Any:
-    allowed = source.undecided[field]
-    if field not in fields or fields[field] not in allowed:
-        given = f", got {fields[field]!r}" if field in fields else ""
-        raise ValueError(
-            f"files of {source.name} do not say their {field}: name the network, or give"
-            f" {' or '.join(f'{field}={value!r}' for value in allowed)}{given}"
-        )
-    return fields[field]
-
-
-def _describe(
-    container: Container,
-    source: Source,
-    spec: Spec,
-    traits: Traits,
-    tensors: Mapping[str, Tensor],
-) -> Manifest:
-    network, fields = family.nearest(spec)
-    size, channels = traits.preprocessing.image_size, tensors["stem_conv1/kernel"].shape[2]
-    return Manifest(
-        network,
-        (size, size, channels),
-        labels(spec.classes, traits.labels),
-        traits.preprocessing,
-        fields,
-        source={
-            "name": source.name,
-            "file": container.path.name,
-            "sha256": container.sha256,
-        },
-    )
-
-
-def labels(classes: int, known: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Returns the names of classes: those known, ImageNet's where there are 1,000, or numbers."""
-    for names in (known, tuple(name for _, name in imagenet_labels())):
-        if len(names) == classes:
-            return names
-    return tuple(map(str, range(classes)))
-
-
-def adapted(manifest: Manifest, spec: Spec, channels: int) -> Manifest:
-    """Returns a manifest that fits another classifier, other channels or other free fields.
-
-    Other channels than the weights were trained on get the average of the means.
-    """
-    network, fields = family.nearest(spec)
-    names = manifest.labels if len(manifest.labels) == spec.classes else labels(spec.classes)
-    scaling, shape = manifest.preprocessing, manifest.image_shape
-    if channels != shape[2]:
-        mean = None if scaling.mean is None else float(np.mean(scaling.mean))
-        scaling = replace(scaling, bgr=False, mean=mean, std=float(np.mean(scaling.std)))
-    return replace(
-        manifest,
-        network=network,
-        fields=fields,
-        labels=names,
-        preprocessing=scaling,
-        image_shape=(*shape[:2], channels),
-    )

@@ -1,22 +1,90 @@
-"""Reads the architecture off the shapes of a network's weights, under our names."""
+"""What the names and shapes of a network's weights prove of its architecture, and what they leave.
+
+Kernels show how wide and how deep a network is and which blocks project. They do not show where it
+strides, how it pads and pools, or whether a block without a projection has a shortcut at all.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from keras_resnet.specs import Conv, Spec
+from keras_resnet.specs import CHOICES, Conv, Spec
 from keras_resnet.weights.formats.tensors import Tensor
 
 BLOCK = re.compile(r"stage(\d+)_block(\d+)_(conv\d+|shortcut_conv)/kernel")
 DEEPEST, STAGES = 1_000, 8  # blocks and stages; ResNet-1202 has 600 and 3
+Block = tuple[int, int]  # stage and number
 
 
-def infer(tensors: Mapping[str, Tensor], traits: Mapping[str, Any]) -> Spec:
-    """Returns the spec of a network from its weights.
+@dataclass(frozen=True)
+class Proof:
+    """What is certain of a file, whoever wrote it."""
+
+    stem: tuple[Conv, ...]  # kernels and filters; the strides are not known, and 1 here
+    branch: tuple[Conv, ...]
+    repeats: tuple[int, ...]
+    shortcuts: tuple[str | None, ...]  # the options that agree with the blocks that project
+    channels: int  # of an image
+    classes: int | None  # None without a classifier
+    preact: bool | None  # None where normalizations are folded
+    stem_norm: bool | None
+
+    def value(self, field: str) -> tuple[Any, ...]:
+        """Returns the values that a field of the spec can have, as far as this is known.
+
+        Empty where nothing is.
+        """
+        match field:
+            case "branch" | "repeats":
+                return (getattr(self, field),)
+            case "preact" | "stem_norm":
+                known = getattr(self, field)
+                return () if known is None else (known,)
+            case "shortcut":
+                return self.shortcuts
+            case "stride_on" if not any(row.kernel == 3 for row in self.branch):
+                return ("first",)
+            case _:
+                return ()
+
+    def allows(self, field: str, value: Any) -> bool:
+        """Whether a field of the spec can have this value."""
+        if field == "stem":
+            return [row[:2] for row in value] == [row[:2] for row in self.stem]
+        known = self.value(field)
+        return not known or value in known
+
+    def choices(self, field: str) -> tuple[Any, ...]:
+        """Returns what a field that nobody has settled can be."""
+        if field == "stem":
+            return tuple(strided(self.stem, stride) for stride in (1, 2))
+        return self.value(field) or CHOICES.get(field, (False, True))
+
+    def matters(self, field: str, shortcut: str | None) -> bool:
+        """Whether another value of a field would make another network."""
+        match field:
+            case "zero_channels":
+                return shortcut == "A"
+            case "stride_on":
+                return self.branch[0].kernel != 3 and len(self.repeats) > 1
+            case "stride_block":
+                return len(self.repeats) > 1
+            case _:
+                return True
+
+
+def strided(stem: tuple[Conv, ...], stride: int) -> tuple[Conv, ...]:
+    """Returns a stem whose first convolution strides, and no other."""
+    return tuple(Conv(*row[:2], 1 if i else stride) for i, row in enumerate(stem))
+
+
+def prove(tensors: Mapping[str, Tensor], options: Collection[str | None]) -> Proof:
+    """Reads off the weights, by our names, what they prove.
 
     Args:
-        tensors: by our names, kernels as height, width, channels, filters.
-        traits: fields that shapes do not show; `shortcut` says what is where shapes differ.
+        tensors: kernels as height, width, channels, filters.
+        options: the shortcuts that whoever wrote the file has.
 
     Raises:
         ValueError: if these are not the weights of a residual network.
@@ -24,19 +92,19 @@ def infer(tensors: Mapping[str, Tensor], traits: Mapping[str, Any]) -> Spec:
     stem = _convs(tensors, "stem")
     if not stem:
         raise ValueError("it has no convolution that could be the stem")
-    cifar = len(stem) == 1 and stem[0].kernel == 3
-    # ImageNet's stems stride in their first convolution, and pool.
-    stem = [Conv(row.kernel, row.filters, 1 if cifar or i else 2) for i, row in enumerate(stem)]
-    fields = {
-        "stem": tuple(stem),
-        "stem_pool": None if cifar else "symmetric",
-        "branch": _branch(tensors, stem[-1].filters),
-        "repeats": _repeats(tensors),
-        "shortcut": _shortcut(tensors),
-        "image_size": 32 if cifar else 224,
-        "classes": tensors["logits/bias"].shape[0] if "logits/bias" in tensors else 1000,
-    }
-    return Spec(**{**fields, **traits})
+    branch = _branch(tensors, stem[-1].filters)
+    folded = not any("_bn/" in name for name in tensors)
+    preact = any("_preact_bn/" in name or name.startswith("final_bn/") for name in tensors)
+    return Proof(
+        stem=tuple(stem),
+        branch=branch,
+        repeats=_repeats(tensors),
+        shortcuts=_shortcuts(tensors, branch, options),
+        channels=tensors["stem_conv1/kernel"].shape[2],
+        classes=tensors["logits/bias"].shape[0] if "logits/bias" in tensors else None,
+        preact=None if folded else preact,
+        stem_norm=None if folded else "stem_conv1_bn/gamma" in tensors or not preact,
+    )
 
 
 def _convs(tensors: Mapping[str, Tensor], place: str) -> list[Conv]:
@@ -55,7 +123,7 @@ def _branch(tensors: Mapping[str, Tensor], width: int) -> tuple[Conv, ...]:
     return tuple(Conv(row.kernel, row.filters // width) for row in rows)
 
 
-def _blocks(tensors: Mapping[str, Tensor]) -> set[tuple[int, int]]:
+def _blocks(tensors: Mapping[str, Tensor]) -> set[Block]:
     found = (BLOCK.fullmatch(name) for name in tensors)
     return {(int(match[1]), int(match[2])) for match in found if match}
 
@@ -74,17 +142,30 @@ def _repeats(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
     return repeats
 
 
-def _shortcut(tensors: Mapping[str, Tensor]) -> str:
-    """Tells options A, B and C apart: no block projects, some blocks do, or all of them."""
+def _shortcuts(
+    tensors: Mapping[str, Tensor], branch: tuple[Conv, ...], options: Collection[str | None]
+) -> tuple[str | None, ...]:
+    """Returns the options by which just these blocks project."""
     blocks = _blocks(tensors)
     projecting = {
-        (stage, block)
-        for stage, block in blocks
-        if f"stage{stage}_block{block}_shortcut_conv/kernel" in tensors
+        (stage, number)
+        for stage, number in blocks
+        if f"stage{stage}_block{number}_shortcut_conv/kernel" in tensors
     }
-    if not projecting:
-        return "A"
-    return "C" if projecting == blocks else "B"
+    widening = {
+        (stage, number)
+        for stage, number in blocks
+        if number == 1 and (stage > 1 or branch[-1].filters > 1)
+    }
+    by_option: dict[str | None, set[Block]] = {
+        "A": set(), "B": widening, "C": blocks, "D": widening, None: set(),
+    }  # fmt: skip
+    found = tuple(option for option in by_option if by_option[option] == projecting)
+    if not found:
+        raise ValueError(
+            f"its blocks {sorted(projecting)[:5]} project: neither where widths change, nor all"
+        )
+    return tuple(option for option in found if option in options)
 
 
 def check(tensors: Mapping[str, Tensor], spec: Spec) -> None:

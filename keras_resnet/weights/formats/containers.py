@@ -34,6 +34,7 @@ class Container:
     tensors: dict[str, Tensor]
     manifest: str | None = None  # JSON, in files of this package
     config: dict[str, Any] = field(default_factory=dict)  # timm's config.json beside it
+    keras: Any = None  # the configuration of the model, where Keras keeps one
 
     @cached_property
     def sha256(self) -> str:
@@ -99,7 +100,7 @@ def _open(path: Path, stack: ExitStack) -> Container:
 def _hdf5(path: Path, stack: ExitStack, content: Path | BinaryIO) -> Container:
     file = stack.enter_context(h5py.File(content))
     manifest = hdf5_files.read_bytes(file, ENTRY).decode() if ENTRY in file else None
-    return Container(path, hdf5_files.read(file), manifest)
+    return Container(path, hdf5_files.read(file), manifest, keras=hdf5_files.read_config(file))
 
 
 def _zip(path: Path, stack: ExitStack) -> Container:
@@ -114,7 +115,8 @@ def _zip(path: Path, stack: ExitStack) -> Container:
         whole = io.BytesIO(content)  # far faster to seek in
         config = json.loads(archive.read("config.json"))
         told = config.get("config", {}).get("manifest")
-        return Container(path, _hdf5(path, stack, whole).tensors, told and json.dumps(told))
+        tensors = _hdf5(path, stack, whole).tensors
+        return Container(path, tensors, told and json.dumps(told), keras=config)
     if any(name.endswith("data.pkl") for name in names):
         return Container(path, torch_files.read_zip(archive), config=_config(path))
     if names and all(name.endswith(".npy") for name in names):

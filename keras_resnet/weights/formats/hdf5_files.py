@@ -3,6 +3,7 @@
 Only what lies in the file itself is read: HDF5 can also point to other files.
 """
 
+import json
 import math
 import mmap
 import zlib
@@ -59,6 +60,16 @@ def read_bytes(file: h5py.File, name: str) -> bytes:
     if dataset.dtype != np.uint8 or len(dataset.shape or ()) != 1 or dataset.chunks:
         raise ValueError(f"{name} is no plain row of bytes")
     return bytes(_dataset(file, name).read())
+
+
+def read_config(file: h5py.File) -> Any:
+    """Returns the configuration of a model that a legacy `.h5` keeps beside its weights, or None.
+
+    Raises:
+        ValueError: if it is no JSON.
+    """
+    config = file.attrs.get("model_config")
+    return json.loads(config) if isinstance(config, str | bytes) else None
 
 
 def _keras3(layers: h5py.Group) -> Iterator[tuple[str, Tensor]]:

@@ -1,10 +1,23 @@
 """github.com/a-martyn/resnet: plain and residual nets for CIFAR-10, 20 to 110 layers, option A.
 
-Both kinds have the same tensors, so that only their user knows which one a file holds.
+Both kinds have the same tensors, so that only their user knows which one a file holds; option A
+pads its zeros after the channels.
 """
 
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.weights.sources.source import CIFAR10, TORCH, ByPattern, Source, fixed
+from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.sources.source import (
+    CIFAR10,
+    TORCH,
+    TORCH_PADDING,
+    ByPattern,
+    Source,
+    Traits,
+    cifar_network,
+    cifar_stem,
+    of_images,
+)
+from keras_resnet.weights.structure import Proof
 
 # The block that changes shapes is a stack of its own: stack2a, then stack2b.0, stack2b.1, ...
 LATER = r"stack(?P<stage>\d)b\.(?P<later>\d+)"
@@ -21,17 +34,23 @@ PATTERNS = {
 }
 MEAN = (0.4918687901200927, 0.49185976472299225, 0.4918583862227116)
 STD = (0.24697121702736, 0.24696766978537033, 0.2469719877121087)
+SCALING = Preprocessing(
+    mean=[255 * value for value in MEAN],
+    std=[255 * value for value in STD],
+    image_size=32,
+    crop=1.0,
+)
+
+
+def traits(_: Container, proof: Proof) -> Traits:
+    if not cifar_network(proof):
+        return Traits(convention=TORCH_PADDING)
+    fields = {**TORCH_PADDING, **cifar_stem(proof), "zero_channels": "after"}
+    if not of_images(proof, classes=10):
+        return Traits(convention=fields)
+    return Traits(convention=fields, preprocessing=SCALING, labels=CIFAR10)
+
+
 SOURCE = Source(
-    name="a_martyn",
-    rename=ByPattern(PATTERNS, TORCH, ".", block=1, later=2),
-    traits=fixed(
-        Preprocessing(
-            mean=[255 * value for value in MEAN],
-            std=[255 * value for value in STD],
-            image_size=32,
-            crop=1.0,
-        ),
-        CIFAR10,
-    ),
-    undecided={"shortcut": ("A", None)},
+    "a_martyn", ByPattern(PATTERNS, TORCH, ".", block=1, later=2), traits, options=("A", None)
 )

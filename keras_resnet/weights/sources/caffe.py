@@ -9,7 +9,17 @@ from dataclasses import replace
 from keras_resnet import preprocessing
 from keras_resnet.weights.formats import caffe_files
 from keras_resnet.weights.formats.containers import Container, reading
-from keras_resnet.weights.sources.source import CAFFE, ByPattern, Source, Traits
+from keras_resnet.weights.sources.source import (
+    CAFFE,
+    TORCH_PADDING,
+    ByPattern,
+    Source,
+    Traits,
+    imagenet_stem,
+    of_images,
+    seven,
+)
+from keras_resnet.weights.structure import Proof
 
 FIRST = r"(?P<stage>\d)(?P<block>[a-z])"  # res2a, res2b, res2c
 LATER = r"(?P<stage>\d)b(?P<later>\d+)"  # res4a, res4b1 ... res4b22
@@ -27,15 +37,19 @@ PATTERNS = {
 MEAN_FILE = "ResNet_mean.binaryproto"
 
 
-def traits(file: Container) -> Traits:
-    fields = {"stem_pool": "ceil"}
-    mean_file = file.path.with_name(MEAN_FILE)
-    if not mean_file.is_file():
-        return Traits(fields, preprocessing.mode("caffe"))
-    with reading(mean_file):
-        mean = caffe_files.read_mean(mean_file.read_bytes())
-        scaling = replace(preprocessing.mode("caffe"), mean=mean.tolist())
-    return Traits(fields, scaling)
+def traits(file: Container, proof: Proof) -> Traits:
+    fields = {**TORCH_PADDING, "stride_on": "first"}
+    if not seven(proof):
+        return Traits(convention=fields)
+    fields |= imagenet_stem(proof, "ceil")
+    if not of_images(proof):
+        return Traits(convention=fields)
+    scaling, mean_file = preprocessing.mode("caffe"), file.path.with_name(MEAN_FILE)
+    if mean_file.is_file():
+        with reading(mean_file):
+            mean = caffe_files.read_mean(mean_file.read_bytes())
+            scaling = replace(scaling, mean=mean.tolist())
+    return Traits(convention=fields, preprocessing=scaling)
 
 
 SOURCE = Source("caffe", ByPattern(PATTERNS, CAFFE, "/", stage=-1, later=1), traits)

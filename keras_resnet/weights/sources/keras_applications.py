@@ -4,9 +4,20 @@ Every convolution but two of a v2 block has a bias; v2 strides in the last block
 its first BN comes after the pooling.
 """
 
+import hashlib
+
 from keras_resnet import preprocessing
 from keras_resnet.weights.formats.containers import Container
-from keras_resnet.weights.sources.source import KERAS, ByPattern, Source, Traits
+from keras_resnet.weights.sources.source import (
+    KERAS,
+    ByPattern,
+    Source,
+    Traits,
+    imagenet_stem,
+    of_images,
+    seven,
+)
+from keras_resnet.weights.structure import Proof
 
 BLOCK = r"conv(?P<stage>\d+)_block(?P<block>\d+)"
 PATTERNS = {
@@ -20,7 +31,8 @@ PATTERNS = {
     r"post_bn": "final_bn",
     r"predictions": "logits",
 }
-V2 = {"preact": True, "stride_on": "3x3", "stride_block": "last", "stem_norm": False}
+V1 = {"stride_on": "first", "stride_block": "first", "padding": "symmetric"}
+V2 = {"stride_on": "3x3", "stride_block": "last", "padding": "symmetric"}
 URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 # Networks of this package to the official file and its MD5.
 OFFICIAL = {
@@ -33,10 +45,24 @@ OFFICIAL = {
 }
 
 
-def traits(file: Container) -> Traits:
-    if any("_preact_bn/" in name for name in file.tensors):
-        return Traits(V2, preprocessing.mode("tf"))
-    return Traits({}, preprocessing.mode("caffe"))
+def traits(file: Container, proof: Proof) -> Traits:
+    fields = dict(V2 if proof.preact else V1)
+    if not seven(proof):
+        return Traits(convention=fields)
+    fields |= imagenet_stem(proof)
+    if not of_images(proof):
+        return Traits(convention=fields)
+    scaling = preprocessing.mode("tf" if proof.preact else "caffe")
+    return Traits(convention=fields, preprocessing=scaling, known=_official(file))
+
+
+def _official(file: Container) -> bool:
+    names = [f"{name}_weights_tf_dim_ordering_tf_kernels" for name, _ in OFFICIAL.values()]
+    if not file.path.name.startswith(tuple(names)):
+        return False
+    with file.path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "md5").hexdigest()
+    return digest in {md5 for _, md5 in OFFICIAL.values()}
 
 
 SOURCE = Source(

@@ -2,12 +2,27 @@
 
 A ResNet v1 of 6n+2 layers, option B, TensorFlow's padding, from raw pixels. Keras numbered the
 layers in the order of their creation, where a projection comes after its block's convolutions.
+
+The names are those that Keras gives to layers without one, so that other people's networks have
+them too; how their pixels are scaled is not known.
 """
 
 import re
 
 from keras_resnet import preprocessing
-from keras_resnet.weights.sources.source import CIFAR10, Names, Renames, Source, by_layer, fixed
+from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.sources.source import (
+    CIFAR10,
+    Names,
+    Renames,
+    Source,
+    Traits,
+    by_layer,
+    cifar_network,
+    cifar_stem,
+    of_images,
+)
+from keras_resnet.weights.structure import Proof
 
 NAME = re.compile(
     r"(?P<kind>conv2d|batch_normalization|dense)(_(?P<number>\d+))?/(?P<variable>\w+)"
@@ -42,10 +57,21 @@ def _layers(norms: int) -> tuple[list[str], list[str], list[str]]:
     return convs, [f"{layer}_bn" for layer in normed], ["logits"]
 
 
+def traits(_: Container, proof: Proof) -> Traits:
+    fields = {"padding": "same", "stride_block": "first"}
+    if not cifar_network(proof):
+        return Traits(convention=fields)
+    fields |= cifar_stem(proof)
+    if proof.repeats != (1, 1, 1) or not of_images(proof, classes=10):
+        return Traits(convention=fields)
+    scaling = preprocessing.mode("none", image_size=32, crop=1.0)
+    return Traits(convention=fields, preprocessing=scaling, labels=CIFAR10)
+
+
 SOURCE = Source(
     name="mlcommons_tiny",
     rename=rename,
-    traits=fixed(preprocessing.mode("none", image_size=32, crop=1.0), CIFAR10, padding="same"),
+    traits=traits,
     layout="HWIO",
     epsilon=1e-3,
     implied=r"stage\d+_block1_shortcut_conv_bn/.*",

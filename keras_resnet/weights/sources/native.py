@@ -2,8 +2,9 @@
 
 import re
 
-from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.weights.sources.source import Names, Renames, Source, by_layer, fixed
+from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.sources.source import Names, Renames, Source, Traits, by_layer
+from keras_resnet.weights.structure import Proof
 
 NAME = re.compile(
     r"(?P<layer>stem_conv\d+(_bn)?|stage\d+_block\d+_\w+|final_bn|logits"
@@ -15,5 +16,9 @@ def rename(names: Names) -> Renames:
     return by_layer(names, NAME, lambda match: match["layer"])
 
 
-# Its traits are in the manifest of a file, or unknown.
-SOURCE = Source("keras_resnet", rename, fixed(Preprocessing()), layout="HWIO")
+def traits(_: Container, __: Proof) -> Traits:
+    """A file says in its manifest or configuration what it holds, or nothing is known of it."""
+    return Traits()
+
+
+SOURCE = Source("keras_resnet", rename, traits, layout="HWIO", options=("A", "B", "C", "D", None))

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from keras_resnet import preprocessing
 from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.specs import BASIC
 from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.structure import Proof, strided
 
 Names = Collection[str]
 Renames = Mapping[str, str]  # a foreign name to ours; "" for what is no weight
@@ -96,11 +98,17 @@ def by_layer(
 
 
 class Traits(NamedTuple):
-    """What the weights of one file need and their names do not say."""
+    """What is known of a file beside its shapes: from what is written in it, and from its source.
 
-    fields: Mapping[str, Any]  # of the spec
-    preprocessing: Preprocessing
+    Conventions hold only for networks that the source publishes. For others of the same names,
+    which people build with its tools, a source says nothing.
+    """
+
+    stated: Mapping[str, Any] = {}  # fields of the spec that the file or its names tell
+    convention: Mapping[str, Any] = {}  # fields of the spec, as the source's networks have them
+    preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()  # in the order of the logits, if they are known
+    known: bool = False  # pixels, labels and fields are this file's own, and not only a convention
 
 
 @dataclass(frozen=True)
@@ -109,16 +117,39 @@ class Source:
 
     name: str
     rename: Callable[[Names], Renames]
-    traits: Callable[[Container], Traits]
+    traits: Callable[[Container, Proof], Traits]
     layout: Literal["HWIO", "OIHW"] = "OIHW"
     epsilon: float = 1e-5  # of its batch normalizations
     implied: str = ""  # a pattern of our names that its files leave out: identities
-    undecided: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)  # field: what it may be
+    options: Collection[str | None] = ("A", "B", "C", None)  # the shortcuts that it can have
     frozen_norms: bool = False  # their statistics are folded, and cannot be trained on
 
 
-def fixed(
-    scaling: Preprocessing, labels: tuple[str, ...] = (), **fields: Any
-) -> Callable[[Container], Traits]:
-    """The traits of a source whose files are all alike."""
-    return lambda _: Traits(fields, scaling, labels)
+# Torch and Caffe pad both sides alike, and every published network strides where a stage begins.
+TORCH_PADDING = {"padding": "symmetric", "stride_block": "first"}
+
+
+def imagenet_stem(proof: Proof, pool: str = "symmetric") -> dict[str, Any]:
+    """The stem of every published network for ImageNet: it strides first, and pools."""
+    return {"stem": strided(proof.stem, 2), "stem_pool": pool}
+
+
+def cifar_stem(proof: Proof) -> dict[str, Any]:
+    """The stem of the paper's networks for CIFAR-10, which neither strides nor pools."""
+    return {"stem": strided(proof.stem, 1), "stem_pool": None}
+
+
+def cifar_network(proof: Proof) -> bool:
+    """Whether a network can be one of section 4.2 of the paper: a 3x3 stem, three stages."""
+    kernels = [row.kernel for row in proof.stem]
+    return kernels == [3] and len(proof.repeats) == 3 and proof.branch == BASIC
+
+
+def seven(proof: Proof) -> bool:
+    """Whether a network has the stem of Table 1 of the paper."""
+    return [row.kernel for row in proof.stem] == [7]
+
+
+def of_images(proof: Proof, channels: int = 3, classes: int | None = None) -> bool:
+    """Whether images have these channels and, if given, the classifier these classes."""
+    return proof.channels == channels and classes in (None, proof.classes)

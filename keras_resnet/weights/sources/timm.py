@@ -14,7 +14,19 @@ import numpy as np
 from keras_resnet.preprocessing import MODES, Preprocessing
 from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.sources import torchvision
-from keras_resnet.weights.sources.source import TORCH, ByPattern, Names, Renames, Source, Traits
+from keras_resnet.weights.sources.source import (
+    TORCH,
+    TORCH_PADDING,
+    ByPattern,
+    Names,
+    Renames,
+    Source,
+    Traits,
+    imagenet_stem,
+    of_images,
+    seven,
+)
+from keras_resnet.weights.structure import Proof
 
 STEM = {
     r"conv1\.0": "stem_conv1",
@@ -44,8 +56,17 @@ def _pools(names: Names) -> bool:
     return any(re.search(r"\.downsample\.2\.", name) for name in names)
 
 
-def traits(file: Container) -> Traits:
-    fields = {"stride_on": "3x3", "shortcut": "D"} if _pools(file.tensors) else {"stride_on": "3x3"}
+def traits(file: Container, proof: Proof) -> Traits:
+    stated: dict[str, Any] = {}
+    if set(proof.shortcuts) & {"B", "D"}:  # the names of the projections tell them apart
+        stated["shortcut"] = "D" if _pools(file.tensors) else "B"
+    fields = {**TORCH_PADDING, "stride_on": "3x3"}
+    published = seven(proof) or [row.kernel for row in proof.stem] == [3, 3, 3]
+    if published:
+        fields |= imagenet_stem(proof)
+    if not file.config:
+        usual = published and of_images(proof)
+        return Traits(stated, fields, _scaling({}) if usual else None)
     architecture = file.config.get("architecture", "resnet50")
     if not isinstance(architecture, str) or not re.fullmatch(ARCHITECTURES, architecture):
         raise ValueError(f"it is of {architecture!r}, which is no network of this family")
@@ -54,7 +75,7 @@ def traits(file: Container) -> Traits:
         raise ValueError(f"its pretrained_cfg is no dictionary, but {told!r}")
     names = file.config.get("label_names")
     labels = tuple(map(str, names)) if isinstance(names, list) else ()
-    return Traits(fields, _scaling(told), labels)
+    return Traits(stated, fields, _scaling(told), labels, known=True)
 
 
 def _scaling(config: Mapping[str, Any]) -> Preprocessing:
@@ -76,4 +97,4 @@ def _scaling(config: Mapping[str, Any]) -> Preprocessing:
     )
 
 
-SOURCE = Source("timm", rename, traits)
+SOURCE = Source("timm", rename, traits, options=("A", "B", "C", "D", None))

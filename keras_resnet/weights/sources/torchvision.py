@@ -1,8 +1,22 @@
-"""torchvision's ResNet-18 to 152 and wide 50-2, 101-2 (v1.5), from `.pth` or `.safetensors`."""
+"""torchvision's ResNet-18 to 152 and wide 50-2, 101-2 (v1.5), from `.pth` or `.safetensors`.
+
+Its names are everybody's: of a network with another stem they say nothing, and even one with this
+stem can be Caffe's. The files that torchvision publishes are known by their hash.
+"""
 
 from keras_resnet import preprocessing
 from keras_resnet.weights.formats.containers import Container
-from keras_resnet.weights.sources.source import TORCH, ByPattern, Source, Traits
+from keras_resnet.weights.sources.source import (
+    TORCH,
+    TORCH_PADDING,
+    ByPattern,
+    Source,
+    Traits,
+    imagenet_stem,
+    of_images,
+    seven,
+)
+from keras_resnet.weights.structure import Proof
 
 BLOCK = r"layer(?P<stage>\d+)\.(?P<block>\d+)"
 TRUNK = {
@@ -16,14 +30,23 @@ PATTERNS = TRUNK | {
     rf"{BLOCK}\.downsample\.1": "stage{stage}_block{block}_shortcut_conv_bn",
     r"fc": "logits",
 }
-# The SHA-256 of its second, longer trained weights begins so; they were measured on the central
-# 224 of 232 pixels, and the first ones on 224 of 256.
+# How the SHA-256 of its weights begins. The second ones, trained for longer, were measured on the
+# central 224 of 232 pixels, and the first ones on 224 of 256.
+FIRST = ("f37072fd", "b627a593", "0676ba61", "63fe2227", "394f9c45", "95faca4d", "32ee1156")
 SECOND = ("11ad3fa6", "cd907fc2", "f82ba261", "9ba9bcbe", "d733dc28")
 
 
-def traits(file: Container) -> Traits:
+def traits(file: Container, proof: Proof) -> Traits:
+    if not seven(proof):
+        return Traits(convention=TORCH_PADDING)
+    fields = {**TORCH_PADDING, **imagenet_stem(proof), "stride_on": "3x3"}
+    if not of_images(proof):
+        return Traits(convention=fields)
     crop = 224 / 232 if file.sha256.startswith(SECOND) else 224 / 256
-    return Traits({"stride_on": "3x3"}, preprocessing.mode("torch", crop=crop))
+    known = file.sha256.startswith(FIRST + SECOND)
+    return Traits(
+        convention=fields, preprocessing=preprocessing.mode("torch", crop=crop), known=known
+    )
 
 
 SOURCE = Source("torchvision", ByPattern(PATTERNS, TORCH, ".", block=1), traits)
