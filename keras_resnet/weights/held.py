@@ -173,8 +173,7 @@ def _held(container: Container, source: Source, renames: Renames) -> Held:
         for foreign, ours in renames.items()
         if ours
     }
-    proof = prove(tensors, source.options)
-    graph = keras_graphs.read(container.keras) or Graph()
+    proof, graph = prove(tensors, source.options), _graph(container)
     manifest = _manifest(container.manifest)
     evidence = Evidence(
         source=source.name,
@@ -196,6 +195,10 @@ def _held(container: Container, source: Source, renames: Renames) -> Held:
     native_file = source is native.SOURCE
     origin = {} if native_file else {**foreign, "sha256": container.sha256}
     return Held(container.path, source, tensors, evidence, origin)
+
+
+def _graph(container: Container) -> Graph:
+    return keras_graphs.read(container.keras) or Graph()
 
 
 def _manifest(text: str | None) -> Manifest | None:
@@ -233,6 +236,11 @@ def _identify(container: Container, name: str | None) -> tuple[Source, Renames]:
     best = max(candidates, key=lambda source: len(renames[source.name]))
     found = renames[best.name]
     if "stem_conv1/kernel" not in found.values():
+        if nested := _graph(container).nested:
+            raise ValueError(
+                f"its network is inside another model, as the layer {', '.join(nested)}: save that"
+                " model by itself"
+            )
         raise ValueError(
             f"its tensors {sorted(names)[:3]} ... are none of {name or ', '.join(SOURCES)}"
         )
