@@ -73,6 +73,10 @@ def _told_by_weights(changes: dict[str, Any]) -> dict[str, Any]:
     file, mode = changes["init_weights"], changes.get("preprocessing")
     scaling = mode if mode in preprocessing.MODES else None
     found = trained.describe(file, FLAGS.network, changes.get("fields", {}), scaling, None)
+    if "image_size" not in changes and not isinstance(found.preprocessing.image_size, int):
+        height, width = found.preprocessing.size
+        raise ValueError(f"the first weights are of images of {height}x{width} pixels, and training"
+                         " takes squares: give --image_size")  # fmt: skip
     return {
         "network": found.network,
         "fields": found.fields,
