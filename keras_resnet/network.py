@@ -1,6 +1,8 @@
 """The model that `resnet` returns: a Keras model that knows how its weights see images."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, Self
 
@@ -8,17 +10,18 @@ import h5py
 import keras
 import numpy as np
 
+from keras_resnet import family
 from keras_resnet.manifest import ENTRY, Manifest
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.specs import Spec
+from keras_resnet.specs import Spec, differences
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class ResidualNetwork(keras.Model):
     """A functional Keras model with the spec that it was built from, and a manifest.
 
-    `save` and `save_weights` keep the manifest. It is None until weights are loaded, or somebody
-    who trained them sets it.
+    `save` and `save_weights` keep the manifest, and refuse one that does not fit the network. It is
+    None until weights are loaded, or somebody who trained them sets it.
     """
 
     manifest: Manifest | None = None
@@ -41,14 +44,20 @@ class ResidualNetwork(keras.Model):
 
     @property
     def preprocessing(self) -> Preprocessing | None:
-        """From uint8 images to this network's input, as its weights were trained; or None."""
-        return self.manifest.preprocessing if self.manifest else None
+        """From images to this network's input, as its weights were trained; or None.
+
+        It converts grey images and RGB into what the network takes.
+        """
+        if self.manifest is None:
+            return None
+        _, _, channels, *_ = _kernel(self, "stem_conv1") or self.manifest.image_shape
+        return self.manifest.preprocessing.for_channels(channels)
 
     @property
     def endpoints(self) -> dict[str, str]:
         """The layers whose outputs `resnet(..., endpoints=True)` would return, by endpoint.
 
-        Of a network that rounds, those that round.
+        In a quantized network: the FakeQuantize layers after them.
         """
         spec = self.spec
         last = {place.stage: place.name for place in spec.places()}
@@ -66,9 +75,40 @@ class ResidualNetwork(keras.Model):
         found = next(name for name in names if name in present)
         return f"{found}_int8" if f"{found}_int8" in present else found
 
+    def check_manifest(self, manifest: Manifest | None = None) -> None:
+        """Refuses a manifest, by default its own, with which the weights could not be read back.
+
+        Raises:
+            TypeError: if it is no manifest.
+            ValueError: naming all that does not fit.
+        """
+        manifest = self.manifest if manifest is None else manifest
+        if manifest is None:
+            return
+        if not isinstance(manifest, Manifest):
+            raise TypeError(f"a manifest is a keras_resnet.manifest.Manifest, got {manifest!r}")
+        if misfits := list(_misfits(self, manifest)):
+            raise ValueError(f"the manifest does not fit {self.name}: {'; '.join(misfits)}")
+
+    @contextmanager
+    def described(self, manifest: Manifest | None) -> Iterator[None]:
+        """Has another manifest meanwhile, such as to save it; None leaves the network's own."""
+        own = self.manifest
+        self.manifest = manifest or own
+        try:
+            yield
+        finally:
+            self.manifest = own
+
+    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Saves as any Keras model does, after a look at the manifest."""
+        self.check_manifest()  # Keras opens an `.h5` file, and empties it, before it asks
+        super().save(filepath, *args, **kwargs)
+
     def save_weights(
         self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any
     ) -> None:
+        self.check_manifest()
         super().save_weights(filepath, overwrite=overwrite, **kwargs)
         if self.manifest and not kwargs:
             with h5py.File(filepath, "a") as file:
@@ -77,6 +117,7 @@ class ResidualNetwork(keras.Model):
                 file[ENTRY] = np.frombuffer(self.manifest.to_json().encode(), np.uint8)
 
     def get_config(self) -> dict[str, Any]:
+        self.check_manifest()
         return {
             **super().get_config(),
             "spec": asdict(self._spec) if self._spec else None,
@@ -91,3 +132,44 @@ class ResidualNetwork(keras.Model):
         model._spec = Spec(**spec) if spec else None
         model.manifest = Manifest.from_dict(manifest) if manifest else None
         return model
+
+
+# Keras's legacy `.h5` files name the class of a model without its package.
+keras.saving.get_custom_objects()[ResidualNetwork.__name__] = ResidualNetwork
+
+
+def _kernel(model: keras.Model, name: str) -> tuple[int, ...]:
+    """Returns the shape of a layer's kernel; () if a clone or a headless network lacks it."""
+    kernels = [layer.kernel for layer in model.layers if layer.name == name and layer.weights]
+    return tuple(kernels[0].shape) if kernels else ()
+
+
+def _misfits(model: ResidualNetwork, manifest: Manifest) -> Iterator[str]:
+    stem, head = _kernel(model, "stem_conv1"), _kernel(model, "logits")
+    rounds = "int8" if any(layer.name.endswith("_int8") for layer in model.layers) else ""
+    *sides, channels = manifest.image_shape
+    scaling = manifest.preprocessing
+    if head and len(manifest.labels) != head[-1]:
+        yield f"{len(manifest.labels)} labels for {head[-1]} outputs"
+    if stem and channels != stem[2]:
+        yield f"image_shape={manifest.image_shape} for a network of {stem[2]} channels"
+    if scaling.channels not in (None, channels):
+        yield f"preprocessing of {scaling.channels} channels for images of {channels}"
+    if tuple(sides) != scaling.size:
+        yield f"image_shape={manifest.image_shape} with preprocessing to {scaling.size}"
+    if manifest.quantized != rounds:
+        yield f"quantized={manifest.quantized!r} for a network of quantized={rounds!r}"
+    if "classes" in manifest.fields:
+        yield "the field classes, which is the number of the labels"
+    elif model._spec:
+        yield from _other_fields(model.spec, manifest)
+
+
+def _other_fields(spec: Spec, manifest: Manifest) -> Iterator[str]:
+    try:
+        told = family.spec(manifest.network, **manifest.fields)
+    except (TypeError, ValueError) as error:
+        yield str(error)
+        return
+    for name in differences(told, spec):
+        yield f"{name}={getattr(told, name)!r} for a network of {getattr(spec, name)!r}"
