@@ -10,7 +10,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_resnet import family
+from keras_resnet import family, graph
 from keras_resnet.manifest import ENTRY, Manifest
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.specs import Spec, differences
@@ -132,6 +132,29 @@ class ResidualNetwork(keras.Model):
         model._spec = Spec(**spec) if spec else None
         model.manifest = Manifest.from_dict(manifest) if manifest else None
         return model
+
+
+def spec_of(model: Any, wanted: str) -> Spec:
+    """Returns what a network was built from.
+
+    Args:
+        model: of this package.
+        wanted: what it is for, in errors.
+
+    Raises:
+        TypeError: if it is no Keras model.
+        ValueError: for a model of others, around a network or a clone without its spec.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"{wanted} needs a network that keras_resnet built, got {model!r}")
+    spec = model._spec if isinstance(model, ResidualNetwork) else None
+    if spec is None:
+        graph.check_flat(model, wanted)
+        raise ValueError(
+            f"{wanted} needs a network that keras_resnet built; {model.name} has no spec: build it"
+            " with resnet(...), and copy its weights if it is a clone"
+        )
+    return spec
 
 
 # Keras's legacy `.h5` files name the class of a model without its package.

@@ -23,6 +23,7 @@ RANKS = {
     "specs": 0,
     "family": 1,
     "layers": 1,
+    "graph": 1,
     "images": 1,
     "resizing": 1,
     "blocks": 2,
