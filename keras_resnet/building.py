@@ -4,8 +4,10 @@ The graph is flat and functional, so that every layer can be reached by its name
 `stage2_block1_conv3_bn`. Images are channels-last, as `keras_resnet.preprocess` returns them.
 """
 
+import operator
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -32,6 +34,8 @@ CLASSIFIER_INIT = {
     "class_name": "VarianceScaling",
     "config": {"scale": 1.0, "mode": "fan_in", "distribution": "untruncated_normal"},
 }
+
+MOST_CHANNELS = 64  # more than images have that are one, three or four pixels high
 
 
 @dataclass(frozen=True)
@@ -123,13 +127,8 @@ def _top(
 
 def _image(tensor: Any, shape: Any, channels: int) -> Tensor:
     if tensor is None:
-        shape = (None, None, channels) if shape is None else shape
-        if not _is_image_shape(shape):
-            raise ValueError(
-                f"input_shape must be (height, width, channels), such as (224, 224, 3) or"
-                f" (None, None, 3), got {shape!r}"
-            )
-        return keras.Input(tuple(shape), name="image")
+        known = (None, None, channels) if shape is None else _image_shape(shape)
+        return keras.Input(known, name="image")
     if shape is not None:
         raise ValueError("give input_tensor or input_shape, not both")
     if not keras.utils.is_keras_tensor(tensor):
@@ -138,7 +137,26 @@ def _image(tensor: Any, shape: Any, channels: int) -> Tensor:
         raise ValueError(
             f"input_tensor must be [batch, height, width, channels], got {tuple(tensor.shape)}"
         )
+    _check_order("input_tensor", tuple(tensor.shape[1:]))
     return tensor
+
+
+def _image_shape(shape: Any) -> tuple[int | None, ...]:
+    """Returns (height, width, channels) as ints, from any sequence of integers and None."""
+    found: tuple[Any, ...] = ()
+    with suppress(TypeError, ValueError):  # ValueError: a TensorShape of unknown rank
+        found = tuple(_whole(size) for size in shape)
+    if not _is_image_shape(found):
+        raise ValueError(
+            f"input_shape must be (height, width, channels), such as (224, 224, 3) or"
+            f" (None, None, 3), got {shape!r}"
+        )
+    _check_order("input_shape", found)
+    return found
+
+
+def _whole(size: Any) -> int | None:
+    return size if size is None or isinstance(size, bool) else operator.index(size)
 
 
 def _is_image_shape(shape: Any) -> bool:
@@ -148,6 +166,20 @@ def _is_image_shape(shape: Any) -> bool:
         and all(size is None or (type(size) is int and size > 0) for size in shape)
         and shape[2] is not None
     )
+
+
+def _check_order(name: str, shape: tuple[int | None, ...]) -> None:
+    """Refuses what is surely channels first: a few rows, and more channels than images have.
+
+    Where Keras is set to channels first, fewer channels than rows are enough to be sure.
+    """
+    rows, columns, channels = shape
+    most = 4 if keras.config.image_data_format() == "channels_first" else MOST_CHANNELS
+    if rows in (1, 3, 4) and channels is not None and channels > most:
+        raise ValueError(
+            f"{name} must be (height, width, channels) whatever keras.config.image_data_format()"
+            f" says, got {shape}; transpose the images and give {(columns, channels, rows)}"
+        )
 
 
 def _check_top(include_top: Any, pooling: Any, endpoints: Any) -> None:

@@ -1,16 +1,19 @@
 """The model that `resnet` returns: a Keras model that knows how its weights see images."""
 
 import os
-from dataclasses import asdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Any, Self
 
 import h5py
 import keras
 import numpy as np
 
+from keras_resnet import family, graph
 from keras_resnet.manifest import ENTRY, NONE, SIGMOID, SOFTMAX, Manifest
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.specs import Spec
+from keras_resnet.specs import Spec, differences
 
 HEAD = ("logits", "logits_int8", "predictions")  # layers that can end a classifier
 
@@ -19,8 +22,8 @@ HEAD = ("logits", "logits_int8", "predictions")  # layers that can end a classif
 class ResidualNetwork(keras.Model):
     """A functional Keras model with the spec that it was built from, and a manifest.
 
-    `save` and `save_weights` keep the manifest. It is None until weights are loaded, or somebody
-    who trained them sets it.
+    `save` and `save_weights` keep the manifest, and refuse one that does not fit the network. It is
+    None until weights are loaded, or somebody who trained them sets it.
     """
 
     manifest: Manifest | None = None
@@ -43,14 +46,20 @@ class ResidualNetwork(keras.Model):
 
     @property
     def preprocessing(self) -> Preprocessing | None:
-        """From uint8 images to this network's input, as its weights were trained; or None."""
-        return self.manifest.preprocessing if self.manifest else None
+        """From images to this network's input, as its weights were trained; or None.
+
+        It converts grey images and RGB into what the network takes.
+        """
+        if self.manifest is None or self.manifest.preprocessing is None:
+            return None
+        _, _, channels, *_ = _kernel(self, "stem_conv1") or self.manifest.image_shape
+        return self.manifest.preprocessing.for_channels(channels)
 
     @property
     def endpoints(self) -> dict[str, str]:
         """The layers whose outputs `resnet(..., endpoints=True)` would return, by endpoint.
 
-        Of a network that rounds, those that round.
+        In a quantized network: the FakeQuantize layers after them.
         """
         spec = self.spec
         last = {place.stage: place.name for place in spec.places()}
@@ -68,21 +77,63 @@ class ResidualNetwork(keras.Model):
         found = next(name for name in names if name in present)
         return f"{found}_int8" if f"{found}_int8" in present else found
 
+    def check_manifest(self, manifest: Manifest | None = None) -> None:
+        """Refuses a manifest, by default its own, with which the weights could not be read back.
+
+        Raises:
+            TypeError: if it is no manifest.
+            ValueError: naming all that does not fit.
+        """
+        manifest = self.manifest if manifest is None else manifest
+        if manifest is None:
+            return
+        if not isinstance(manifest, Manifest):
+            raise TypeError(f"a manifest is a keras_resnet.manifest.Manifest, got {manifest!r}")
+        if misfits := list(_misfits(self, manifest)):
+            raise ValueError(f"the manifest does not fit {self.name}: {'; '.join(misfits)}")
+
+    @contextmanager
+    def described(self, manifest: Manifest | None) -> Iterator[None]:
+        """Has another manifest meanwhile, such as to save it; None leaves the network's own."""
+        own = self.manifest
+        self.manifest = manifest or own
+        try:
+            yield
+        finally:
+            self.manifest = own
+
+    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Saves as any Keras model does, after a look at the manifest."""
+        self.check_manifest()  # Keras opens an `.h5` file, and empties it, before it asks
+        super().save(filepath, *args, **kwargs)
+
     def save_weights(
         self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any
     ) -> None:
+        """Saves as any Keras model does; a `.weights.h5` also says what network it is of."""
+        self.check_manifest()
         super().save_weights(filepath, overwrite=overwrite, **kwargs)
-        if self.manifest and not kwargs:
+        told = self._told()
+        if told and not kwargs:
             with h5py.File(filepath, "a") as file:
                 # Bytes, as HDF5 keeps texts in heaps, and attributes below 64 KiB, less than a mean
                 # image takes.
-                file[ENTRY] = np.frombuffer(self.manifest.to_json().encode(), np.uint8)
+                file[ENTRY] = np.frombuffer(told.to_json().encode(), np.uint8)
+
+    def _told(self) -> Manifest | None:
+        """Returns what a file says of this network; None for a clone, which knows nothing."""
+        if self.manifest is None:
+            return _facts(self) if self._spec and len(self.inputs) == 1 else None
+        if self.manifest.activation is None:
+            return replace(self.manifest, activation=ending_of(self))
+        return self.manifest
 
     def get_config(self) -> dict[str, Any]:
+        self.check_manifest()
         return {
             **super().get_config(),
             "spec": asdict(self._spec) if self._spec else None,
-            "manifest": self.manifest.to_dict() if self.manifest else None,
+            "manifest": told.to_dict() if self.manifest and (told := self._told()) else None,
         }
 
     @classmethod
@@ -112,3 +163,90 @@ def ending_of(model: keras.Model) -> str | None:
         keras.activations.linear: NONE,
     }
     return known.get(getattr(last, "activation", keras.activations.linear))
+
+
+def spec_of(model: Any, wanted: str) -> Spec:
+    """Returns what a network was built from.
+
+    Args:
+        model: of this package.
+        wanted: what it is for, in errors.
+
+    Raises:
+        TypeError: if it is no Keras model.
+        ValueError: for a model of others, around a network or a clone without its spec.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"{wanted} needs a network that keras_resnet built, got {model!r}")
+    spec = model._spec if isinstance(model, ResidualNetwork) else None
+    if spec is None:
+        graph.check_flat(model, wanted)
+        raise ValueError(
+            f"{wanted} needs a network that keras_resnet built; {model.name} has no spec: build it"
+            " with resnet(...), and copy its weights if it is a clone"
+        )
+    return spec
+
+
+# Keras's legacy `.h5` files name the class of a model without its package.
+keras.saving.get_custom_objects()[ResidualNetwork.__name__] = ResidualNetwork
+
+
+def _kernel(model: keras.Model, name: str) -> tuple[int, ...]:
+    """Returns the shape of a layer's kernel; () if a clone or a headless network lacks it."""
+    kernels = [layer.kernel for layer in model.layers if layer.name == name and layer.weights]
+    return tuple(kernels[0].shape) if kernels else ()
+
+
+def _misfits(model: ResidualNetwork, manifest: Manifest) -> Iterator[str]:
+    stem, head = _kernel(model, "stem_conv1"), _kernel(model, "logits")
+    rounds, ending = _rounding(model), ending_of(model)
+    *sides, channels = manifest.image_shape
+    scaling = manifest.preprocessing
+    if head and len(manifest.labels) != head[-1]:
+        yield f"{len(manifest.labels)} labels for {head[-1]} outputs"
+    if stem and channels != stem[2]:
+        yield f"image_shape={manifest.image_shape} for a network of {stem[2]} channels"
+    if scaling and scaling.channels not in (None, channels):
+        yield f"preprocessing of {scaling.channels} channels for images of {channels}"
+    if scaling and tuple(sides) != scaling.size:
+        yield f"image_shape={manifest.image_shape} with preprocessing to {scaling.size}"
+    # Logits alone may be kept for whatever follows them.
+    if ending in (SOFTMAX, SIGMOID) and manifest.activation not in (None, ending):
+        yield f"activation={manifest.activation!r} for a network that ends in {ending}"
+    if manifest.quantized != rounds:
+        yield f"quantized={manifest.quantized!r} for a network of quantized={rounds!r}"
+    if "classes" in manifest.fields:
+        yield "the field classes, which is the number of the labels"
+    elif model._spec:
+        yield from _other_fields(model.spec, manifest)
+
+
+def _rounding(model: keras.Model) -> str:
+    return "int8" if any(layer.name.endswith("_int8") for layer in model.layers) else ""
+
+
+def _facts(model: ResidualNetwork) -> Manifest:
+    """Returns what a network knows of itself, whoever trained it: all but labels and pixels."""
+    spec = model.spec
+    network, fields = family.nearest(spec)
+    height, width, channels = model.input_shape[1:]
+    return Manifest(
+        network,
+        (height or spec.image_size, width or spec.image_size, channels),
+        tuple(map(str, range(spec.classes))),
+        None,
+        fields,
+        quantized=_rounding(model),
+        activation=ending_of(model),
+    )
+
+
+def _other_fields(spec: Spec, manifest: Manifest) -> Iterator[str]:
+    try:
+        told = family.spec(manifest.network, **manifest.fields)
+    except (TypeError, ValueError) as error:
+        yield str(error)
+        return
+    for name in differences(told, spec):
+        yield f"{name}={getattr(told, name)!r} for a network of {getattr(spec, name)!r}"

@@ -14,7 +14,7 @@ import numpy as np
 from keras import KerasTensor as Tensor, layers, ops
 
 from keras_resnet.folding import fold
-from keras_resnet.network import ResidualNetwork
+from keras_resnet.network import ResidualNetwork, spec_of
 
 SUFFIX = "_int8"  # of the layers that round what the layer of this name returns
 IMAGE, FIRST = f"image{SUFFIX}", ("stem_conv1_pad", "stem_conv1")
@@ -138,19 +138,22 @@ def quantized(model: ResidualNetwork) -> ResidualNetwork:
     known before it has been called with `training=True`.
 
     Raises:
-        ValueError: if it rounds already, or on another backend than TensorFlow.
+        TypeError: if it is no Keras model.
+        ValueError: if it rounds already, on another backend than TensorFlow, for a model that this
+            package did not build, or for a normalization that is not of channels.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"int8 needs the backend tensorflow, got {keras.backend.backend()}")
     if precision(model):
         raise ValueError(f"{model.name} is quantized already")
+    spec = spec_of(model, "quantized")
     plain = fold(model)
     graph = keras.models.clone_model(plain, clone_function=_layer, call_function=_Rounding(plain))
     for layer in plain.layers:
         if layer.weights:
             graph.get_layer(_name(layer)).set_weights(_values(layer))
     result = ResidualNetwork(graph.input, graph.output, name=model.name)
-    result.spec = model.spec
+    result.spec = spec
     if model.manifest:
         result.manifest = replace(model.manifest, quantized="int8")
     return result
@@ -163,6 +166,11 @@ def _name(layer: layers.Layer) -> str:
 
 def _layer(layer: layers.Layer) -> layers.Layer:
     if isinstance(layer, layers.BatchNormalization):
+        if layer.axis not in (-1, 3) or not (layer.scale and layer.center):
+            raise ValueError(
+                f"{layer.name} must scale and shift the last axis, got axis={layer.axis},"
+                f" scale={layer.scale}, center={layer.center}"
+            )
         return Scale(name=_name(layer), dtype="float32")
     kind = KINDS.get(type(layer), type(layer))
     return kind.from_config({**layer.get_config(), "trainable": True})

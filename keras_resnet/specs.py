@@ -11,6 +11,7 @@ arXiv:1605.07146 (wide); Huang et al., arXiv:1603.09382 (stochastic depth).
 """
 
 import math
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
@@ -91,7 +92,7 @@ class Spec:
         for name, kind in CHOICES.items():
             _choice(name, getattr(self, name), kind)
         for name in ("image_size", "classes"):
-            _counts(name, (getattr(self, name),))
+            object.__setattr__(self, name, _counts(name, (getattr(self, name),))[0])
         self._check_rates()
         self._check_combinations()
 
@@ -183,13 +184,18 @@ def _choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
         raise ValueError(f"{name} must be one of {list(allowed)}, got {value!r}")
 
 
-def _counts(name: str, values: Sequence[int]) -> tuple[int, ...]:
-    integers = isinstance(values, Sequence) and all(type(value) is int for value in values)
-    if not integers or not values:
+def _counts(name: str, values: Any) -> tuple[int, ...]:
+    """Returns positive integers as ints, whatever integers they were, such as NumPy's."""
+    try:
+        integers = tuple(operator.index(value) for value in values)
+        exact = integers and not any(isinstance(value, bool) for value in values)
+    except TypeError:
+        exact = False
+    if not exact or isinstance(values, bytes):
         raise TypeError(f"{name} must hold positive integers, got {values!r}")
-    if min(values) < 1:
+    if min(integers) < 1:
         raise ValueError(f"{name} must hold positive integers, got {values!r}")
-    return tuple(values)
+    return integers
 
 
 def _convs(name: str, convs: Iterable[Sequence[int]]) -> tuple[Conv, ...]:
@@ -207,3 +213,21 @@ def _convs(name: str, convs: Iterable[Sequence[int]]) -> tuple[Conv, ...]:
 
 
 FIELDS = tuple(field.name for field in fields(Spec))
+# Fields that weights do not depend on; a classifier is compared by its shape.
+FREE = ("zero_gamma", "stochastic_depth", "output_stride", "image_size", "classes")
+
+
+def differences(one: Spec, other: Spec) -> tuple[str, ...]:
+    """Returns the fields in which two specs want other weights."""
+    return tuple(
+        name for name in FIELDS if name not in FREE and _meaning(one, name) != _meaning(other, name)
+    )
+
+
+def _meaning(spec: Spec, name: str) -> Any:
+    """Returns a field's value, or what it comes to: a basic block strides first either way."""
+    if name == "stride_on":
+        return spec.strided
+    if name == "zero_channels" and spec.shortcut != "A":
+        return None
+    return getattr(spec, name)

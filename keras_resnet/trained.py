@@ -12,6 +12,7 @@ from keras_resnet.building import Door
 from keras_resnet.manifest import ACTIVATIONS, Manifest
 from keras_resnet.models import fill_from
 from keras_resnet.network import ResidualNetwork
+from keras_resnet.resizing import METHODS
 from keras_resnet.weights import Held, Settled, Told
 from keras_resnet.weights.authority import NOTHING, differences
 
@@ -52,7 +53,7 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "crop", None, "Share of a side that the central crop keeps; by default the weights'.", 0, 1
     )
-    flags.DEFINE_enum("interpolation", None, list(preprocessing.METHODS), "How images are resized.")
+    flags.DEFINE_enum("interpolation", None, list(METHODS), "How images are resized.")
     flags.DEFINE_enum(
         "activation", None, ACTIVATIONS, "What follows the logits; by default what the weights say."
     )

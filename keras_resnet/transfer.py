@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 import keras
 
-from keras_resnet.network import ResidualNetwork
+from keras_resnet.network import ResidualNetwork, spec_of
 from keras_resnet.specs import Spec
 from keras_resnet.weights import SOURCES
 
@@ -22,17 +22,26 @@ def part(spec: Spec, layer: str) -> str:
     return spec.parts[-2] if layer.startswith("final") else "head"
 
 
-def freeze(model: ResidualNetwork, frozen: Collection[str] = ()) -> None:
-    """Freezes exactly these parts, and lets all others learn; none unfreezes all.
+def freeze(model: ResidualNetwork, frozen: str | Collection[str] | None = None) -> None:
+    """Freezes exactly these parts, or this one, and lets all others learn.
 
     The weights of a frozen part stay as they are and its batch normalizations use their moving
     statistics, in training too. Normalizations whose statistics are folded into them, those of
-    Detectron, stay frozen everywhere.
+    Detectron, stay frozen everywhere. `freeze(model, [])` lets all parts learn.
 
     Raises:
-        ValueError: for a name that is none of `model.spec.parts`.
+        TypeError: without parts, which could mean all or none.
+        ValueError: for a name that is none of `model.spec.parts`, and for a model that this package
+            did not build.
     """
-    check_parts(model.spec, frozen)
+    spec = spec_of(model, "freeze")
+    if frozen is None:
+        raise TypeError(
+            f"freeze needs the parts to freeze, of {', '.join(spec.parts)};"
+            " freeze(model, []) lets all learn"
+        )
+    frozen = [frozen] if isinstance(frozen, str) else list(frozen)
+    check_parts(spec, frozen)
     folded = bool(
         model.manifest
         and model.manifest.source
@@ -40,7 +49,7 @@ def freeze(model: ResidualNetwork, frozen: Collection[str] = ()) -> None:
     )
     for layer in model.layers:
         norm = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = part(model.spec, layer.name) not in frozen and not (norm and folded)
+        layer.trainable = part(spec, layer.name) not in frozen and not (norm and folded)
 
 
 def rates(model: ResidualNetwork, ratio: float) -> list[float]:
@@ -49,13 +58,14 @@ def rates(model: ResidualNetwork, ratio: float) -> list[float]:
     Discriminative rates (Howard & Ruder, arXiv:1801.06146, section 3.2): 1 in the head, and
     `ratio` times the next part's in every part before.
     """
-    order = model.spec.parts[::-1]
+    spec = spec_of(model, "rates")
+    order = spec.parts[::-1]
     layers = [variable.path.partition("/")[0] for variable in model.trainable_variables]
-    return [ratio ** order.index(part(model.spec, layer)) for layer in layers]
+    return [ratio ** order.index(part(spec, layer)) for layer in layers]
 
 
 def check_parts(spec: Spec, names: Collection[str]) -> None:
     """Raises ValueError if one of the names is no part of a network."""
-    unknown = sorted(set(names) - set(spec.parts))
+    unknown = sorted(str(name) for name in set(names) - set(spec.parts))
     if unknown:
         raise ValueError(f"the parts are {', '.join(spec.parts)}; got {', '.join(unknown)}")

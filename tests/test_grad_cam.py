@@ -68,6 +68,69 @@ def test_a_probability_changes_nothing():
     np.testing.assert_array_equal(grad_cam(model, images), grad_cam(logits, images))
 
 
+@pytest.mark.parametrize(
+    "kind", [np.uint8, np.uint64, np.int16, np.int64, list, tuple, tf.constant]
+)
+def test_classes_come_as_any_integers(kind):
+    model, _ = exporting.network("resnet20", repeats=[1])
+    images, classes = exporting.pixels(2), [3, 6]
+    given = kind(classes) if kind in (list, tuple, tf.constant) else np.array(classes, kind)
+    expected = by_gradients(model, images, classes)
+    np.testing.assert_allclose(grad_cam(model, images, given), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_one_output_shows_what_speaks_for_the_positive_class(activation):
+    keras.utils.set_random_seed(0)
+    fields = {"repeats": [1], "classes": 1, "classifier_activation": activation}
+    model = helpers.randomize(keras_resnet.resnet("resnet20", **fields))
+    images = exporting.pixels(3)
+    expected = by_gradients(model, images, [0, 0, 0])
+    np.testing.assert_allclose(grad_cam(model, images), expected, atol=1e-5)
+    with pytest.raises(ValueError, match=r"classes must be in 0..0, got \[0, 1, 0\]"):
+        grad_cam(model, images, [0, 1, 0])
+
+
+def test_several_sigmoids_have_a_map_each():
+    keras.utils.set_random_seed(0)
+    fields = {"repeats": [1], "classes": 4, "classifier_activation": "sigmoid"}
+    model = helpers.randomize(keras_resnet.resnet("resnet20", **fields))
+    images = exporting.pixels(3)
+    expected = by_gradients(model, images, [1, 3, 0])
+    np.testing.assert_allclose(grad_cam(model, images, [1, 3, 0]), expected, atol=1e-5)
+
+
+def test_a_head_of_more_layers_is_refused():
+    model, _ = exporting.network("resnet20", repeats=[1])
+    pooled = keras.Model(model.input, model.get_layer("pool").output)
+    head = keras.layers.Dense(3, name="logits")
+
+    def around(layer: keras.layers.Layer) -> keras.Model:
+        return keras.Model(pooled.input, head(layer(pooled.output)), name="mine")
+
+    images = exporting.pixels(2)
+    dropped = around(keras.layers.Dropout(0.5))
+    expected = by_gradients(dropped, images, [2, 0])
+    np.testing.assert_allclose(grad_cam(dropped, images, [2, 0]), expected, atol=1e-5)
+    with pytest.raises(ValueError, match="that of mine reads hidden"):
+        grad_cam(around(keras.layers.Dense(16, "relu", name="hidden")), images)
+
+
+def test_models_of_others_are_refused():
+    model, _ = exporting.network("resnet20", repeats=[1])
+    nested = keras.Sequential([keras.Input((32, 32, 3)), model], name="around")
+    inner = model.name
+    foreign = keras.applications.MobileNetV2((32, 32, 3), weights=None, classes=3)
+    for other, said in {
+        nested: rf"pass around.get_layer\('{inner}'\)",
+        foreign: "needs a classifier: mobilenetv2_1.00_32 has no pool and logits",
+    }.items():
+        with pytest.raises(ValueError, match=said):
+            grad_cam(other, exporting.pixels(2))
+    with pytest.raises(TypeError, match="needs a Keras model, got 'resnet20'"):
+        grad_cam("resnet20", exporting.pixels(2))
+
+
 def test_what_makes_no_sense_is_refused():
     headless = keras_resnet.resnet("resnet20", include_top=False, repeats=[1, 1])
     with pytest.raises(ValueError, match="needs a classifier: resnet20 has no pool and logits"):
@@ -76,6 +139,7 @@ def test_what_makes_no_sense_is_refused():
     for classes, said in {
         (1,): "one integer for each of 2 images",
         (0.5, 1.0): "one integer for each of 2 images",
+        (True, False): "one integer for each of 2 images",
         (7, 0): r"classes must be in 0..6, got \[7, 0\]",
         (0, -1): r"classes must be in 0..6, got \[0, -1\]",
     }.items():

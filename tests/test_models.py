@@ -5,6 +5,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from variants import NARROW, images
 
 import keras_resnet
@@ -46,10 +47,20 @@ BAD = [  # arguments, error, words of the message
     ({"input_shape": (32, 0, 3)}, ValueError, ["input_shape", "(32, 0, 3)"]),
     ({"input_shape": (32, -1, 3)}, ValueError, ["input_shape", "(32, -1, 3)"]),
     ({"input_shape": (32.0, 32, 3)}, ValueError, ["input_shape", "(32.0, 32, 3)"]),
+    ({"input_shape": (True, 32, 3)}, ValueError, ["input_shape", "(True, 32, 3)"]),
+    ({"input_shape": "323"}, ValueError, ["input_shape", "'323'"]),
+    ({"input_shape": tf.TensorShape(None)}, ValueError, ["input_shape", "TensorShape(None)"]),
+    ({"input_shape": (3, 224, 224)}, ValueError, ["transpose", "(224, 224, 3)"]),
+    ({"input_shape": (1, None, 96)}, ValueError, ["transpose", "(None, 96, 1)"]),
     ({"input_shape": IMAGE, "input_tensor": foreign}, ValueError, ["input_tensor or input_shape"]),
     ({"input_tensor": np.zeros((1, 32, 32, 3))}, TypeError, ["input_tensor", "Keras tensor", "0."]),
     ({"input_tensor": "image"}, TypeError, ["input_tensor", "'image'"]),
     ({"input_tensor": lambda: keras.Input((32, 3))}, ValueError, ["input_tensor", "(None, 32, 3)"]),
+    (
+        {"input_tensor": lambda: keras.Input((3, 224, 224))},
+        ValueError,
+        ["input_tensor", "transpose", "(224, 224, 3)"],
+    ),
     ({"classes": 0}, ValueError, ["classes", "0", "positive"]),
     ({"classes": "10"}, TypeError, ["classes", "'10'"]),
     ({"classifier_activation": "sofmax"}, ValueError, ["sofmax"]),
@@ -90,6 +101,42 @@ def test_images_of_any_size_and_channels(network: str, shape) -> None:
     assert outputs.shape == (2, 5)
     assert np.isfinite(outputs).all()
     np.testing.assert_allclose(np.sum(outputs, 1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        np.array([32, 64, 3]),
+        (np.int64(32), np.int32(64), np.uint8(3)),
+        tf.TensorShape([32, 64, 3]),
+        [32, 64, 3],
+    ],
+    ids=["array", "numpy", "TensorShape", "list"],
+)
+def test_shapes_come_in_many_kinds(shape) -> None:
+    model = small(input_shape=shape, classes=np.int64(5))
+    assert model.input_shape == (None, 32, 64, 3)
+    assert {type(size) for size in model.input_shape[1:]} == {int}
+    assert type(model.spec.classes) is int
+    assert small(input_shape=tf.TensorShape([None, None, 1])).input_shape == (None, None, None, 1)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (4, None, 5)])
+def test_channels_first_is_refused_where_keras_is_set_to_it(shape) -> None:
+    keras.config.set_image_data_format("channels_first")
+    try:
+        message = raised(ValueError, lambda: small(input_shape=shape))
+        assert small(input_shape=(32, 32, 3)).input_shape == (None, 32, 32, 3)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    assert "image_data_format()" in message
+    assert f"got {shape}; transpose the images and give {(*shape[1:], shape[0])}" in message
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 3), (4, 200, 13), (1, 1, 64)])
+def test_flat_images_of_many_channels_are_no_mistake(shape) -> None:
+    """Hyperspectral strips; only more than 64 channels of a few rows are surely channels first."""
+    assert small(input_shape=shape).input_shape == (None, *shape)
 
 
 def test_an_image_of_one_pixel_is_enough() -> None:

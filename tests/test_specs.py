@@ -1,7 +1,9 @@
 """What a spec allows, what it derives, and what it says to everything else."""
 
-from dataclasses import FrozenInstanceError, replace
+import json
+from dataclasses import FrozenInstanceError, asdict, replace
 
+import numpy as np
 import pytest
 
 from keras_resnet import FAMILY, Spec, family, specs
@@ -131,6 +133,31 @@ def test_lists_are_accepted_where_json_gives_them() -> None:
     listed = Spec([[3, 1], [3, 1]], [2, 2], stem=[[3, 16]])
     assert listed == Spec((Conv(3, 1), Conv(3, 1)), (2, 2), stem=(Conv(3, 16),))
     assert hash(listed) == hash(Spec(BASIC, (2, 2), stem=(Conv(3, 16),)))
+
+
+def test_integers_of_numpy_are_integers() -> None:
+    listed = spec(
+        "resnet50",
+        repeats=np.array([3, 4, 6, 3]),
+        stem=[np.array([7, 64, 2])],
+        classes=np.int64(5),
+        image_size=np.uint8(96),
+    )
+    assert listed == spec("resnet50", classes=5, image_size=96)
+    assert {type(n) for n in (*listed.repeats, *listed.stem[0], listed.classes)} == {int}
+    json.dumps(asdict(listed))
+    for given in (np.float64(5), np.bool_(True), np.array([5]), b"5"):
+        assert "classes" in raised(TypeError, lambda given=given: spec("resnet50", classes=given))
+
+
+def test_differences_are_those_of_the_weights() -> None:
+    one = spec("resnet18", output_stride=8, stochastic_depth=0.1, classes=7, image_size=96)
+    assert specs.differences(one, spec("resnet18_v1_5", zero_gamma=True)) == ()
+    assert specs.differences(one, spec("resnet34_v2")) == ("repeats", "preact")
+    assert specs.differences(spec("resnet50"), spec("resnet50_v1_5")) == ("stride_on",)
+    around = {"zero_channels": "around"}
+    assert specs.differences(spec("resnet20"), spec("resnet20", **around)) == ("zero_channels",)
+    assert specs.differences(spec("resnet18"), spec("resnet18", **around)) == ()
 
 
 @pytest.mark.parametrize("value", [4, 8, 16, 32, None])

@@ -23,6 +23,10 @@ def network(**fields) -> keras.Model:
     return model
 
 
+def partial_rates(model: keras.Model) -> list[float]:
+    return transfer.rates(model, 0.5)
+
+
 def values(model: keras.Model, part: str) -> list[np.ndarray]:
     """All weights of a part, statistics included."""
     start = {"head": "logits"}.get(part, part)
@@ -54,7 +58,7 @@ def test_frozen_normalizations_use_their_statistics_in_training() -> None:
     model = network()
     freeze(model, model.spec.parts)
     np.testing.assert_array_equal(model(IMAGES, training=True), model(IMAGES, training=False))
-    freeze(model)
+    freeze(model, [])
     assert np.abs(model(IMAGES, training=True) - model(IMAGES, training=False)).max() > 0.1
     assert len(model.trainable_variables) == len(network().trainable_variables)
 
@@ -64,6 +68,43 @@ def test_other_parts_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"stem, stage1, stage2, stage3, head; got") as caught:
         freeze(network(), ["stem", name])
     assert caught.value.args[0].endswith(f"got {name}")
+
+
+def test_one_part_is_given_by_its_name() -> None:
+    one, other = network(), network()
+    freeze(one, "stem")
+    freeze(other, ["stem"])
+    trained = [[v.path for v in model.trainable_variables] for model in (one, other)]
+    assert trained[0] == trained[1]
+    assert not [path for path in trained[0] if path.startswith("stem")]
+
+
+def test_freezing_nothing_is_said() -> None:
+    """`freeze(model)` reads like freezing all of it, and once let all of it learn."""
+    model = network()
+    freeze(model, ["stem"])
+    before = len(model.trainable_variables)
+    for call in (lambda: freeze(model), lambda: freeze(model, None)):
+        with pytest.raises(TypeError, match=r"stage3, head; freeze\(model, \[\]\) lets all learn"):
+            call()
+    assert len(model.trainable_variables) == before
+
+
+@pytest.mark.parametrize("call", [lambda model: freeze(model, ["stem"]), partial_rates], ids=str)
+def test_only_networks_with_a_spec_have_parts(call) -> None:
+    model = network()
+    nested = keras.Sequential([keras.Input((8, 8, 3)), model], name="around")
+    clone = keras.models.clone_model(model)
+    small = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)], name="small")
+    for other, words in {
+        nested: r"pass around.get_layer\('resnet8'\)",
+        clone: "copy its weights if it is a clone",
+        small: "small has no spec",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            call(other)
+    with pytest.raises(TypeError, match="built, got 'resnet8'"):
+        call("resnet8")
 
 
 def test_every_layer_with_weights_has_its_part() -> None:
@@ -105,7 +146,7 @@ def test_a_rate_is_a_share_of_the_update() -> None:
 def test_folded_statistics_stay_frozen() -> None:
     model = network()
     model.manifest = manifest(source={"name": "detectron2"})
-    freeze(model)
+    freeze(model, [])
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert not any(x.trainable for x in norms)
     assert all(x.trainable for x in model.layers if isinstance(x, keras.layers.Conv2D))
@@ -117,7 +158,7 @@ def test_frozen_layers_survive_a_keras_file(tmp_path) -> None:
     weights.save(model, tmp_path / "a.keras", manifest())
     again = keras.saving.load_model(tmp_path / "a.keras")
     assert not again.get_layer("stem_conv1_bn").trainable
-    freeze(again)
+    freeze(again, [])
     assert again.get_layer("stem_conv1_bn").trainable
 
 

@@ -61,7 +61,8 @@ def test_what_is_saved_is_loaded(suffix: str, tmp_path) -> None:
 def test_a_manifest_may_hold_a_mean_image(suffix: str, tmp_path) -> None:
     """224 x 224 x 3 numbers are more than an attribute of HDF5 can hold."""
     mean = np.random.default_rng(0).uniform(0, 255, (224, 224, 3))
-    big, file = manifest(preprocessing=per_pixel(mean)), tmp_path / f"big{suffix}"
+    big = manifest(preprocessing=per_pixel(mean), image_shape=(224, 224, 3))
+    file = tmp_path / f"big{suffix}"
     weights.save(network(), file, big)
     found = weights.read_manifest(file)
     np.testing.assert_allclose(found.preprocessing.mean, mean, atol=1e-3)

@@ -46,8 +46,7 @@ class Data:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Of a test image, which is what the trained network is for."""
-        size = self.preprocessing.image_size
-        return (size, size, self.splits["train"].channels)
+        return (*self.preprocessing.size, self.splits["train"].channels)
 
     @property
     def train_shape(self) -> tuple[int, int, int]:

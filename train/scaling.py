@@ -50,12 +50,11 @@ def _of_weights(recipe: Recipe, examples: Examples, broken: Broken | None) -> Pr
 def mean_image(
     examples: Examples, preprocess: Preprocessing, broken: Broken | None = None
 ) -> np.ndarray[Any, Any]:
-    """Returns the mean over all resized examples, [size, size, channels] of 0..255.
+    """Returns the mean over all resized examples, [*size, channels] of 0..255.
 
     Raises:
         ValueError: if none can be decoded.
     """
-    size = preprocess.image_size
     images = whole(examples, broken).map(
         lambda image, _: preprocess.resize(image), tf.data.AUTOTUNE
     )
@@ -64,7 +63,7 @@ def mean_image(
         total, count = sums
         return total + tf.reduce_sum(tf.cast(batch, tf.float64), 0), count + tf.shape(batch)[0]
 
-    start = np.zeros([size, size, examples.channels], np.float64), 0
+    start = np.zeros([*preprocess.size, examples.channels], np.float64), 0
     total, count = images.batch(256).reduce(start, add)
     if not count:
         raise ValueError("none of the images to train on can be decoded")

@@ -32,12 +32,13 @@ def save(
     Args:
         model: one that this package built.
         path: ends in `.weights.h5` or `.keras`, or as torchvision in `.safetensors`.
-        manifest: what to say of the weights; by default the model's own.
+        manifest: what to say of the weights; by default the model's own, which stays as it is.
         as_: "torchvision" for a file with the names and layouts of torchvision and timm, which
             compute v1.5 and D.
 
     Raises:
-        ValueError: for another suffix, or a network that torchvision and timm do not compute.
+        ValueError: for another suffix, a manifest that does not fit the model, or a network that
+            torchvision and timm do not compute.
     """
     if as_ not in ("keras_resnet", "torchvision"):
         raise ValueError(f"as_ must be 'keras_resnet' or 'torchvision', got {as_!r}")
@@ -49,16 +50,18 @@ def save(
         raise ValueError(
             f"weights are files that end in {' or '.join(suffixes)}, got {str(path)!r}"
         )
-    if manifest:
-        model.manifest = replace(manifest, quantized=precision(model))
+    if isinstance(manifest, Manifest):
+        manifest = replace(manifest, quantized=precision(model))
+    model.check_manifest(manifest)
     partial = final.with_name(f".partial.{final.name}")
     try:
-        if as_ == "torchvision":
-            _write_torch(model, partial)
-        elif final.name.endswith(".keras"):
-            model.save(partial)
-        else:
-            model.save_weights(partial)
+        with model.described(manifest):
+            if as_ == "torchvision":
+                _write_torch(model, partial)
+            elif final.name.endswith(".keras"):
+                model.save(partial)
+            else:
+                model.save_weights(partial)
         partial.replace(final)
     finally:
         partial.unlink(missing_ok=True)
