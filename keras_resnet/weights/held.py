@@ -87,10 +87,12 @@ class Held:
         scaling = pixels.preprocessing_of(evidence, told, spec)
         names, usual = pixels.labels_of(evidence, spec)
         activation, by_convention = pixels.activation_of(evidence, told)
-        own = scaling is not None and scaling == evidence.traits.preprocessing
-        if own and not evidence.traits.known:
-            assumed = [*assumed, "preprocessing"]
-        assumed += ["labels"] * usual + ["activation"] * by_convention
+        guessed = {
+            **pixels.assumed(evidence, told, scaling),
+            "labels": usual,
+            "activation": by_convention,
+        }
+        assumed = assumed + [name for name, only in guessed.items() if only]
         network, fields = authority.named(spec, evidence, told)
         found = evidence.manifest or Manifest(
             network, (1, 1, 1), names, None, source=self.origin, quantized=evidence.quantized
@@ -131,6 +133,8 @@ def _fact(name: str, manifest: Manifest, spec: Spec) -> str:
         return f"labels {manifest.labels[0]!r} ... {manifest.labels[-1]!r}"
     if name == "preprocessing" and manifest.preprocessing:
         return f"preprocessing {_pixels(manifest.preprocessing)}"
+    if name == "crop" and manifest.preprocessing:
+        return f"crop={manifest.preprocessing.crop:.4g}"
     if name == "stem":
         return f"stem={tuple(map(tuple, spec.stem))}"
     return f"{name}={getattr(spec if hasattr(spec, name) else manifest, name)!r}"

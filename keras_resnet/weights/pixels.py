@@ -44,6 +44,18 @@ def preprocessing_of(evidence: Evidence, told: Told, spec: Spec) -> Preprocessin
     return _fitting(replace(found, **told.scaling), evidence.proof.channels)
 
 
+def assumed(evidence: Evidence, told: Told, found: Preprocessing | None) -> dict[str, bool]:
+    """Says which parts of a preprocessing nobody has said: they are usual for such networks."""
+    if found is None or evidence.manifest or isinstance(told.preprocessing, Preprocessing):
+        return {}
+    said = told.preprocessing is not None or {"mean", "std"} <= set(told.scaling)
+    usual = evidence.traits.preprocessing
+    return {
+        "preprocessing": usual is not None and not said and not evidence.traits.known,
+        "crop": usual is None and "crop" not in told.scaling and found.crop < 1,
+    }
+
+
 def _of_file(evidence: Evidence) -> Preprocessing | None:
     if evidence.manifest:
         return evidence.manifest.preprocessing
