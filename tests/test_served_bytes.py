@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_resnet.export import decoding
+from keras_resnet import decoding
 
 Predict = tf.types.experimental.ConcreteFunction
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_resnet.export import decoding
+from keras_resnet import decoding
 from keras_resnet.manifest import Manifest
 
 Array = np.ndarray[Any, Any]
