@@ -11,7 +11,6 @@ from keras_resnet.decoding.reading import require, starts
 
 MAX_PIXELS = 2**25  # of one image: 100 MB
 MAX_TOTAL = 16 * MAX_PIXELS  # of all images of a request
-MAX_SCANNED = 20 * MAX_PIXELS  # of a progressive JPEG, in all its scans
 
 
 def total(data: tf.Tensor) -> tf.Tensor:
@@ -34,17 +33,13 @@ def _pixels(data: tf.Tensor) -> tf.Tensor:
         sizes = tf.case(
             [
                 (is_jpeg, lambda: tf.stack(jpeg.size(data))),
-                (is_png, lambda: tf.stack([*png.size(data), 1])),
+                (is_png, lambda: tf.stack(png.size(data))),
             ],
-            default=lambda: tf.stack([*webp.size(data), 1]),
+            default=lambda: tf.stack(webp.size(data)),
         )
-    height, width, scans = tf.unstack(sizes, num=3)
+    height, width = tf.unstack(sizes, num=2)
     # Divided, as the product of two sizes of 32 bits can be more than 63 bits.
     allowed = (height > 0) & (width > 0) & (height <= MAX_PIXELS // tf.maximum(width, 1))
     message = f"an image has {{}}x{{}} pixels; at most {MAX_PIXELS} are allowed"
     with tf.control_dependencies([require(allowed, message, width, height)]):
-        scanned = height * width * scans
-    message = f"a JPEG has {{}} scans of {{}} pixels; at most {MAX_SCANNED} in all are allowed"
-    fits = require((scanned <= MAX_SCANNED) | (scans == 1), message, scans, height * width)
-    with tf.control_dependencies([fits]):
         return height * width

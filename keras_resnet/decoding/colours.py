@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+CHANNELS = (1, 3, 4)  # that images in files can have
 # ITU-R 601, of 2^16; with these integers Pillow rounds.
 RED, GREEN, BLUE = 19595, 38470, 7471
 

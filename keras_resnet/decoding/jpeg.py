@@ -12,27 +12,34 @@ from keras_resnet.decoding.reading import integer, length, piece, require
 SIGNATURE = b"\xff\xd8\xff"
 # Each scan of a progressive JPEG is as much work as a whole image; encoders write about ten.
 MAX_SCANS = 100
+MAX_SCANNED = 20 * 2**25  # pixels in all scans, if there are several
 MAX_SEGMENTS = 4096  # the walk takes time for each; 65 kB fit in one
 NEAR, FAR = 64, 2**18  # bytes searched for a marker: right after a segment, and after that
+SMALL = 2**20  # bytes of a file in which it is quicker to count bytes than to walk
 START_OF_SCAN, END_OF_IMAGE, APP14 = 0xDA, 0xD9, 0xEE
 # Says that inks are inverted; transform 0: they are CMYK. Decoders differ where it is missing.
 ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"
 
 
-def size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns height, width and how many scans a JPEG has.
+def size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns height and width.
 
     Raises:
         InvalidArgumentError: when run, for a broken header, and for too many scans or segments.
     """
-    segments, scans, _ = _walk(data)
+    height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(data, tf.int64), num=3)
+    most = tf.clip_by_value(MAX_SCANNED // tf.maximum(height * width, 1), 1, MAX_SCANS)
+    # There are not more scans than pairs of such bytes, which are quicker to count than a walk.
+    harmless = (length(data) <= SMALL) & (_pairs(piece(data, 0, SMALL)) <= most)
+    zero = tf.constant(0, tf.int64)
+    segments, scans = tf.cond(harmless, lambda: (zero, zero), lambda: _walk(data)[:2])
+    message = "a JPEG of {}x{} pixels has more than {} scans"
     checks = [
-        require(scans <= MAX_SCANS, f"a JPEG has more than {MAX_SCANS} scans"),
+        require(scans <= most, message, width, height, most),
         require(segments <= MAX_SEGMENTS, f"a JPEG has more than {MAX_SEGMENTS} segments"),
     ]
     with tf.control_dependencies(checks):
-        height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(data, tf.int64), num=3)
-    return height, width, scans
+        return tf.identity(height), tf.identity(width)
 
 
 def pixels(data: tf.Tensor) -> tf.Tensor:
@@ -47,6 +54,12 @@ def _with_adobe_marker(data: tf.Tensor) -> tf.Tensor:
     _, _, adobe = _walk(data)
     marked = tf.strings.join([piece(data, 0, 2), ADOBE, piece(data, 2, length(data))])
     return tf.where(adobe, data, marked)
+
+
+def _pairs(data: tf.Tensor) -> tf.Tensor:
+    """Counts what may begin a scan: markers, and the same bytes elsewhere."""
+    found = tf.io.decode_raw(data, tf.uint8)
+    return tf.math.count_nonzero((found[:-1] == 0xFF) & (found[1:] == START_OF_SCAN))
 
 
 def _walk(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
