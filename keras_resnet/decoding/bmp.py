@@ -22,7 +22,8 @@ def pixels(data: tf.Tensor) -> tf.Tensor:
     header, bits = _number(data, 14), _number(data, 28, 2)
     height, width = _signed(_number(data, 22)), _signed(_number(data, 18))
     with tf.control_dependencies(_plain(data, header, bits)):
-        stride = (width * bits + 31) // 32 * 4
+        bits = tf.identity(bits)
+    stride = (width * bits + 31) // 32 * 4
     available = tf.maximum(length(data) - _number(data, 10), 0)
     # Divided, as the product can be more than 63 bits.
     whole = (width > 0) & (height != 0) & (tf.abs(height) <= available // tf.maximum(stride, 1))
