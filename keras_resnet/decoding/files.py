@@ -13,8 +13,8 @@ def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
     """Decodes a JPEG, PNG, WebP, BMP or GIF (its first frame).
 
     The pixels are those of Pillow's `convert`: greys for 1 channel, RGB for 3, RGBA for 4, opaque
-    where the file has no alpha. Transparency is dropped for 1 and 3, and so are the lower eight
-    of sixteen bits.
+    where the file has no alpha. Transparency is dropped for 1 and 3 (but transparent pixels of a
+    GIF are black), and of sixteen bits the lower eight.
 
     Args:
         data: a scalar string. Its size is not bounded here; see `total`.
