@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
+from image_files import chunk
 from PIL import Image
 
 Random = np.random.Generator
@@ -27,10 +28,6 @@ def encode(image: Image.Image, kind: str, **options: object) -> bytes:
 def small(random: Random, kinds: tuple[str, ...] = FORMATS) -> bytes:
     height, width = random.integers(1, 80, 2)
     return encode(noise(random, height, width), str(random.choice(kinds)))
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png(width: int, height: int, *between: bytes, data: bytes = b"", depth: int = 8) -> bytes:
@@ -168,6 +165,14 @@ def jpeg_of_many_scans(random: Random) -> bytes:
     return image[:-2] + scan * int(random.integers(101, 1000)) + image[-2:]
 
 
+def jpeg_of_tiny_segments(random: Random) -> bytes:
+    """A hundred thousand segments, with nothing in them or with a length of nothing."""
+    image = encode(noise(random, 16, 16), "JPEG")
+    segment = b"\xff\xe1\0" + bytes([random.integers(3)])
+    lures = b"\xff\xda" * 200  # that a count would take for scans
+    return image[:2] + segment * 100_000 + b"\xff\xfe\x01\x92" + lures + image[2:]
+
+
 # Whole images, if uncommon ones.
 def pixel(random: Random) -> bytes:
     return encode(noise(random, 1, 1), str(random.choice(FORMATS)))
@@ -213,6 +218,14 @@ def progressive(random: Random) -> bytes:
     return encode(noise(random, 30, 40), "JPEG", progressive=True)
 
 
+def motion(random: Random) -> bytes:
+    """With a video behind it, and the thumbnail of another picture in front."""
+    image = encode(noise(random, 30, 40), "JPEG")
+    thumbnail = encode(noise(random, 8, 8), "JPEG")
+    size = (len(thumbnail) + 2).to_bytes(2, "big")
+    return image[:2] + b"\xff\xe1" + size + thumbnail + image[2:] + random.bytes(2**20)
+
+
 def large(random: Random) -> bytes:
     """As many pixels as are allowed, all black, in a few kilobytes."""
     kind = str(random.choice(FORMATS))
@@ -235,12 +248,13 @@ BROKEN: dict[Maker, str] = {
     declared_webp: "pixels; at most 33554432 are allowed",
     declared_webp_lossless: "pixels; at most 33554432 are allowed",
     webp_canvas_that_lies: "WebP",
-    jpeg_of_many_scans: "scans; at most",
+    jpeg_of_many_scans: "has more than 100 scans",
+    jpeg_of_tiny_segments: "has more than 4096 segments",
 }
 DAMAGED: tuple[Maker, ...] = (
     truncated, mutated, header_mutated, spliced, followed_by_garbage, zlib_bomb, text_bomb,
     profile_bomb,
 )  # fmt: skip
 WHOLE: tuple[Maker, ...] = (
-    pixel, wide, grey, cmyk, alpha, sixteen_bits, palette, one_bit, interlaced, progressive,
+    pixel, wide, grey, cmyk, alpha, sixteen_bits, palette, one_bit, interlaced, progressive, motion,
 )  # fmt: skip

@@ -115,6 +115,31 @@ def test_tfds_images_of_many_sizes_stream(tmp_path):
     assert datasets.load(name, "test", str(tmp_path)).channels == 1
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_jpegs_of_tfds_are_decoded_exactly(tmp_path, monkeypatch, place, channels):
+    """As Pillow does it, with which TFDS has no part in decoding."""
+    import tensorflow_datasets as tfds
+
+    if place == "disk":
+        monkeypatch.setattr(records, "IN_MEMORY_BYTES", 0)
+    features = {
+        "image": tfds.features.Image(shape=(40, 30, channels), encoding_format="jpeg"),
+        "label": tfds.features.ClassLabel(num_classes=6),
+    }
+    expected, rows = {}, []
+    for i in range(6):
+        colours = np.random.default_rng(i).integers(0, 256, (4, 3, 3)).astype(np.uint8)
+        picture = Image.fromarray(colours).resize((30, 40)).convert("L" if channels == 1 else "RGB")
+        picture.save(tmp_path / f"{i}.jpg", quality=80)
+        with Image.open(tmp_path / f"{i}.jpg") as saved:
+            expected[i] = np.asarray(saved).tobytes()
+        rows.append({"image": str(tmp_path / f"{i}.jpg"), "label": i})
+    helpers.write_tfds(tmp_path, "jpegs", features, {"train": rows})
+    found = contents(datasets.load("jpegs", "train", str(tmp_path)))
+    assert {label: pixels for pixels, label in found} == expected
+
+
 def test_tfds_without_any_test_split(tmp_path):
     name = helpers.tfds_set(tmp_path, {"train": 4, "extra": 2})
     with pytest.raises(ValueError, match=r"no test split.*extra.*train"):
@@ -168,6 +193,7 @@ PICTURES = [
     ("UPPER.PNG", "RGB", (200, 100, 50), (200, 100, 50)),
     ("palette.gif", "RGB", (200, 100, 50), (200, 100, 50)),
     ("rgb.bmp", "RGB", (200, 100, 50), (200, 100, 50)),
+    ("palette.bmp", "P", 3, (10, 20, 30)),
     ("ink.jpg", "CMYK", (0, 0, 0, 0), (255, 255, 255)),
 ]
 
@@ -176,7 +202,10 @@ PICTURES = [
 def test_folder_reads_any_picture_as_three_channels(tmp_path, name, mode, colour, rgb):
     for split in ("train", "test"):
         (tmp_path / split / "only").mkdir(parents=True)
-        Image.new(mode, (16, 24), colour).save(tmp_path / split / "only" / name)
+        picture = Image.new(mode, (16, 24), colour)
+        if mode == "P":
+            picture.putpalette([200] * 9 + [10, 20, 30])
+        picture.save(tmp_path / split / "only" / name)
     examples = datasets.load("folder", "test", str(tmp_path))
     image, label = examples.decode(next(iter(examples.elements(None))))
     assert (image.shape, image.dtype, int(label)) == ((24, 16, 3), tf.uint8, 0)

@@ -43,7 +43,10 @@ RANKS = {
     "export": 11,
     "__init__": 12,
 }
-APART = {"console"}  # what command lines print; it imports nothing of the package
+# What command lines print, and how the bytes of images are decoded: they import nothing of the
+# package. `decoding` needs TensorFlow, so the rest of the library imports it inside functions.
+APART = {"console", "decoding"}
+BOUND_TO_TENSORFLOW = {"decoding", "export"}
 CORE = {"absl", "google", "h5py", "keras", "keras_resnet", "ml_dtypes", "numpy", "safetensors"}
 each = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -131,12 +134,15 @@ def test_weights_flow_one_way(folder: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in library() if room(path) != "export"], ids=lambda path: path.stem
+    "path",
+    [path for path in library() if room(path) not in BOUND_TO_TENSORFLOW],
+    ids=lambda path: path.stem,
 )
 def test_the_library_needs_little(path: Path) -> None:
-    """TensorFlow is one of three backends; only the export is bound to it."""
+    """TensorFlow is one of three backends; only the export and the decoder are bound to it."""
     foreign = packages(path, everywhere=False) - set(sys.stdlib_module_names)
     assert foreign <= CORE
+    assert "keras_resnet.decoding" not in imports(parse(path), everywhere=False)
     if path.stem == "specs":
         assert foreign == set()
 

@@ -4,12 +4,13 @@ import io
 from pathlib import Path
 
 import exporting
+import hostile_images
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_resnet.export import decoding
+from keras_resnet import decoding
 
 Predict = tf.types.experimental.ConcreteFunction
 
@@ -94,20 +95,16 @@ def test_images_are_decoded_as_pillow_does(decode, name):
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.int16)  # drops alpha
     assert found.dtype == np.uint8
     assert found.shape == expected.shape
-    # Of a JPEG, decoders may round differently.
-    assert np.abs(found - expected).max() <= (3 if kind == "JPEG" else 0)
+    assert np.abs(found - expected).max() == 0
 
 
-def test_cmyk_becomes_rgb(decode):
-    red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
-    found = decode[3](tf.constant(encode(red, "JPEG"))).numpy()
-    assert np.abs(found.astype(int) - (255, 0, 0)).max() < 5
-
-
-def test_sixteen_bits_lose_the_lower_eight(decode):
-    pixels = np.random.default_rng(0).integers(0, 2**16, (5, 7)).astype(np.uint16)
-    found = decode[1](tf.constant(encode(Image.fromarray(pixels), "PNG"))).numpy()
-    np.testing.assert_array_equal(found[..., 0], pixels >> 8)
+def test_a_photograph_with_a_video_behind_it(loaded):
+    data = encode(photo(), "JPEG")
+    whole, motion = (
+        loaded.signatures["predict_bytes"](image_bytes=tf.constant([sent]))["probabilities"]
+        for sent in (data, data + np.random.default_rng(1).bytes(7_000_000))
+    )
+    np.testing.assert_array_equal(whole, motion)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
@@ -157,12 +154,14 @@ REFUSED = {
         "16383x2100 pixels",
     ),
     "large canvas": (WEBP_CANVAS + b"\xff\xff\xff\xff\xff\xff" + bytes(20), "16777216x16777216"),
-    "scans": (encode(photo(), "JPEG") + b"\xff\xda" * 101, "102 scans; at most 100"),
-    "large scans": (
-        encode(Image.new("L", (5000, 5000)), "JPEG") + b"\xff\xda" * 30,
-        "31 scans of 25000000 pixels",
+    "scans": (
+        hostile_images.jpeg_of_many_scans(np.random.default_rng(0)),
+        "JPEG of 16x16 pixels has more than 100 scans",
     ),
-    "texts": (encode(photo(), "PNG") + b"zTXt" * 9 + b"iTXt" * 8, "17 texts; at most 16"),
+    "texts": (
+        hostile_images.png(8, 8, *[hostile_images.chunk(b"zTXt", b"")] * 17),
+        "PNG has more than 16 compressed texts",
+    ),
 }
 
 
@@ -208,4 +207,4 @@ def test_real_photographs(loaded, exported, data_dir: Path):
         pixels = np.asarray(manifest.preprocessing.resize(image))
         _, probabilities = exporting.by_hand(model, pixels[np.newaxis])
         best = np.sort(probabilities[0])[::-1][:5]
-        np.testing.assert_allclose(found["probabilities"][i], best, atol=0.02)
+        np.testing.assert_allclose(found["probabilities"][i], best, atol=1e-4)

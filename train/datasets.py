@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet import decoding
 from train import records
 from train.examples import Examples, arrays, indices, part
 
@@ -91,10 +92,7 @@ def _folder(split: str, data_dir: str | None, validation: int) -> Examples:
     labels = tf.constant([int(label) for _, label in files], tf.int64)
 
     def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        data = tf.io.read_file(paths[index])
-        image = tf.io.decode_image(data, channels=3, expand_animations=False)
-        image.set_shape([None, None, 3])
-        return image, labels[index]
+        return decoding.decode(tf.io.read_file(paths[index]), 3), labels[index]
 
     def name(index: tf.Tensor) -> tf.Tensor:
         return paths[index]

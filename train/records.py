@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet import decoding
 from train.examples import Element, Examples, arrays, indices, part
 
 IN_MEMORY_BYTES = 1 << 30
@@ -20,10 +21,11 @@ def load(dataset: str, split: str, data_dir: str | None, validation: int) -> Exa
     read = _tfds_split(builder, split, validation)
     size = builder.info.splits[read].num_examples
     channels = features["image"].shape[-1]
+    decoders, pixels = decoding.decoder(features["image"])
 
     def decode(record: Element) -> tuple[tf.Tensor, tf.Tensor]:
-        example = features.deserialize_example(record["record"])
-        return example["image"], example["label"]
+        example = features.deserialize_example(record["record"], decoders=decoders)
+        return pixels(example["image"]), example["label"]
 
     def name(record: Element) -> tf.Tensor:
         return tf.strings.join(

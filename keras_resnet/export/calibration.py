@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_resnet.export import decoding
+from keras_resnet import decoding
 from keras_resnet.manifest import Manifest
 
 Array = np.ndarray[Any, Any]
@@ -149,5 +149,8 @@ def _tfds(builder: Any, split: str, count: int) -> Iterator[Array]:
     if name not in splits:
         raise ValueError(f"{builder.name} has no split {name!r}, only {sorted(splits)}")
     last = min(count, splits[name].num_examples)
-    examples = builder.as_dataset(split=f"{name}[:{last}]", shuffle_files=False)
-    yield from (example["image"] for example in examples.as_numpy_iterator())
+    decoders, pixels = decoding.decoder(builder.info.features["image"])
+    read = f"{name}[:{last}]"
+    examples = builder.as_dataset(split=read, shuffle_files=False, decoders=decoders)
+    images = examples.map(lambda example: pixels(example["image"]))
+    yield from images.as_numpy_iterator()

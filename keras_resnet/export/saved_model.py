@@ -8,8 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import analysis
-from keras_resnet.export import decoding, warmup
+from keras_resnet import analysis, decoding
+from keras_resnet.export import warmup
 from keras_resnet.manifest import Manifest
 
 Outputs = dict[str, tf.Tensor]

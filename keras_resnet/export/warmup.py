@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.export import decoding
+from keras_resnet import decoding
 from keras_resnet.manifest import Manifest
 
 FILE = "assets.extra/tf_serving_warmup_requests"  # the place that TensorFlow Serving looks at

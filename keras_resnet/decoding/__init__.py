@@ -1,0 +1,12 @@
+"""From the bytes of image files to pixels, inside a TensorFlow graph, exactly as Pillow does it.
+
+`total` bounds what strangers send; `decode` makes pixels of it. Both are graphs of operations that
+TensorFlow 2.19 knows, so that it can load exports.
+"""
+
+from keras_resnet.decoding.bounds import total
+from keras_resnet.decoding.colours import CHANNELS
+from keras_resnet.decoding.files import decode
+from keras_resnet.decoding.tfds import decoder
+
+__all__ = ["CHANNELS", "decode", "decoder", "total"]
