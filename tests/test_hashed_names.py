@@ -8,6 +8,7 @@ from test_download import saved
 
 from keras_resnet import resnet
 from keras_resnet.weights.formats import hashed_names
+from keras_resnet.weights.formats.containers import opened
 
 
 def named(folder: Path, name: str) -> Path:
@@ -49,3 +50,14 @@ def test_a_file_that_ends_in_its_hash_is_compared_with_it(name: str, tmp_path) -
 )
 def test_other_digits_in_a_name_are_no_hash(name: str, tmp_path) -> None:
     resnet.from_weights(named(tmp_path, name))
+
+
+def test_a_file_is_hashed_once(tmp_path, monkeypatch) -> None:
+    """Official files have 100 MB."""
+    _, digest = saved(tmp_path)
+    file = (tmp_path / "tiny.weights.h5").rename(tmp_path / f"tiny-{digest}.weights.h5")
+    count, usual = [], hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *a: count.append(1) or usual(*a))
+    with opened(file) as container:
+        assert container.sha256 == digest
+    assert len(count) == 1

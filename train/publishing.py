@@ -32,7 +32,7 @@ def final(model: ResidualNetwork, data: Data, workdir: Path, result: Scalars) ->
 
 def best(model: ResidualNetwork, data: Data, workdir: Path, step: int, top1: float) -> None:
     """Writes the network as it was measured after a step; without room the one before stays."""
-    if not all(np.isfinite(np.asarray(weight.value)).all() for weight in model.weights):
+    if not all(np.isfinite(np.asarray(weight)).all() for weight in model.weights):
         return  # the checkpoint that follows an evaluation ends the run, and says why
     told = {"best": {"step": step, "top1": top1, "split": data.eval_split}}
     try:

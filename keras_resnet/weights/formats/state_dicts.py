@@ -124,7 +124,8 @@ def _optimizes(key: Any, value: Any) -> bool:
 
 
 def _words(name: str) -> list[str]:
-    return re.split(r"[^a-z0-9]+", name.lower())
+    """Splits "model_ema", "model.ema2" and "modelEMA" alike."""
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
 def _below(parts: list[_Part], prefix: str) -> list[_Part]:
