@@ -23,7 +23,7 @@ class Aim:
     """A moment: so many seconds after an event has come so often, or after the start.
 
     Args:
-        event: one of Python's audit events, "evaluation" or "final"; or "start".
+        event: one of Python's audit events, "evaluation" or "publish"; or "start".
         path: an expression that the path of the event has to match.
         count: how often.
         delay: 0 for at once, so that a file is not yet opened, or a name not yet given.
@@ -70,20 +70,20 @@ def arm(aim: Aim) -> None:
 
 
 def announce() -> None:
-    """Has evaluations and the final write say that they begin, as opened files do by themselves."""
-    from train import loop
+    """Has evaluations and published weights say that they begin, as opened files do themselves."""
+    from train import loop, publishing
 
-    evaluate, save = loop.evaluate, loop.weights.save
+    evaluate, save = loop.evaluate, publishing.weights.save
 
     def evaluating(*arguments: Any) -> Any:
         sys.audit("evaluation", "")
         return evaluate(*arguments)
 
     def saving(*arguments: Any) -> Any:
-        sys.audit("final", arguments[1])
+        sys.audit("publish", arguments[1])
         return save(*arguments)
 
-    loop.evaluate, loop.weights.save = evaluating, saving
+    loop.evaluate, publishing.weights.save = evaluating, saving
 
 
 def run(life: Life) -> int:

@@ -46,14 +46,21 @@ def shoot(folder: Path, arguments: Sequence[str], aims: Sequence[Aim], shots: in
 
 
 def arrays(workdir: Path) -> dict[str, np.ndarray]:
-    """All arrays of the trained network, and of the last checkpoint."""
+    """All arrays of the last and of the best network, and of the last checkpoint."""
     found = {}
-    with h5py.File(workdir / "final.weights.h5") as file:
-        file.visititems(
-            lambda name, x: found.update({name: x[()]}) if hasattr(x, "dtype") else None
-        )
+    for kind in ("final", "best"):
+        with h5py.File(workdir / f"{kind}.weights.h5") as file:
+            members = {name: x[()] for name, x in _datasets(file)}
+        found |= {f"{kind}/{name}": value for name, value in members.items()}
     with np.load(max((workdir / "checkpoints").glob("*.npz"))) as archive:
         return found | dict(archive.items())
+
+
+def _datasets(file: h5py.File) -> list[tuple[str, h5py.Dataset]]:
+    """Weights, and what the file says of them."""
+    found: list[tuple[str, h5py.Dataset]] = []
+    file.visititems(lambda name, x: found.append((name, x)) if hasattr(x, "dtype") else None)
+    return found
 
 
 def metrics(workdir: Path) -> list[dict[str, Any]]:
@@ -89,13 +96,16 @@ def training_aims(random: np.random.Generator) -> list[Aim]:
     aims += after(Aim("os.rename", "step_"), 4, 0)  # written, and not yet renamed
     aims += after(Aim("os.listdir", "checkpoints"), 4, 0)  # renamed, and the old ones still there
     aims += after(Aim("os.remove", "step_"), 2, 0)
+    aims += [Aim("publish", "best", delay=d) for d in (0, 0.02)] + [
+        Aim("os.rename", "best.weights")
+    ]
     aims += [Aim("os.rename", "metrics.partial"), Aim("os.rename", "recipe.partial")]
     return [aims[i] for i in random.permutation(len(aims))]
 
 
 def final_aims(random: np.random.Generator) -> list[Aim]:
     """Moments after the last step, of a run that has nothing else to do any more."""
-    h5, archive = Aim("final", ".h5"), Aim("final", ".keras")
+    h5, archive = Aim("publish", r"final\.weights"), Aim("publish", ".keras")
     aims = [replace(aim, delay=d) for aim in (h5, archive) for d in random.uniform(0, 0.1, 2)]
     aims += [Aim("os.rename", "final.weights.h5"), Aim("os.rename", "final.keras"), LINE]
     aims += [Aim("os.rename", "curves.png.partial"), Aim("os.remove", ".partial.final")]
@@ -124,7 +134,11 @@ def terms(random: np.random.Generator, count: int) -> list[Aim]:
 def test_sigterm_changes_nothing(tmp_path):
     random = np.random.default_rng(1)
     aims = terms(random, 6)
-    others = [Aim("start", delay=1.0), replace(EVALUATION, delay=0.02), Aim("final", ".h5")]
+    others = [
+        Aim("start", delay=1.0),
+        replace(EVALUATION, delay=0.02),
+        Aim("publish", r"final\.weights"),
+    ]
     aims += [replace(aim, number=signal.SIGTERM) for aim in others]
     told = shoot(tmp_path, [*ARGUMENTS, "--steps=160"], aims, len(aims))
     codes = [one["code"] for one in told[1:-1]]

@@ -57,6 +57,7 @@ def test_nothing_that_is_no_number_is_written(runs, name):
         assert all(np.isfinite(x) for x in json.loads(line).values() if not isinstance(x, str))
     assert not list(Path(workdir).rglob("*partial*"))
     assert not (workdir / "final.weights.h5").exists()
+    assert not (workdir / "best.weights.h5").exists()
 
 
 def test_there_is_a_good_checkpoint_to_go_on_from(runs):

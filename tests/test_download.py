@@ -19,9 +19,6 @@ from keras_resnet import resnet, weights
 from keras_resnet.weights import download
 from keras_resnet.weights.sources import keras_applications
 
-# Keras leaves the socket of an answer of 404 to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 
 class Hub(SimpleHTTPRequestHandler):
     """Serves files as a web server, and OWNER/NAME/resolve/REVISION/FILE as the hub does."""
@@ -182,3 +179,57 @@ def test_the_hub_gives_weights_and_what_belongs_to_them(site, tmp_path) -> None:
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.splitlines()) == {"resnet18_v1_5 timm 0.95 bicubic (160, 160, 3)"}
     np.testing.assert_allclose(np.load(x), expected, atol=1e-6)
+
+
+def test_a_date_in_a_url_is_no_hash(site) -> None:
+    folder, url = site
+    saved(folder, "tiny-20240315.weights.h5")
+    assert download.local(f"{url}/tiny-20240315.weights.h5").is_file()
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(site, tmp_path, monkeypatch) -> None:
+    folder, url = site
+    saved(folder)
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))  # root may write to any folder
+    told = rf"{url}/tiny\.weights\.h5 cannot be kept in .*file/models/keras_resnet.*KERAS_HOME"
+    with pytest.raises(ValueError, match=told) as caught:
+        download.local(f"{url}/tiny.weights.h5")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_does_not_answer_is_given_up(tmp_path, monkeypatch) -> None:
+    """A port that accepts and says nothing."""
+    import socket
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(download, "SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/a.pth"
+        with pytest.raises(ValueError, match=rf"{url} cannot be had: .*timed out"):
+            download.local(url)
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
+
+
+def test_a_download_that_ends_early_is_not_kept(tmp_path, monkeypatch) -> None:
+    class Short(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"half")
+
+        def log_message(self, *_) -> None:
+            """Keeps the output of tests clean."""
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Short) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(ValueError, match="cannot be had"):
+                download.local(f"http://127.0.0.1:{server.server_port}/a.pth")
+        finally:
+            server.shutdown()
+            thread.join()
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []

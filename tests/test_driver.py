@@ -51,7 +51,7 @@ def test_a_run_writes_its_files(whole):
     checkpoints = {f"checkpoints/step_{step:08d}.npz" for step in (160, 200, 240)}
     events = {name for name in files if name.startswith("tensorboard/events.out.tfevents")}
     assert len(events) == 1
-    finals = {"recipe.json", "metrics.jsonl", "final.weights.h5", "final.keras"}
+    finals = {"recipe.json", "metrics.jsonl", "final.weights.h5", "final.keras", "best.weights.h5"}
     finals |= {"curves.svg", "curves.png"}
     assert files - events == checkpoints | finals
 
@@ -222,5 +222,5 @@ def test_held_out_examples_are_evaluated_on_the_way(tmp_path):
     done = helpers.python("-m", "train", *arguments, f"--workdir={tmp_path}")
     assert done.returncode == 0, done.stderr
     found = [(e["step"], e["split"], e["examples"]) for e in metrics(tmp_path) if "top1" in e]
-    assert found == [(2, "validation", 100), (4, "test", 360)]
+    assert found == [(2, "validation", 100), (4, "validation", 100), (4, "test", 360)]
     assert "32 images a step on 2 replica(s) (CPU) of 1 worker(s), bfloat16, XLA off" in done.stdout

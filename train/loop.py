@@ -1,19 +1,17 @@
 """The page that everyone reads: one training from its first step, or its last, to the end."""
 
-import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
-from keras_resnet import transfer, weights
-from keras_resnet.manifest import Manifest
-from train import curves, devices, pipeline, schedules, state, statistics, steps, workdirs
+from keras_resnet import transfer
+from train import devices, pipeline, publishing, schedules, state, statistics, steps, workdirs
 from train.evaluate import evaluate
 from train.journal import Diverged, Journal, Profile, Scalars
 from train.pipeline import Data
@@ -53,7 +51,7 @@ def fit(data: Data, run: Run) -> Scalars:
     """
     recipe, scaled = data.recipe, run.precision == "float16"
     trained = state.create(data, run.strategy, run.workdir / "checkpoints", scaled=scaled)
-    first = trained.restore_latest()
+    first = trained.restore_latest(partial(publishing.best_until, run.workdir))
     if trained.chief:
         workdirs.claim(run.workdir, recipe)  # not before its checkpoints turn out to fit
     journal = Journal(run.workdir, data, first, writes=trained.chief)
@@ -77,7 +75,7 @@ def fit(data: Data, run: Run) -> Scalars:
             if step % recipe.eval_every == 0 and step < recipe.steps:
                 journal.check()
                 with trained.averaged():
-                    best = trained.observe(step, measure(step, data.eval_split)["top1"])
+                    best = _observe(trained, data, run, step, measure(step, data.eval_split))
             if step % recipe.save_every == 0 or step == recipe.steps or best or stop:
                 journal.check()
                 _save(trained, step, rate)
@@ -124,6 +122,14 @@ def _measure(trained: TrainState, data: Data, journal: Journal) -> Measure:
     return measure
 
 
+def _observe(trained: TrainState, data: Data, run: Run, step: int, result: Scalars) -> bool:
+    """Returns whether the network is the best so far, and has worker 0 publish it then."""
+    better = trained.observe(step, result["top1"])
+    if better and trained.chief:
+        publishing.best(trained.model, data, run.workdir, step, result["top1"])
+    return better
+
+
 def _finish(trained: TrainState, data: Data, run: Run, measure: Measure) -> Scalars:
     """Measures the trained network, and has worker 0 publish it."""
     recipe = data.recipe
@@ -131,29 +137,13 @@ def _finish(trained: TrainState, data: Data, run: Run, measure: Measure) -> Scal
         if recipe.precise_bn:
             batches = pipeline.distribute(run.strategy, data.train_batches(recipe.steps))
             statistics.precise(run.strategy, model, batches, recipe.precise_bn)
-        result = measure(recipe.steps, "test")
+        splits = dict.fromkeys([data.eval_split, "test"])
+        results = {split: measure(recipe.steps, split) for split in splits}
+        _observe(trained, data, run, recipe.steps, results[data.eval_split])
         if trained.chief:
-            _publish(trained, data, run.workdir, result)
+            publishing.final(model, data, run.workdir, results["test"])
     devices.agreement(run.strategy)(False)  # nobody leaves before all is written
-    return result
-
-
-def _publish(trained: TrainState, data: Data, workdir: Path, result: Scalars) -> None:
-    """Writes the network with all that others need to know of it, and draws its history."""
-    recipe, model = data.recipe, trained.model
-    statistics.synchronize(model, together=False)  # a matter of training, not of the network
-    manifest = Manifest(
-        recipe.network,
-        data.image_shape,
-        data.labels,
-        data.preprocessing,
-        recipe.fields,
-        {"recipe": json.loads(recipe.to_json()), "result": result},
-    )
-    for name in ("final.weights.h5", "final.keras"):
-        workdirs.reserve(workdir, 4 * model.count_params() + 4096 * len(model.variables))
-        weights.save(model, workdir / name, manifest)
-    curves.draw(workdir)
+    return results["test"]
 
 
 @contextmanager

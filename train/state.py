@@ -1,6 +1,6 @@
 """What a step changes, kept: the network, its update, and the numbers of a run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,8 @@ from train.checkpoints import Checkpoints
 from train.journal import say
 from train.pipeline import Data
 from train.updates import Update
+
+BestUntil = Callable[[int], Mapping[str, float]]
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,20 @@ class TrainState:
                 f" {self.checkpoints.newest()}"
             )
 
-    def restore_latest(self) -> int:
+    def restore_latest(self, best_until: BestUntil | None = None) -> int:
         """Returns the step of the newest whole checkpoint, 0 if there is none.
 
         Worker 0 reads it, and the others are given what it has.
+
+        Args:
+            best_until: returns what `best` holds of the best network on disk, up to a step.
         """
         step, numbers = self.checkpoints.restore_latest() if self.chief else (0, {})
         own = self.warmup.state | self.best | {"step": float(step)}
         own |= numbers
+        published = best_until(step) if best_until and self.chief else {}
+        if published and published["best_top1"] > own["best_top1"]:
+            own |= published
         with self.strategy.scope():
             shared = [keras.Variable(value, dtype="float64") for value in own.values()]
         devices.share(self.strategy, [*self.model.variables, *self._update_variables(), *shared])

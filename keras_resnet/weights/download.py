@@ -3,34 +3,51 @@
 import hashlib
 import os
 import re
+import urllib.request
+from http.client import HTTPException
 from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError
 from urllib.parse import urldefrag, urlsplit
 
 import keras
 
+from keras_resnet.weights.formats import hashed_names
 from keras_resnet.weights.sources import keras_applications
 
-# torch.hub writes the beginning of a file's SHA-256 into its name.
-HASHED_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")
 MD5_DIGITS = 32
+SECONDS = 10  # without an answer
+CHUNK = 1 << 20
 HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<file>[\w./-]+))?")
 HUB_FILE = "model.safetensors"
+# The MD5 of keras.applications' files without a classifier.
+NOTOP = {
+    "resnet50": "4d473c1dd8becc155b73f8504c6f6626",
+    "resnet101": "88cf7a10940856eca736dc7b7e228a21",
+    "resnet152": "ee4c566cf9a93f14d82f913c2dc6dd0c",
+    "resnet50_v2": "fac2f116257151a9d068a22e544a4917",
+    "resnet101_v2": "c0ed64b8031c3730f411d2eb4eea35b5",
+    "resnet152_v2": "ed17cf2e0169df9d443503ef94b23b33",
+}
 
 
-def local(weights: str | os.PathLike[str], network: str | None = None) -> Path:
+def local(
+    weights: str | os.PathLike[str], network: str | None = None, *, head: bool = True
+) -> Path:
     """Returns the place of weights on this disk, after a download if there is need.
 
     Args:
         weights: a path; a URL, also with "#sha256=..."; "hf://owner/name", also with "@revision"
             and "/file"; or "imagenet", the official ones of keras.applications for `network`.
         network: a name in `keras_resnet.FAMILY`.
+        head: whether official weights must have their classifier.
 
     Raises:
         ValueError: if there are no such weights, or they are not what their hash says.
     """
     text = os.fspath(weights)
     if text == "imagenet":
-        return _official(network)
+        return _official(network, head=head)
     if text.startswith("hf://"):
         return _hub(text)
     if text.startswith(("http://", "https://")):
@@ -41,7 +58,8 @@ def local(weights: str | os.PathLike[str], network: str | None = None) -> Path:
         raise ValueError(f"there is no file of weights at {text!r}: {error}") from error
 
 
-def _official(network: str | None) -> Path:
+def _official(network: str | None, *, head: bool) -> Path:
+    """Returns the file of keras.applications, which may be in the cache that Keras itself has."""
     if network not in keras_applications.OFFICIAL:
         raise ValueError(
             f'weights="imagenet" are those of keras.applications, for'
@@ -50,7 +68,33 @@ def _official(network: str | None) -> Path:
         )
     name, md5 = keras_applications.OFFICIAL[network]
     file = f"{name}_weights_tf_dim_ordering_tf_kernels.h5"
-    return _get(file, keras_applications.URL + file, md5)
+    bare = _home() / f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    if _holds(_home() / file, md5):
+        return _home() / file
+    if not head and _holds(bare, NOTOP[network]):
+        return bare
+    try:
+        return _get(file, keras_applications.URL + file, md5)
+    except ValueError as error:
+        found = _beside(_home() / file, bare, head=head)
+        raise ValueError(f"{error}{found}") from error
+
+
+def _beside(whole: Path, bare: Path, *, head: bool) -> str:
+    """Says what the cache of Keras has instead of the official file."""
+    if whole.is_file():
+        return f". {whole} is damaged: its MD5 is not that of keras.applications"
+    if head and bare.is_file():
+        return f". {bare} has no classifier: it is used with include_top=False"
+    return ""
+
+
+def _home() -> Path:
+    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+
+
+def _holds(file: Path, digest: str) -> bool:
+    return file.is_file() and _hash(file, digest).startswith(digest)
 
 
 def _url(text: str) -> Path:
@@ -61,32 +105,54 @@ def _url(text: str) -> Path:
         raise ValueError(f"a hash is given as #sha256= and 64 digits, got {fragment!r}")
     if not name:
         raise ValueError(f"{url} names no file")
-    match = HASHED_NAME.search(name)
     # Files of one name come from many places.
     folder = hashlib.sha256(url.encode()).hexdigest()[:16]
-    return _get(f"{folder}/{name}", url, digest or (match[1] if match else ""))
+    return _get(f"{folder}/{name}", url, digest or hashed_names.digits(name))
 
 
 def _get(name: str, url: str, digest: str) -> Path:
     """Downloads once; a crash leaves nothing that looks like the file."""
-    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
-    place = home / "models" / "keras_resnet" / name
-    if place.is_file() and _hash(place, digest).startswith(digest):
+    place = _home() / "keras_resnet" / name
+    if _holds(place, digest):
         return place
-    place.parent.mkdir(parents=True, exist_ok=True)
     partial = place.with_name(f".partial.{os.getpid()}.{place.name}")
     try:
-        keras.utils.get_file(partial.name, url, cache_dir=partial.parents[1],
-                             cache_subdir=partial.parent)  # fmt: skip
+        place.parent.mkdir(parents=True, exist_ok=True)
+        target = partial.open("wb")
+    except OSError as error:
+        raise ValueError(
+            f"{url} cannot be kept in {place.parent}: {error.strerror}. Set KERAS_HOME to a folder"
+            " that can be written, or download it yourself and give the file"
+        ) from error
+    try:
+        with target:
+            _copy(url, target)
         found = _hash(partial, digest)
         if not found.startswith(digest):
             raise ValueError(f"its hash should be {digest}, and is {found}")
         partial.replace(place)
-    except Exception as error:  # Keras raises a bare Exception where a download fails
+    except (OSError, ValueError, HTTPException) as error:
+        if isinstance(error, HTTPError):
+            error.close()
         raise ValueError(f"{url} cannot be had: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
     return place
+
+
+def _copy(url: str, target: BinaryIO) -> None:
+    """Downloads with a bar; a network that does not answer is an error after some seconds."""
+    with urllib.request.urlopen(url, timeout=SECONDS) as source:
+        size = int(source.headers.get("Content-Length") or 0)
+        print(f"Downloading {url}", flush=True)
+        bar = keras.utils.Progbar(size or None)
+        done = 0
+        while chunk := source.read(CHUNK):
+            target.write(chunk)
+            done += len(chunk)
+            bar.update(done)
+    if done < size:
+        raise ValueError(f"it ended after {done:,} of {size:,} bytes")
 
 
 def _hash(file: Path, like: str) -> str:

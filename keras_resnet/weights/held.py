@@ -164,10 +164,12 @@ def opened(path: Path, source: str | None = None, prefix: str | None = None) -> 
     """
     if source is not None and source not in SOURCES:
         raise ValueError(f"source must be one of {list(SOURCES)}, got {source!r}")
-    with opened_container(path) as container:
+    with opened_container(path, prefix) as container:
         with reading(path):
             found, renames = _identify(container, source)
             held = _held(container, found, renames)
+        if container.chosen:
+            log.warning("%s: read %s", path, container.chosen)
         yield held
 
 

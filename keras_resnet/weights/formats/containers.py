@@ -10,13 +10,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import h5py
 import numpy as np
 
 from keras_resnet.manifest import ENTRY
-from keras_resnet.weights.formats import caffe_files, hdf5_files, numpy_files, torch_files
+from keras_resnet.weights.formats import (
+    caffe_files,
+    hashed_names,
+    hdf5_files,
+    numpy_files,
+    state_dicts,
+    torch_files,
+)
 from keras_resnet.weights.formats.tensors import EXPANSION, Tensor, check_sizes
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -35,6 +42,7 @@ class Container:
     manifest: str | None = None  # JSON, in files of this package
     config: dict[str, Any] = field(default_factory=dict)  # timm's config.json beside it
     keras: Any = None  # the configuration of the model, where Keras keeps one
+    chosen: str = ""  # of several sets of weights, which: "model_ema of model, model_ema"
 
     @cached_property
     def sha256(self) -> str:
@@ -52,19 +60,39 @@ def reading(path: Path) -> Iterator[None]:
         raise ValueError(f"{path} cannot be read: {told}") from error
 
 
+class _Content(NamedTuple):
+    """What a reader finds in a file."""
+
+    tensors: Any  # by name, or containers in containers with tensors somewhere
+    manifest: str | None = None
+    config: dict[str, Any] = {}  # noqa: RUF012  never changed
+    keras: Any = None
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[Container]:
+def opened(path: Path, prefix: str | None = None) -> Iterator[Container]:
     """Opens a file; its tensors can be read until the context ends.
 
+    Args:
+        path: of the file.
+        prefix: take only the tensors whose names begin with it, and drop it from them, such as
+            "module.encoder_q."; by default the prefixes that all names share are dropped.
+
     Raises:
-        ValueError: if it is missing, damaged, hostile, or of no known format.
+        ValueError: if it is missing, damaged, hostile, of no known format, not what its name says,
+            or if it holds several networks that nothing tells apart.
     """
     if not _is_file(path):
         raise ValueError(f"there is no file of weights at {str(path)[:MESSAGE_LIMIT]!r}")
     with ExitStack() as stack:
         with reading(path):
-            container = _open(path, stack)
-            check_sizes(container.tensors.values(), path.stat().st_size)
+            content = _open(path, stack)
+            tensors, chosen = state_dicts.find(content.tensors, prefix)
+            check_sizes(tensors.values(), path.stat().st_size)
+        container = Container(
+            path, tensors, content.manifest, content.config, content.keras, chosen
+        )
+        hashed_names.check(path, lambda: container.sha256)
         yield container
 
 
@@ -75,35 +103,36 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _open(path: Path, stack: ExitStack) -> Container:
+def _open(path: Path, stack: ExitStack) -> _Content:
     stream = stack.enter_context(path.open("rb"))
     start = stream.read(16)
     stream.seek(0)
     if start.startswith(HDF5):
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
             hdf5_files.check_heaps(content)
-        return _hdf5(path, stack, path)
+        return _hdf5(stack, path)
     if start.startswith(ZIP):
         return _zip(path, stack)
     # Before pickles: the length that it begins with can look like the beginning of one.
     if 0 < int.from_bytes(start[:8], "little") < HEADER_LIMIT and start[8:9] == b"{":
-        return Container(path, _safetensors(path, stack), config=_config(path))
+        return _Content(_safetensors(path, stack), config=_config(path))
     if start.startswith((b"\x80", b"(", b"}")):
-        return Container(path, _pickle(path, stream), config=_config(path))
+        return _Content(_pickle(path, stream), config=_config(path))
     if start.startswith(CAFFE):
-        return Container(path, caffe_files.read(stream.read()))
+        return _Content(caffe_files.read(stream.read()))
     raise ValueError(
         "it is no HDF5 file, .keras, .npz, torch.save archive, pickle, .safetensors or .caffemodel"
     )
 
 
-def _hdf5(path: Path, stack: ExitStack, content: Path | BinaryIO) -> Container:
+def _hdf5(stack: ExitStack, content: Path | BinaryIO) -> _Content:
     file = stack.enter_context(h5py.File(content))
     manifest = hdf5_files.read_bytes(file, ENTRY).decode() if ENTRY in file else None
-    return Container(path, hdf5_files.read(file), manifest, keras=hdf5_files.read_config(file))
+    config = hdf5_files.read_config(file)
+    return _Content(hdf5_files.read(file), manifest, keras=config)
 
 
-def _zip(path: Path, stack: ExitStack) -> Container:
+def _zip(path: Path, stack: ExitStack) -> _Content:
     archive = stack.enter_context(zipfile.ZipFile(path))
     names, size = archive.namelist(), path.stat().st_size
     inflated = sum(member.file_size for member in archive.infolist())
@@ -115,16 +144,16 @@ def _zip(path: Path, stack: ExitStack) -> Container:
         whole = io.BytesIO(content)  # far faster to seek in
         config = json.loads(archive.read("config.json"))
         told = config.get("config", {}).get("manifest")
-        tensors = _hdf5(path, stack, whole).tensors
-        return Container(path, tensors, told and json.dumps(told), keras=config)
+        tensors = _hdf5(stack, whole).tensors
+        return _Content(tensors, told and json.dumps(told), keras=config)
     if any(name.endswith("data.pkl") for name in names):
-        return Container(path, torch_files.read_zip(archive), config=_config(path))
+        return _Content(torch_files.read_zip(archive), config=_config(path))
     if names and all(name.endswith(".npy") for name in names):
-        return Container(path, numpy_files.read_npz(archive))
+        return _Content(numpy_files.read_npz(archive))
     raise ValueError("it is a zip archive without weights")
 
 
-def _pickle(path: Path, stream: BinaryIO) -> dict[str, Tensor]:
+def _pickle(path: Path, stream: BinaryIO) -> Any:
     if torch_files.begins(stream):
         return torch_files.read_legacy(stream, path.stat().st_size)
     stream.seek(0)

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from keras_resnet.weights.formats import pickles
-from keras_resnet.weights.formats.pickles import Buildable, Call
+from keras_resnet.weights.formats.pickles import Buildable, Call, Unknown
 from keras_resnet.weights.formats.tensors import Tensor, checked_shape, named
 
 NUMBERS = "fiub"  # kinds of dtypes: no objects, which are pickles again
@@ -52,9 +52,7 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Tensor:
 class _Dtype(Buildable):
     """A dtype: its constructor gets kind and width, its state the order of the bytes."""
 
-    def __init__(self, code: Any, *_: Any) -> None:
-        if not isinstance(code, str) or not re.fullmatch(f"[{NUMBERS}][1248]", code):
-            raise ValueError(f"an array of {named(code)} holds no numbers")
+    def __init__(self, code: str) -> None:
         self.dtype = np.dtype(code)
 
     def build(self, state: Any) -> None:
@@ -64,15 +62,22 @@ class _Dtype(Buildable):
         self.dtype = self.dtype.newbyteorder(order)
 
 
-class _Array(Buildable):
+def _dtype(code: Any, *_: Any) -> _Dtype | Unknown:
+    if isinstance(code, str) and re.fullmatch(f"[{NUMBERS}][1248]", code):
+        return _Dtype(code)
+    return Unknown("numpy.dtype")  # of objects, texts or dates, none of which are weights
+
+
+class Array(Buildable):
     """An array that is created empty; its state holds shape, dtype and bytes."""
 
     def __init__(self, *_: Any) -> None:
-        self.tensor = Tensor((0,), lambda: np.zeros(0))
+        self.tensor: Tensor | None = None  # stays None for what holds no numbers
 
     def build(self, state: Any) -> None:
         _, shape, dtype, fortran, content = state
-        self.tensor = _tensor(content, dtype, shape, "F" if fortran is True else "C")
+        if not isinstance(dtype, Unknown):
+            self.tensor = _tensor(content, dtype, shape, "F" if fortran is True else "C")
 
 
 def _tensor(content: Any, dtype: Any, shape: Any, order: Any = "C") -> Tensor:
@@ -94,9 +99,11 @@ def _tensor(content: Any, dtype: Any, shape: Any, order: Any = "C") -> Tensor:
     return Tensor(shape, read)
 
 
-def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> _Array:
+def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
     """Protocol 5; `axes` say how an array that lies otherwise in memory has to be turned."""
-    array = _Array()
+    array = Array()
+    if isinstance(dtype, Unknown):
+        return array
     array.tensor = found = _tensor(content, dtype, shape, order)
     if axes is not None:
         turned = checked_shape(axes)
@@ -119,13 +126,13 @@ def _scalar(*_: Any) -> None:
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
-    "multiarray._reconstruct": _Array,
+    "multiarray._reconstruct": Array,
     "numeric._frombuffer": _from_buffer,
     "multiarray.scalar": _scalar,
 }
 NAMES: Mapping[str, Any] = {
     "numpy.ndarray": None,
-    "numpy.dtype": Call(_Dtype),
+    "numpy.dtype": Call(_dtype),
     "_codecs.encode": Call(_encode),
     "__builtin__.bytes": Call(lambda: b""),
     **{
@@ -136,11 +143,6 @@ NAMES: Mapping[str, Any] = {
 }
 
 
-def read_pickle(stream: BinaryIO) -> dict[str, Tensor]:
-    """Returns the arrays of a pickled dictionary, or of its "blobs"."""
-    content = pickles.load(stream, NAMES)
-    if isinstance(content, dict) and isinstance(content.get("blobs"), dict):
-        content = content["blobs"]
-    if not isinstance(content, dict):
-        raise ValueError(f"it holds {named(content)}, and no dictionary of arrays")
-    return {str(k): value.tensor for k, value in content.items() if isinstance(value, _Array)}
+def read_pickle(stream: BinaryIO) -> Any:
+    """Returns what a pickle holds: containers, and an `Array` for each array."""
+    return pickles.load(stream, NAMES)

@@ -2,7 +2,9 @@
 
 Python's own unpickler imports and calls whatever a pickle asks for, and takes the memory that it
 asks for. This one walks the opcodes, knows those of containers and numbers, and looks names up in
-a table that its caller gives; there is no way from a file to any other function.
+a table that its caller gives; there is no way from a file to any other function. A checkpoint may
+hold its settings as objects beside the weights: a name that is not in the table, and whatever the
+file makes of it, becomes an `Unknown`.
 """
 
 import pickletools
@@ -16,7 +18,7 @@ EMPTY: Mapping[str, Callable[[], Any]] = {
     "EMPTY_DICT": dict,
     "EMPTY_LIST": list,
     "EMPTY_TUPLE": tuple,
-    "EMPTY_SET": set,
+    "EMPTY_SET": lambda: Unknown("set"),
 }
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "MARK": MARK}
 LITERALS = frozenset(
@@ -31,6 +33,20 @@ class Call(NamedTuple):
     """A function of ours that stands for one that a pickle may name and call."""
 
     function: Callable[..., Any]
+
+
+class Unknown(dict[Any, Any]):
+    """Stands for a name that is not looked up, or an object that is not built.
+
+    It keeps items, since there are many classes of dictionaries, and forgets everything else.
+    """
+
+    __slots__ = ("kind", "module")
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind[:80]  # what the file calls it
+        self.module = False  # whether its attributes are those of a PyTorch module
 
 
 class Buildable:
@@ -49,11 +65,12 @@ def load(
 
     Args:
         stream: at the beginning of a pickle.
-        names: what to put where the pickle names "module.name"; a `Call` may be called.
+        names: what to put where the pickle names "module.name"; a `Call` may be called. An
+            `Unknown` stands for any other name.
         persistent: returns what the pickle keeps outside of itself, by its id.
 
     Raises:
-        ValueError: for other names, opcodes of other objects, and malformed pickles.
+        ValueError: for opcodes that no file of weights has, and malformed pickles.
     """
     machine = _Machine(names, persistent)
     for opcode, argument, _ in pickletools.genops(stream):
@@ -66,6 +83,7 @@ def load(
 class _Machine:
     def __init__(self, names: Mapping[str, Any], persistent: Callable[[Any], Any] | None) -> None:
         self.names, self.persistent = names, persistent
+        self.unknown: dict[str, Unknown] = {}
         self.stack: list[Any] = []
         self.memo: dict[Any, Any] = {}
 
@@ -101,6 +119,9 @@ class _Machine:
     def op_pop(self, _: Any) -> None:
         self.stack.pop()
 
+    def op_pop_mark(self, _: Any) -> None:
+        self._to_mark()
+
     def op_tuple(self, _: Any) -> None:
         self.stack.append(tuple(self._to_mark()))
 
@@ -125,6 +146,13 @@ class _Machine:
     def op_setitems(self, _: Any) -> None:
         self._set(self._to_mark())
 
+    def op_additems(self, _: Any) -> None:
+        self._extend(self._to_mark())
+
+    def op_frozenset(self, _: Any) -> None:
+        self._to_mark()
+        self.stack.append(Unknown("frozenset"))
+
     def op_global(self, argument: str) -> None:
         self._name(argument.replace(" ", "."))
 
@@ -142,24 +170,44 @@ class _Machine:
 
     def op_reduce(self, _: Any) -> None:
         arguments, called = self.stack.pop(), self.stack.pop()
-        if not isinstance(called, Call) or not isinstance(arguments, tuple):
-            raise ValueError(f"its pickle calls {named(called)}, which is no tensor's")
-        self.stack.append(called.function(*arguments))
+        if not isinstance(called, Call | Unknown) or not isinstance(arguments, tuple):
+            raise ValueError(f"its pickle calls {named(called)}, which cannot be called")
+        if isinstance(called, Unknown):
+            self.stack.append(Unknown(called.kind))
+        else:
+            self.stack.append(called.function(*arguments))
+
+    op_newobj = op_reduce
+
+    def op_newobj_ex(self, _: Any) -> None:
+        self.stack.pop()  # arguments by keyword
+        self.op_reduce(None)
+
+    def op_inst(self, argument: str) -> None:
+        arguments = tuple(self._to_mark())
+        self.op_global(argument)
+        self.stack.append(arguments)
+        self.op_reduce(None)
+
+    def op_obj(self, _: Any) -> None:
+        called, *arguments = self._to_mark()
+        self.stack += [called, tuple(arguments)]
+        self.op_reduce(None)
 
     def op_build(self, _: Any) -> None:
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, Buildable):
             target.build(state)
+        elif isinstance(target, Unknown):
+            target.module |= isinstance(state, dict) and "_modules" in state
         elif not isinstance(target, dict):  # the attributes of a dictionary are not weights
             raise ValueError(f"its pickle gives attributes to a {type(target).__name__}")
 
     def _name(self, name: str) -> None:
-        if name not in self.names:
-            raise ValueError(
-                f"its pickle asks for {name[:80]}, which is no tensor or container; a file of"
-                " weights names none but those"
-            )
-        self.stack.append(self.names[name])
+        if name in self.names:
+            self.stack.append(self.names[name])
+        else:
+            self.stack.append(self.unknown.setdefault(name, Unknown(name)))
 
     def _to_mark(self) -> list[Any]:
         for position in range(len(self.stack) - 1, -1, -1):
@@ -170,16 +218,17 @@ class _Machine:
         raise ValueError("its pickle closes a container that it never opened")
 
     def _extend(self, items: list[Any]) -> None:
-        if not isinstance(self.stack[-1], list):
-            raise ValueError(f"its pickle appends to a {type(self.stack[-1]).__name__}")
-        self.stack[-1].extend(items)
+        target = self.stack[-1]
+        if isinstance(target, list):
+            target.extend(items)
+        elif not isinstance(target, Unknown):
+            raise ValueError(f"its pickle appends to a {type(target).__name__}")
 
     def _set(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, dict) or len(items) % 2:
             raise ValueError(f"its pickle sets items of a {type(target).__name__}")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Only these: a hash of deeply nested tuples would exhaust the C stack.
-            if not isinstance(key, str | int):
-                raise ValueError(f"keys must be strings or integers, got a {type(key).__name__}")
-            target[key] = value
+            # No weight has another key, and a hash of nested tuples can exhaust the C stack.
+            if isinstance(key, str | int):
+                target[key] = value

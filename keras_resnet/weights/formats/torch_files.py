@@ -6,6 +6,7 @@ tensor is a view of one.
 
 import io
 import math
+import re
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,8 +15,8 @@ from typing import Any, BinaryIO, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from keras_resnet.weights.formats import pickles
-from keras_resnet.weights.formats.pickles import Call
+from keras_resnet.weights.formats import numpy_files, pickles
+from keras_resnet.weights.formats.pickles import Call, Unknown
 from keras_resnet.weights.formats.tensors import Tensor, checked_shape, named
 
 HEAD = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."  # a pickled number
@@ -32,9 +33,7 @@ DTYPES: Mapping[str, Any] = {
     "Byte": np.uint8,
     "Bool": np.bool_,
 }
-# Where a checkpoint keeps the weights of its model; averaged ones are those that were measured.
-PLACES = ("state_dict_ema", "model_ema", "state_dict", "model")
-PREFIXES = ("module.", "_orig_mod.")
+SCRIPT = re.compile(r"(?:.*/)?(?:constants\.pkl|code/.*)", re.DOTALL)  # only TorchScript has them
 
 
 class Storage(NamedTuple):
@@ -42,7 +41,9 @@ class Storage(NamedTuple):
     read: Callable[[], np.ndarray[Any, Any]]  # [size]
 
 
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor | Unknown:
+    if isinstance(storage, Unknown):
+        return storage
     shape, steps = checked_shape(size), checked_shape(stride)
     if not isinstance(storage, Storage) or len(steps) != len(shape):
         raise ValueError("a tensor is not a view of a storage")
@@ -61,24 +62,45 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tenso
     return Tensor(shape, read)
 
 
+def _subclass(function: Any, kind: Any, arguments: Any, *_: Any) -> Tensor | Unknown:
+    """A tensor with attributes, or of another class, whose numbers may lie elsewhere."""
+    if isinstance(function, Call) and function.function is _tensor:
+        return _tensor(*arguments)
+    return kind if isinstance(kind, Unknown) else Unknown("torch.Tensor")
+
+
 def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
+    if isinstance(items, list):  # pairs, as Python 2 wrote it
+        return {key: value for key, value in items if isinstance(key, str | int)}
     if items != ():
-        raise ValueError("an ordered dictionary is filled item by item")
+        raise ValueError(f"an ordered dictionary is made of pairs, got {named(items)}")
     return {}
 
 
 NAMES: Mapping[str, Any] = {
+    **numpy_files.NAMES,
     "collections.OrderedDict": Call(_ordered_dict),
     "torch._utils._rebuild_tensor": Call(_tensor),
     "torch._utils._rebuild_tensor_v2": Call(_tensor),
     "torch._utils._rebuild_parameter": Call(lambda tensor, *_: tensor),
+    "torch._utils._rebuild_parameter_with_state": Call(lambda tensor, *_: tensor),
+    "torch._tensor._rebuild_from_type_v2": Call(_subclass),
     "torch.Size": Call(lambda size: size),
     **{f"torch.{name}Storage": np.dtype(dtype) for name, dtype in DTYPES.items()},
 }
 
 
+def _unreadable(key: Any) -> Unknown | None:
+    """Returns what stands for a storage of another type of numbers, or for the code of a module."""
+    if isinstance(key, tuple) and len(key) > 1 and isinstance(key[1], Unknown):
+        return Unknown(key[1].kind)
+    return None
+
+
 def _storage_id(key: Any) -> tuple[np.dtype[Any], str, int]:
     kind, dtype, name, _, count, *_ = key
+    if isinstance(dtype, Unknown):
+        raise ValueError(f"it has tensors of {dtype.kind}, whose numbers are not read")
     if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(name, str):
         raise ValueError(f"a storage is given by type, name and size, got {named(name)}")
     if type(count) is not int or count < 0:
@@ -86,37 +108,50 @@ def _storage_id(key: Any) -> tuple[np.dtype[Any], str, int]:
     return dtype, name, count
 
 
-def read_zip(archive: zipfile.ZipFile) -> dict[str, Tensor]:
-    """Returns the tensors of an archive that stays open while they are read."""
-    [pickle] = [name for name in archive.namelist() if name.endswith("data.pkl")]
+def read_zip(archive: zipfile.ZipFile) -> Any:
+    """Returns what an archive holds, which stays open while its tensors are read.
+
+    Raises:
+        ValueError: if it is malformed, or a TorchScript archive.
+    """
+    names = archive.namelist()
+    if any(SCRIPT.fullmatch(name) for name in names):
+        raise ValueError(
+            "it is a TorchScript archive, whose code is not run. In PyTorch,"
+            " torch.save(torch.jit.load(file).state_dict(), new_file) writes its weights alone"
+        )
+    [pickle] = [name for name in names if name.endswith("data.pkl")]
     folder = pickle.removesuffix("data.pkl")
-    if f"{folder}byteorder" in archive.namelist():
+    if f"{folder}byteorder" in names:
         order = archive.read(f"{folder}byteorder")
         if order != b"little":
             raise ValueError(
                 f"its numbers are in byte order {order[:9]!r}, and only little is read"
             )
 
-    def storage(key: Any) -> Storage:
+    def storage(key: Any) -> Storage | Unknown:
+        if (unknown := _unreadable(key)) is not None:
+            return unknown
         dtype, name, count = _storage_id(key)
         member = archive.getinfo(f"{folder}data/{name}")
         if member.file_size != count * dtype.itemsize:
             raise ValueError(f"storage {name} has {member.file_size} bytes for {count} numbers")
         return Storage(count, lambda: np.frombuffer(archive.read(member), dtype))
 
-    content = pickles.load(io.BytesIO(archive.read(pickle)), NAMES, storage)
-    return state_dict(content)
+    return pickles.load(io.BytesIO(archive.read(pickle)), NAMES, storage)
 
 
-def read_legacy(stream: BinaryIO, size: int) -> dict[str, Tensor]:
-    """Returns the tensors of a file of `size` bytes, read up to and including the magic number."""
+def read_legacy(stream: BinaryIO, size: int) -> Any:
+    """Returns what a file of `size` bytes holds, read up to and including the magic number."""
     if pickles.load(stream, {}) != PROTOCOL:
         raise ValueError("it is not of the protocol 1001 of torch.save")
     pickles.load(stream, {})  # sizes of C types on the machine that wrote it
     places: dict[str, int] = {}
     counts: dict[str, tuple[np.dtype[Any], int]] = {}
 
-    def storage(key: Any) -> Storage:
+    def storage(key: Any) -> Storage | Unknown:
+        if (code := _unreadable(key)) is not None and key[0] == "module":
+            return code
         dtype, name, count = _storage_id(key)
         if len(key) > 5 and key[5] is not None:
             raise ValueError(f"storage {name} is a view of another, as before Torch 0.4")
@@ -128,7 +163,7 @@ def read_legacy(stream: BinaryIO, size: int) -> dict[str, Tensor]:
 
         return Storage(count, read)
 
-    tensors = state_dict(pickles.load(stream, NAMES, storage))
+    content = pickles.load(stream, NAMES, storage)
     names = pickles.load(stream, {})
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("the storages behind its pickle have no names")
@@ -144,22 +179,7 @@ def read_legacy(stream: BinaryIO, size: int) -> dict[str, Tensor]:
         if stored != count or end > size:
             raise ValueError(f"storage {name} has not the {count} numbers that it should have")
         stream.seek(end)
-    return tensors
-
-
-def state_dict(content: Any) -> dict[str, Tensor]:
-    """Finds the weights in a checkpoint: itself, or what it keeps under a usual name."""
-    if not isinstance(content, dict):
-        raise ValueError(f"it holds a {type(content).__name__}, and no dictionary of tensors")
-    for place in PLACES:
-        if isinstance(content.get(place), dict):
-            content = content[place]
-            break
-    found = {name: value for name, value in content.items() if isinstance(value, Tensor)}
-    for prefix in PREFIXES:
-        if all(str(name).startswith(prefix) for name in found):
-            found = {str(name).removeprefix(prefix): value for name, value in found.items()}
-    return found
+    return content
 
 
 def begins(stream: BinaryIO) -> bool:
