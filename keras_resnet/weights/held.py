@@ -27,6 +27,7 @@ from keras_resnet.weights.sources.source import Renames, Source
 from keras_resnet.weights.structure import check as check_structure, prove
 
 QUANTIZED = "image_int8/range"  # is in every network that rounds, and in no other
+MOST_TENSORS = 20_000  # ResNet-1202 has 7,300
 log = logging.getLogger("keras_resnet")
 
 
@@ -238,6 +239,8 @@ def _identify(container: Container, name: str | None) -> tuple[Source, Renames]:
     else:
         candidates = list(SOURCES.values())
     names = list(container.tensors)
+    if len(names) > MOST_TENSORS:
+        raise ValueError(f"it has {len(names):,} tensors, and a network {MOST_TENSORS:,} at most")
     renames = {source.name: source.rename(names) for source in candidates}
     best = max(candidates, key=lambda source: len(renames[source.name]))
     found = renames[best.name]

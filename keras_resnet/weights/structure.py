@@ -112,6 +112,8 @@ def _convs(tensors: Mapping[str, Tensor], place: str) -> list[Conv]:
     while kernel := tensors.get(f"{place}_conv{len(rows) + 1}/kernel"):
         if len(kernel.shape) != 4 or kernel.shape[0] != kernel.shape[1] or not kernel.size:
             raise ValueError(f"{place}_conv{len(rows) + 1} has a kernel of shape {kernel.shape}")
+        if kernel.shape[0] % 2 == 0:
+            raise ValueError(f"networks have odd kernels, and its {place} one of {kernel.shape}")
         rows.append(Conv(kernel.shape[0], kernel.shape[3]))
     return rows
 
