@@ -43,7 +43,7 @@ def size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def pixels(data: tf.Tensor) -> tf.Tensor:
-    """Decodes to RGB; exactly, where the default of TensorFlow is up to 22 levels off."""
+    """Decodes to RGB exactly; the default of TensorFlow is up to 25 levels off."""
     components = tf.io.extract_jpeg_shape(data)[2]
     data = tf.cond(components == 4, lambda: _with_adobe_marker(data), lambda: data)
     return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
