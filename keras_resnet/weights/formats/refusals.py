@@ -42,8 +42,9 @@ def _reasons(
         if UNREADABLE.fullmatch(value.kind):
             yield _unreadable(path, value)
     if optimizers:
+        place = f" in {optimizers[0][:80]!r}" if optimizers[0] else ""
         yield (
-            f"it holds the state of an optimizer, {optimizers[0][:80]}, and no weights. The"
+            f"it holds the state of an optimizer{place}, and no weights. The"
             " weights are in another file of the same training; DeepSpeed's zero_to_fp32.py"
             " gathers those that it has split"
         )
@@ -51,7 +52,7 @@ def _reasons(
         place = f"in {path[:80]!r}, " if path else ""
         yield f"it holds no tensors, but {place}an object of {value.kind}, which is not built"
     if not isinstance(content, dict):
-        yield f"it holds a {type(content).__name__}, and no dictionary of tensors"
+        yield f"it holds a Python {type(content).__name__}, and no dictionary of tensors"
     yield f"it holds no tensors; its keys are {[str(key)[:80] for key in list(content)[:5]]}"
 
 

@@ -85,7 +85,7 @@ def _walk(content: Any) -> _Walk:
     found = _Walk()
     queue: list[tuple[str, int, Any]] = [("", 0, content)]
     if _optimizes("", content):
-        queue, found.optimizers = [], ["the whole of it"]
+        queue, found.optimizers = [], [""]
     seen: set[int] = set()
     for place, depth, value in queue:
         if id(value) in seen:  # one value may stand in many places, and in itself
@@ -117,7 +117,7 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _optimizes(key: Any, value: Any) -> bool:
-    """Whether it is an optimizer's; momentum has the shapes of weights, and may have their names"""
+    """Whether it is an optimizer's; momentum can have the shapes and the names of weights."""
     if not isinstance(value, dict):
         return False
     return "param_groups" in value or not OPTIMIZER.isdisjoint(_words(str(key)[:80]))
