@@ -178,4 +178,4 @@ def test_cost_says_what_it_cannot_count() -> None:
     with pytest.raises(ValueError, match="up"):
         cost(keras.Model(image, keras.layers.PReLU(name="odd")(outputs)))
     with pytest.raises(ValueError, match=r"image_shape.*None"):
-        cost(resnet("resnet20", name="mine"))
+        cost(keras.models.clone_model(resnet("resnet20")))
