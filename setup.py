@@ -44,6 +44,7 @@ setup(
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",
+        "flatbuffers>=24",
         "h5py>=3.11",
         "keras>=3.15,<4",
         "ml-dtypes>=0.5",

@@ -110,7 +110,7 @@ def _read(path: Path, channels: int) -> Any:
 def _decoder(channels: int) -> Any:
     import tensorflow as tf
 
-    decoding = _decoding()
+    from keras_resnet import decoding  # deferred, as TensorFlow itself: it is bound to it
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
     def decode(data: Any) -> Any:
@@ -125,16 +125,6 @@ def _reason(message: str) -> str:
     if found := re.search(r"assertion failed: \[(.*?)\]", message):
         return found[1]
     return [line.strip() for line in message.splitlines() if line.strip() and "[[" not in line][-1]
-
-
-def _decoding() -> Any:
-    """Finds the decoder, which is moving from the export to the library."""
-    import importlib
-
-    try:
-        return importlib.import_module("keras_resnet.decoding")
-    except ModuleNotFoundError:
-        return importlib.import_module("keras_resnet.export.decoding")
 
 
 def _check_levels(images: Any) -> None:

@@ -82,8 +82,11 @@ def told() -> Told:
     )
 
 
-def from_flags() -> tuple[ResidualNetwork, Manifest]:
+def from_flags(*, ends: bool = False) -> tuple[ResidualNetwork, Manifest]:
     """Builds the network that the flags name; it returns logits and has its weights.
+
+    Args:
+        ends: whether what follows the logits has to be known.
 
     Raises:
         ValueError, TypeError: if flags and file contradict each other, or say too little; and for
@@ -98,10 +101,22 @@ def from_flags() -> tuple[ResidualNetwork, Manifest]:
                 f"{file} holds no classifier, and none is invented: give weights that have one"
             )
         _ = manifest.scaling  # asked for before anything is built
+        if ends:
+            _check_ending(held, manifest)
         door = Door(input_shape=manifest.image_shape, classifier_activation=None)
         model = fill_from(held, settled, door, manifest.network)
     model.manifest = manifest
     return model, manifest
+
+
+def _check_ending(held: Held, manifest: Manifest) -> None:
+    allowed = ", ".join(ACTIVATIONS)
+    if manifest.activation is None and held.head:
+        raise ValueError(f"{held.path} ends in {held.head}; allowed are {allowed}")
+    if manifest.activation is None:
+        raise ValueError(
+            f"{held.path} does not say what follows its logits: give --activation, one of {allowed}"
+        )
 
 
 def parse_fields(assignments: Iterable[str]) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 MODEL is the directory of a SavedModel, run with TensorFlow alone, or a `.tflite` file, run
 with LiteRT alone: neither Keras nor this project has to be installed. EXAMPLES.npz holds
 `images` [n, height, width, channels] of 0..255 and, where known, `labels` [n]; it is what
-`python -m train.evaluate --examples_out=EXAMPLES.npz` writes.
+`python -m train.evaluate --examples_out=EXAMPLES.npz` writes. For a network of one output a label
+is 1 where its only class is right, and 0 where it is not.
 """
 
 import json
@@ -38,7 +39,12 @@ def batches(images: np.ndarray) -> list[np.ndarray]:
     return [images[i : i + 64] for i in range(0, len(images), 64)]
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
+def probabilities(logits: np.ndarray, activation: str) -> np.ndarray | None:
+    """Applies what `model.json` says that follows the logits; returns None if nothing does."""
+    if activation == "none":
+        return None
+    if activation == "sigmoid":
+        return np.exp(-np.logaddexp(0, -logits))
     powers = np.exp(logits - logits.max(1, keepdims=True))
     return powers / powers.sum(1, keepdims=True)
 
@@ -52,23 +58,30 @@ def picture(image: np.ndarray) -> str:
 def main(model: str, examples: str) -> None:
     path = Path(model)
     run, folder = (run_tflite, path.parent) if path.suffix == ".tflite" else (run_saved_model, path)
-    names = json.loads((folder / "model.json").read_text())["labels"]
+    about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    names = about["labels"]
     with np.load(examples) as archive:
         images = archive["images"].astype(np.float32)
         labels = archive.get("labels")
-    probabilities = softmax(run(path, images))
-    best = probabilities.argmax(1)
-    for image, row, i in zip(images[:SHOWN], probabilities, best, strict=False):
+    logits = run(path, images)
+    shares = probabilities(logits, about.get("activation") or "softmax")
+    best = logits.argmax(1)
+    for i, image in enumerate(images[:SHOWN]):
         if image.shape[1] <= 32:
             print(picture(image))
-        print(f"-> {names[i]} ({100 * row[i]:.1f} %)\n")
+        told = (
+            f"{logits[i, best[i]]:.2f}" if shares is None else f"{100 * shares[i, best[i]]:.1f} %"
+        )
+        print(f"-> {names[best[i]]} ({told})\n")
     result = {"model": model, "images": len(images)}
     if labels is not None:
-        result["top1"] = 100 * float(np.mean(best == labels))
+        chosen = best if logits.shape[1] > 1 else logits[:, 0] > 0
+        result["top1"] = 100 * float(np.mean(chosen == labels))
     print(json.dumps(result))
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
+    sys.stdout.reconfigure(errors="backslashreplace")  # labels are of every language
     main(*sys.argv[1:])

@@ -13,7 +13,9 @@ import numpy as np
 from PIL import Image
 
 
-def tiny(directory: Path, seed: int = 0, size: int = 32, classes: int = 10) -> Path:
+def tiny(
+    directory: Path, seed: int = 0, size: int = 32, classes: int = 10, activation: str = "softmax"
+) -> Path:
     """Exports a ResNet of one block a stage with random weights; returns the directory."""
     import keras
 
@@ -31,7 +33,7 @@ def tiny(directory: Path, seed: int = 0, size: int = 32, classes: int = 10) -> P
     helpers.randomize(model, seed)
     scaling = Preprocessing(mean=(120.0,), std=(60.0,), image_size=size, crop=1.0)
     labels = tuple(f"class {i}" for i in range(classes))
-    manifest = Manifest("resnet20", shape, labels, scaling, fields)
+    manifest = Manifest("resnet20", shape, labels, scaling, fields, activation=activation)
     job.export(model, manifest, directory, job.Job(("saved_model",)))
     return directory
 

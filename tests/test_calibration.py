@@ -9,15 +9,15 @@ from PIL import Image
 
 from keras_resnet.export.calibration import RealImages
 from keras_resnet.manifest import Manifest
-from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.preprocessing import Preprocessing, imagenet_labels
 from train import datasets
 
 SIZE = 8
 
 
-def manifest(channels: int = 3, **fields) -> Manifest:
+def manifest(channels: int = 3, labels: tuple[str, ...] = ("a", "b"), **fields) -> Manifest:
     scaling = Preprocessing(**{"mean": (9.0,), "image_size": SIZE, "crop": 1.0, **fields})
-    return Manifest("resnet20", (SIZE, SIZE, channels), ("a", "b"), scaling)
+    return Manifest("resnet20", (SIZE, SIZE, channels), labels, scaling)
 
 
 def grey(file: Path, level: int, **options) -> None:
@@ -150,3 +150,36 @@ def test_channels_and_splits_have_to_fit(folder) -> None:
         RealImages(folder).take("train", manifest(channels=5))
     with pytest.raises(ValueError, match=r"split must be one of .*'validation'"):
         RealImages(folder).take("validation", manifest())
+
+
+def test_classes_are_known_by_the_names_of_labels(tmp_path) -> None:
+    """Of digits, of a data set, and of folders."""
+    digits = manifest(channels=1, labels=tuple("9876543210"))
+    pixels, classes = RealImages(dataset="digits").examples("test", digits)
+    by_pixels = {image.numpy().tobytes(): int(label) for image, label in
+                 decoded(datasets.load("digits", "test", None))}  # fmt: skip
+    assert [9 - by_pixels[i.astype(np.uint8).tobytes()] for i in pixels] == classes.tolist()
+    name = helpers.tfds_set(tmp_path, {"train": 9, "test": 5})
+    images = RealImages(dataset=name, data_dir=tmp_path)
+    pixels, classes = images.examples("test", manifest(labels=("eel", "cow", "cat", "dog")))
+    rows = {i.tobytes(): (2, 3, 0)[k % 3] for k, i in enumerate(helpers.noise(5, 8, 8, 3, seed=1))}
+    assert classes.tolist() == [rows[i.astype(np.uint8).tobytes()] for i in pixels]
+    assert images.examples("test", manifest(labels=("eel", "cow", "cat")))[1] is None
+
+
+def test_classes_are_known_by_the_names_of_folders(tmp_path) -> None:
+    for i, label in enumerate(["b", "a", "a", "b"]):
+        grey(tmp_path / label / f"{i}.png", 20 * i)
+    pixels, classes = RealImages(tmp_path).examples("test", manifest())
+    assert (levels(pixels), classes.tolist()) == ([40, 60], [0, 1])
+    assert RealImages(tmp_path).examples("test", manifest(labels=("night", "day")))[1] is None
+
+
+def test_classes_of_imagenet_are_known_by_their_ids(tmp_path) -> None:
+    ids, names = zip(*imagenet_labels(), strict=True)
+    assert len(set(names)) < 1000  # two cranes: names alone do not tell
+    for i, place in enumerate((7, 134, 517, 900)):
+        grey(tmp_path / ids[place] / f"{i}.png", 20 * i)
+    pixels, classes = RealImages(tmp_path).examples("test", manifest(labels=names))
+    known = {20 * i: place for i, place in enumerate((7, 134, 517, 900))}
+    assert [known[level] for level in levels(pixels)] == classes.tolist()

@@ -1,6 +1,7 @@
 """`saved_models/classify.py` runs exports without Keras, as well as evaluation said."""
 
 import json
+import shutil
 from pathlib import Path
 
 import helpers
@@ -12,6 +13,7 @@ import keras_resnet
 from keras_resnet import weights
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
+from saved_models import classify
 
 SPY = """
 import runpy, sys
@@ -99,3 +101,34 @@ def test_classify_says_how_it_is_called():
     done = helpers.python("saved_models/classify.py")
     assert done.returncode == 1
     assert "MODEL EXAMPLES.npz" in done.stderr
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "none"])
+def test_classify_follows_what_the_export_says(exported, tmp_path, activation):
+    """Beside the same file another `model.json`: the logits are those of the evaluation."""
+    folder, evaluated = exported
+    shutil.copy(folder / "digits/1/model.tflite", tmp_path)
+    about = json.loads((folder / "digits/1/model.json").read_text())
+    labels = [f"Ä{i}" for i in range(10)]
+    told = json.dumps({**about, "activation": activation, "labels": labels}, ensure_ascii=False)
+    (tmp_path / "model.json").write_text(told, encoding="utf-8")
+    arguments = [str(tmp_path / "model.tflite"), str(folder / "test.npz")]
+    plain = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = helpers.python("saved_models/classify.py", *arguments, **plain)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["top1"] == pytest.approx(evaluated["top1"])
+    with np.load(folder / "test.npz") as archive:
+        logits = classify.run_tflite(tmp_path / "model.tflite", archive["images"][:3])
+    best, highest = logits.argmax(1), np.float64(logits.max(1))
+    shares = [f"{100 / (1 + np.exp(-value)):.1f} %" for value in highest]
+    values = shares if activation == "sigmoid" else [f"{value:.2f}" for value in highest]
+    expected = [rf"-> \xc4{i} ({value})" for i, value in zip(best, values, strict=True)]
+    assert [line for line in done.stdout.splitlines() if line.startswith("->")] == expected
+
+
+def test_probabilities_are_exact_where_exp_is_not():
+    logits = np.float32([[0, 1000], [-1000, 3]])
+    assert classify.probabilities(logits, "none") is None
+    sigmoid = classify.probabilities(logits, "sigmoid")
+    np.testing.assert_allclose(sigmoid, [[0.5, 1], [0, 0.95257413]], atol=1e-6)
+    np.testing.assert_allclose(classify.probabilities(logits, "softmax"), [[0, 1], [0, 1]])

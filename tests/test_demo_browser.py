@@ -86,7 +86,7 @@ REFUSED = {
 def test_it_explains_what_a_server_would_answer(export, signatures, data):
     found, expected = Network(export).explain(data), signatures("predict_bytes", data)
     assert found.labels == [label.decode() for label in expected["labels"]]
-    np.testing.assert_array_equal(found.probabilities, expected["probabilities"])
+    np.testing.assert_array_equal(found.scores, expected["probabilities"])
     assert found.maps.shape == (5, 16, 16)
     assert found.crop.shape == (32, 32, 3)
 

@@ -25,6 +25,14 @@ CASES = {
     "other channels": (["--calibration_dataset=digits"], "3 channels, got 1"),
     "no weights": (["--weights=nowhere.keras"], "nowhere.keras"),
     "existing": (["--out=."], "exists; export a new version beside it"),
+    "no version": (
+        ["--out=nowhere/v1"],
+        "nowhere/v1 is not NAME/VERSION: TensorFlow Serving reads",
+    ),
+    "features of nothing": (
+        ["--tflite_features", "--formats=onnx"],
+        "tflite_features needs a format of TFLite, got ['onnx']",
+    ),
 }
 
 

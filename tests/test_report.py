@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import tensorflow as tf
-from exporting import LABELS
+from exporting import LABELS, by_hand, network, pixels
+from helpers import ROOT
 from tensorflow_serving.apis import prediction_log_pb2
 
 import keras_resnet
-from keras_resnet.export import job
+from keras_resnet.export import job, report
 from keras_resnet.folding import fold
+from keras_resnet.manifest import Manifest
 
 
 def test_every_variable_is_written_once(exported):
@@ -41,7 +45,8 @@ def test_model_json_says_what_it_is(exported):
     assert found["parity"]["saved_model"]["relative"] < 1e-4
     sha256 = hashlib.sha256((out.parents[1] / "a.keras").read_bytes()).hexdigest()
     assert found["weights"] == {"file": "a.keras", "sha256": sha256}
-    assert {name: found[name] for name in manifest.to_dict()} == manifest.to_dict()
+    told = replace(manifest, activation="softmax").to_dict()  # which nobody had said
+    assert {name: found[name] for name in told} == told
     assert (out / "labels.txt").read_text().splitlines() == list(LABELS)
 
 
@@ -82,3 +87,30 @@ def test_warm_up_requests_are_those_of_the_signatures(exported):
         signatures[request.model_spec.signature_name](**values)
         seen.append((request.model_spec.signature_name, len(next(iter(values.values())))))
     assert seen == [(s, n) for n in (1, 8) for s in ("serving_default", "predict_bytes")]
+
+
+def test_the_report_tells_the_accuracy_where_classes_are_known(tmp_path):
+    model, manifest = network("resnet20", repeats=[1, 1])
+    best = by_hand(model, pixels(20))[0].argmax(1)
+    classes = np.where(np.arange(20) < 15, best, (best + 1) % 7)
+    images = job.Images(pixels(20), "photos", True, classes)
+    formats = ["saved_model", "tflite", "onnx", "openvino"]
+    rows = job.export(model, manifest, tmp_path / "1", job.Job(formats, images=images))
+    assert {row.top1 for row in rows.values()} == {75.0}
+    found = json.loads((tmp_path / "1" / "report.json").read_text())
+    assert found["top1"] == 75.0
+    assert {row["top1"] for row in found["formats"].values()} == {75.0}
+    text = (tmp_path / "1" / "report.md").read_text()
+    assert "20 photos, of which the network itself classifies 75.00 % right:" in text
+    lines = [line.split("|")[1:-1] for line in text.splitlines()[2:]]
+    assert [line[-1].strip() for line in lines] == ["top-1 %", "---", *["75.00"] * 4]
+
+
+def test_a_yes_or_no_agrees_if_both_say_the_same():
+    manifest = Manifest("resnet20", (8, 8, 1), ("cat",), None, activation="sigmoid")
+    logits = np.float32([[-2], [0.1], [3], [-0.1]])
+    images = report.Images(np.zeros((4, 8, 8, 1), np.float32), "made up", real=False)
+    run = iter([logits + np.float32([[0], [0], [0], [0.2]])])
+    figures = report.measure(lambda x: next(run, x), ROOT / "setup.py", images, logits, manifest)
+    assert figures.agreement == 75
+    assert figures.top1 is None

@@ -112,7 +112,8 @@ def test_the_programs_know_their_flags(tmp_path, monkeypatch):
     (asked,) = [shlex.split(line) for line in lines if "serving.client" in line]
     assert flags.parse(client.__doc__, asked[3:]).server == "localhost:8500"
     (tmp_path / "saved_models" / "resnet" / "1").mkdir(parents=True)
-    (tmp_path / "saved_models" / "resnet" / "1" / "saved_model.pb").touch()
+    for name in ("saved_model.pb", "model.json"):
+        (tmp_path / "saved_models" / "resnet" / "1" / name).touch()
     monkeypatch.chdir(tmp_path)
     (started,) = [shlex.split(line) for line in lines if "triton_server" in line]
     assert triton_server.parse(started[3:]).http_port == 8000

@@ -23,8 +23,8 @@ ENDS = {"QUANTIZE", "DEQUANTIZE"}
 OPERATIONS = {code: name for name, code in vars(schema.BuiltinOperator).items() if name[0] != "_"}
 
 
-def signature(file: Path, name: str = "serving_default"):
-    return Interpreter(model_path=str(file)).get_signature_runner(name)
+def signature(file: Path):
+    return Interpreter(model_path=str(file)).get_signature_runner("serving_default")
 
 
 def content(file: Path) -> schema.ModelT:
@@ -52,9 +52,8 @@ def operations(file: Path) -> list[tuple[str, set[int]]]:
 
 def check_integers(file: Path) -> None:
     """Pixels go in as they are, and nothing is computed in float32."""
-    for name in tflite.SIGNATURES:
-        images = signature(file, name).get_input_details()["images"]
-        assert (images["dtype"], images["quantization"]) == (np.uint8, (1.0, 0))
+    images = signature(file).get_input_details()["images"]
+    assert (images["dtype"], images["quantization"]) == (np.uint8, (1.0, 0))
     computed = [(name, types) for name, types in operations(file) if name not in ENDS]
     assert len(computed) > 10
     assert [name for name, types in computed if not types <= INTEGERS] == []
@@ -63,8 +62,8 @@ def check_integers(file: Path) -> None:
 @each
 def test_float32_computes_what_the_network_does(name, tmp_path) -> None:
     known, file = case(name), tmp_path / "model.tflite"
-    tflite.write(known.folded, known.manifest, file)
-    run, features = signature(file), signature(file, "features")
+    tflite.write(known.folded, known.manifest, file, features=True)
+    run = signature(file)
     inputs = formats.normalized(known.images, known.manifest.preprocessing)
     pooled = known.model.get_layer("pool").output
     inner = type(known.folded)(known.model.input, pooled)
@@ -74,8 +73,9 @@ def test_float32_computes_what_the_network_does(name, tmp_path) -> None:
         outputs = run(images=known.images[:count])
         assert relative(outputs["logits"], known.expected[:count]) < 1e-5
         assert relative(outputs["probabilities"], probabilities[:count]) < 1e-5
-        found = features(images=known.images[:count])["features"]
-        assert relative(found, np.asarray(inner(inputs[:count], training=False))) < 1e-5
+        assert (
+            relative(outputs["features"], np.asarray(inner(inputs[:count], training=False))) < 1e-5
+        )
 
 
 @each
@@ -120,20 +120,26 @@ def test_signatures_have_names(narrow) -> None:
     outputs = {"a": ["logits", "probabilities"], "c": ["logits"]}
     for name, expected in outputs.items():
         found = Interpreter(model_path=str(narrow[1][name])).get_signature_list()
-        assert found == {
-            "serving_default": {"inputs": ["images"], "outputs": expected},
-            "features": {"inputs": ["images"], "outputs": ["features"]},
-        }
+        assert found == {"serving_default": {"inputs": ["images"], "outputs": expected}}
 
 
-def test_who_asks_for_no_signature_gets_logits(narrow) -> None:
+def test_a_file_has_one_graph_in_which_each_name_is_used_once(narrow) -> None:
+    for file in narrow[1].values():
+        (graph,) = content(file).subgraphs
+        names = [tensor.name for tensor in graph.tensors]
+        assert len(set(names)) == len(names) > 10
+        assert not [name for name in names if b";" in name]
+
+
+def test_who_asks_for_no_signature_gets_probabilities_first(narrow) -> None:
     known, interpreter = case("basic-cifar-A-around"), Interpreter(str(narrow[1]["a"]))
     interpreter.allocate_tensors()
     (images,), outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    assert [images["name"], *(o["name"] for o in outputs)] == ["images", "logits", "probabilities"]
+    assert [images["name"], *(o["name"] for o in outputs)] == ["images", "probabilities", "logits"]
     interpreter.set_tensor(images["index"], known.images[:1])
     interpreter.invoke()
-    assert relative(interpreter.get_tensor(outputs[0]["index"]), known.expected[:1]) < 1e-5
+    assert relative(interpreter.get_tensor(outputs[1]["index"]), known.expected[:1]) < 1e-5
+    assert interpreter.get_tensor(outputs[0]["index"]).sum() == pytest.approx(1)
 
 
 def test_two_files_are_the_same_bytes(narrow) -> None:
@@ -141,7 +147,7 @@ def test_two_files_are_the_same_bytes(narrow) -> None:
     assert files["c"].read_bytes() == files["d"].read_bytes()
 
 
-def test_weights_are_there_once_for_both_signatures(narrow) -> None:
+def test_weights_are_there_once(narrow) -> None:
     model = content(narrow[1]["a"])
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     count = case("basic-cifar-A-around").folded.count_params()

@@ -7,10 +7,11 @@ from pathlib import Path
 from absl import app, flags
 
 from keras_resnet import console, trained, weights
-from keras_resnet.export import report
+from keras_resnet.export import directories
 from keras_resnet.export.calibration import RealImages
 from keras_resnet.export.formats import FORMATS
-from keras_resnet.export.job import PRECISIONS, Images, Job, export
+from keras_resnet.export.job import PRECISIONS, Job, export
+from keras_resnet.export.report import Images
 
 FLAGS = flags.FLAGS
 
@@ -24,11 +25,14 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "precision", "float32", PRECISIONS, "Of the SavedModel's weights and activations."
     )
+    flags.DEFINE_boolean(
+        "tflite_features", False, "Return pooled features from TFLite files as well, for search."
+    )
     flags.DEFINE_string(
         "calibration_dir",
         None,
         "Images of the kind to come: int8 learns its ranges from every other one, and all formats"
-        " are compared on the rest.",
+        " are compared on the rest. Folders named like labels say what is right.",
     )
     flags.DEFINE_string(
         "calibration_dataset", None, "The same from training and test split: digits, or of TFDS."
@@ -45,31 +49,31 @@ def _real_images() -> RealImages | None:
     return RealImages(directory and Path(directory), data_set, place and Path(place))
 
 
-def main(_: list[str]) -> None:
+def _export(words: list[str], out: Path) -> None:
+    if words:
+        raise ValueError(f"flags begin with --, got {' '.join(words)!r}; see --help")
+    directories.check(out, FLAGS.formats)
+    job = Job(FLAGS.formats, FLAGS.precision, tflite_features=FLAGS.tflite_features)
+    real = _real_images()
+    model, manifest = trained.from_flags(ends=True)
+    job = replace(job, weights=Path(weights.local(FLAGS.weights, FLAGS.network)))
+    job.check(manifest, calibrated=real is not None)
+    if real:
+        pixels, classes = real.examples("test", manifest)
+        images = Images(pixels, f"images of {real.directory or real.dataset}", True, classes)
+        seen = real.take("train", manifest) if job.calibrates(manifest) else None
+        job = replace(job, calibration=seen, images=images)
+    export(model, manifest, out, job)
+
+
+def main(arguments: list[str]) -> None:
     console.quiet()
     out = Path(FLAGS.out).expanduser()
     try:
-        if out.exists():
-            raise ValueError(f"{out} exists; export a new version beside it")
-        job, real = Job(FLAGS.formats, FLAGS.precision), _real_images()
-        model, manifest = trained.from_flags()
-        job = replace(job, weights=Path(weights.local(FLAGS.weights, FLAGS.network)))
-        job.check(manifest, calibrated=real is not None)
-        if real:
-            job = replace(
-                job,
-                calibration=real.take("train", manifest) if job.calibrates(manifest) else None,
-                images=Images(
-                    real.take("test", manifest),
-                    f"images of {real.directory or real.dataset}",
-                    real=True,
-                ),
-            )
-        out.parent.mkdir(parents=True, exist_ok=True)
-        rows = export(model, manifest, out, job)
+        _export(arguments[1:], out)
     except (ValueError, TypeError, OSError) as error:
         sys.exit(f"error: {error}")
-    print(report.table(rows))
+    print((out / "report.md").read_text(encoding="utf-8"))
     print(f"done: {out}")
 
 

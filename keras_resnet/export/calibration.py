@@ -1,6 +1,7 @@
 """Real images: some for int8 to see the ranges of activations, others to compare formats on."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,11 +13,16 @@ from absl import logging
 
 from keras_resnet import decoding
 from keras_resnet.manifest import Manifest
+from keras_resnet.preprocessing import imagenet_labels
 
 Array = np.ndarray[Any, Any]
 COUNT = 512
 SPLITS = ("train", "test")  # to calibrate, and to compare
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+CONTRAST = (
+    2  # grey levels between the darkest and the lightest pixel of an image that shows a thing
+)
+Named = tuple[Array, str | None]  # an image, and the name of its class where it is known
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class RealImages:
 
     Args:
         directory: of JPEG, PNG and WebP files, its folders included. Every other one calibrates.
+            Folders whose names are labels of the network say what their images show.
         dataset: "digits" of scikit-learn, or the name of a data set of TFDS, such as "cifar10".
         data_dir: where TFDS has it, by default its own place.
 
@@ -56,15 +63,22 @@ class RealImages:
             _builder(self.dataset, self.data_dir)
 
     def take(self, split: str, manifest: Manifest, count: int = COUNT) -> Array:
+        """Returns the images of `examples` without their classes."""
+        return self.examples(split, manifest, count)[0]
+
+    def examples(
+        self, split: str, manifest: Manifest, count: int = COUNT
+    ) -> tuple[Array, Array | None]:
         """Returns images as the network of `manifest` takes them before they are normalized.
 
         Args:
             split: "train" for images that may calibrate, "test" for others.
-            manifest: their size, their channels, and how they are resized.
+            manifest: their size, their channels, how they are resized, and the labels.
             count: the most to return.
 
         Returns:
-            float32 of 0..255 [n, height, width, channels], n at most `count`.
+            float32 of 0..255 [n, height, width, channels], n at most `count`; and their classes
+            as indices of the labels [n], or None unless the labels name the class of each image.
 
         Raises:
             ValueError: if no image can be read, or they have another number of channels.
@@ -74,13 +88,46 @@ class RealImages:
         if self.directory is not None:
             found = _photographs(self.directory, split, manifest.image_shape[-1], count)
         elif self.dataset == "digits":
-            found = iter(_digits(split)[:count])
+            found = itertools.islice(_digits(split), count)
         else:
             found = _tfds(_builder(self.dataset, self.data_dir), split, count)
-        images = [_resized(image, manifest) for image in found]
-        if not images:
+        pairs = [(_resized(image, manifest), name) for image, name in found]
+        if not pairs:
             raise ValueError(f"none of the images of {self.directory or self.dataset} can be read")
-        return np.stack(images)
+        images, names = zip(*pairs, strict=True)
+        return np.stack(images), _classes(names, manifest.labels)
+
+
+def check(images: Array, name: str, manifest: Manifest) -> None:
+    """Refuses images from which neither ranges nor choices can be learned.
+
+    Raises:
+        ValueError: for another shape, for pixels outside of 0..255 or of a smaller scale, and if
+            no image shows anything.
+    """
+    shape = manifest.image_shape
+    if images.ndim != 4 or images.shape[1:] != shape or not len(images):
+        raise ValueError(f"{name} must have the shape (n, {', '.join(map(str, shape))}), got"
+                         f" {images.shape}")  # fmt: skip
+    lowest, highest = float(images.min()), float(images.max())
+    if not (lowest >= 0 and highest <= 255):
+        raise ValueError(f"{name} must have pixels of 0..255, got {lowest:g}..{highest:g}")
+    contrast = float((images.max((1, 2, 3)) - images.min((1, 2, 3))).max())
+    if contrast >= CONTRAST:
+        return
+    if highest <= 1 and contrast > 0:
+        raise ValueError(f"{name} must have pixels of 0..255, got {lowest:g}..{highest:g}: are they"
+                         " divided by 255?")  # fmt: skip
+    raise ValueError(f"{name} show nothing: each of the {len(images)} has one shade")
+
+
+def _classes(names: Sequence[str | None], labels: Sequence[str]) -> Array | None:
+    """Returns the indices of names among labels, which may be ImageNet's names for its ids."""
+    ids, known = zip(*imagenet_labels(), strict=True)
+    for given in (labels, ids if tuple(labels) == known else ()):
+        if len(given) > 1 and len(set(given)) == len(given) and set(names) <= set(given):
+            return np.array([given.index(name) for name in names])
+    return None
 
 
 def _resized(image: Array, manifest: Manifest) -> Array:
@@ -95,7 +142,7 @@ def _files(directory: Path) -> list[Path]:
     return sorted(file for file in found if file.suffix.lower() in SUFFIXES)
 
 
-def _photographs(directory: Path, split: str, channels: int, count: int) -> Iterator[Array]:
+def _photographs(directory: Path, split: str, channels: int, count: int) -> Iterator[Named]:
     """Yields files from the whole of a directory: neighbours show the same things."""
     if channels not in decoding.CHANNELS:
         raise ValueError(f"images in files have {decoding.CHANNELS} channels, not {channels}")
@@ -104,20 +151,25 @@ def _photographs(directory: Path, split: str, channels: int, count: int) -> Iter
         try:
             data = tf.constant(files[i].read_bytes())
             decoding.total(data[tf.newaxis])
-            yield decoding.decode(data, channels).numpy()
+            yield decoding.decode(data, channels).numpy(), files[i].parent.name
         except (OSError, tf.errors.InvalidArgumentError):
             logging.warning("left out, as no image can be read from it: %s", files[i])
 
 
-def _digits(split: str) -> Array:
-    """Returns 1,797 handwritten digits of 8x8 pixels, split as the driver does."""
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
+def _digits(split: str) -> Iterator[Named]:
+    """Yields 1,797 handwritten digits of 8x8 pixels, split as the driver does."""
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    except ImportError as error:
+        raise ValueError("digits needs: pip install 'he-keras-resnet[train]'") from error
     digits = load_digits()
     images = np.round(digits.images[..., np.newaxis] * (255 / 16)).astype(np.uint8)
-    parts = train_test_split(images, test_size=0.2, random_state=0, stratify=digits.target)
-    return parts[SPLITS.index(split)]
+    parts = train_test_split(
+        images, digits.target, test_size=0.2, random_state=0, stratify=digits.target
+    )
+    kind = SPLITS.index(split)
+    yield from zip(parts[kind], map(str, parts[2 + kind]), strict=True)
 
 
 @cache
@@ -140,7 +192,7 @@ def _builder(name: str | None, data_dir: Path | None) -> Any:
     return builder
 
 
-def _tfds(builder: Any, split: str, count: int) -> Iterator[Array]:
+def _tfds(builder: Any, split: str, count: int) -> Iterator[Named]:
     """Yields the first examples of a split: TFDS has shuffled them when it wrote them."""
     splits = builder.info.splits
     # As the driver: the labels of ImageNet's test images are not known.
@@ -152,5 +204,8 @@ def _tfds(builder: Any, split: str, count: int) -> Iterator[Array]:
     decoders, pixels = decoding.decoder(builder.info.features["image"])
     read = f"{name}[:{last}]"
     examples = builder.as_dataset(split=read, shuffle_files=False, decoders=decoders)
-    images = examples.map(lambda example: pixels(example["image"]))
-    yield from images.as_numpy_iterator()
+    examples = examples.map(lambda example: {**example, "image": pixels(example["image"])})
+    label = dict(builder.info.features).get("label")
+    named = getattr(label, "int2str", None)  # a regression has numbers without names
+    for example in examples.as_numpy_iterator():
+        yield example["image"], named(example["label"]) if named else None

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import keras
 
@@ -17,9 +18,10 @@ class Source:
     """What files are written from: a folded network in float32, and what is known of it."""
 
     network: keras.Model  # from normalized pixels to logits
-    manifest: Manifest
+    manifest: Manifest  # with the activation that follows the logits
     endpoints: dict[str, str]  # feature maps, and the layers whose outputs they are
     calibration: Array | None = None  # images of 0..255, for int8
+    tflite_features: bool = False  # pooled features as another output of TFLite files
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class Format:
     file: str  # inside the directory of the export; empty for the directory itself
     write: Callable[[Source, Path], None]
     runner: Callable[..., Runner]  # of a path; all but the SavedModel's take a number of threads
-    check_runtime: Callable[[], None]  # raises ValueError if something is not installed
+    check_runtime: Callable[[str], None]  # of its name; raises ValueError if a package is missing
     bound: Bound
+    bytes: int = 4  # of a weight
     calibrated: bool = False  # by images, unless the network was trained to round
     rounds: bool = False  # can hold a network that was
 
@@ -47,10 +50,11 @@ def _saved_model(source: Source, path: Path) -> None:
     saved_model.write(source.network, source.manifest, source.endpoints, path)
 
 
-def _tflite(file: str, kind: str, bound: Bound, **options: bool) -> Format:
+def _tflite(file: str, kind: str, bound: Bound, **options: Any) -> Format:
     def write(source: Source, path: Path) -> None:
         images = source.calibration if kind == "int8" else None
-        tflite.write(source.network, source.manifest, path, kind, images)
+        features = source.tflite_features
+        tflite.write(source.network, source.manifest, path, kind, images, features=features)
 
     return Format(file, write, tflite.runner, tflite.check_runtime, bound, **options)
 
@@ -67,9 +71,11 @@ FORMATS = {
         "", _saved_model, saved_model.runner, warmup.check_runtime, EXACT, rounds=True
     ),
     "tflite": _tflite("model.tflite", "float32", EXACT),
-    "tflite_fp16": _tflite("model_fp16.tflite", "float16", FLOAT16),
-    "tflite_dynamic": _tflite("model_dynamic.tflite", "dynamic", INT8),
-    "tflite_int8": _tflite("model_int8.tflite", "int8", INT8, calibrated=True, rounds=True),
+    "tflite_fp16": _tflite("model_fp16.tflite", "float16", FLOAT16, bytes=2),
+    "tflite_dynamic": _tflite("model_dynamic.tflite", "dynamic", INT8, bytes=1),
+    "tflite_int8": _tflite(
+        "model_int8.tflite", "int8", INT8, bytes=1, calibrated=True, rounds=True
+    ),
     "onnx": _other("model.onnx", onnx),
     "openvino": _other("openvino/model.xml", openvino),
 }

@@ -2,14 +2,15 @@
 
 import hashlib
 import json
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from keras_resnet.export import report
+import keras
+
+from keras_resnet.export import calibration, directories, files, head, report
 from keras_resnet.export.formats import BFLOAT16, FORMATS, Format, Source
-from keras_resnet.export.report import Array, Figures
+from keras_resnet.export.report import Array, Figures, Images
 from keras_resnet.folding import fold
 from keras_resnet.manifest import Manifest
 from keras_resnet.network import ResidualNetwork
@@ -17,15 +18,7 @@ from keras_resnet.specs import DEEP_STEM, Spec
 
 PRECISIONS = ("float32", "bfloat16")
 PARITY = ("max_difference", "mean_difference", "relative", "sqnr", "agreement")
-
-
-@dataclass(frozen=True)
-class Images:
-    """What formats are compared on, float32 of 0..255 [n, height, width, channels]."""
-
-    pixels: Array
-    name: str
-    real: bool  # of the kind that the network was trained for, so that its choices mean something
+GRAPHS = 2**20  # bytes of a format without its weights, roughly
 
 
 @dataclass(frozen=True)
@@ -37,6 +30,7 @@ class Job:
     images: Images | None = None  # by default such that are made up
     calibration: Array | None = None  # other images than these, for int8
     weights: Path | None = None  # the file that they came from
+    tflite_features: bool = False  # pooled features as another output of TFLite files
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.formats if name not in FORMATS]
@@ -44,8 +38,10 @@ class Job:
             raise ValueError(f"formats must be of {', '.join(FORMATS)}; got {list(self.formats)}")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}, got {self.precision!r}")
+        if self.tflite_features and not any(name.startswith("tflite") for name in self.formats):
+            raise ValueError(f"tflite_features needs a format of TFLite, got {list(self.formats)}")
         for name in self.formats:
-            FORMATS[name].check_runtime()
+            FORMATS[name].check_runtime(name)
 
     def check(self, manifest: Manifest, *, calibrated: bool) -> None:
         """Raises ValueError if a format cannot hold the network, or its ranges are not known."""
@@ -59,63 +55,95 @@ class Job:
                 raise ValueError(f"{name} needs images that show how large activations are: give"
                                  " --calibration_dir or --calibration_dataset")  # fmt: skip
 
+    def check_images(self, manifest: Manifest) -> None:
+        """Raises ValueError if images are not such as the network takes, or show nothing."""
+        if self.calibration is not None:
+            calibration.check(self.calibration, "images to calibrate", manifest)
+        if self.images:
+            calibration.check(self.images.pixels, self.images.name, manifest)
+
     def calibrates(self, manifest: Manifest) -> bool:
         """Whether a format has to see images before it can be written."""
         return not manifest.quantized and any(FORMATS[name].calibrated for name in self.formats)
 
     def format(self, name: str) -> Format:
         if name == "saved_model" and self.precision == "bfloat16":
-            return replace(FORMATS[name], bound=BFLOAT16)
+            return replace(FORMATS[name], bound=BFLOAT16, bytes=2)
         return FORMATS[name]
+
+    def size(self, network: keras.Model) -> int:
+        """Returns about how many bytes the files take, and TFLite's converter for a while."""
+        count = network.count_params()
+        kept = sum(self.format(name).bytes * count + GRAPHS for name in self.formats)
+        converting = any(name.startswith("tflite") for name in self.formats)
+        return kept + converting * (4 * count + GRAPHS)
 
 
 def export(
-    model: ResidualNetwork, manifest: Manifest, out: Path, job: Job = Job()
+    model: ResidualNetwork, manifest: Manifest, out: Path, job: Job | None = None
 ) -> dict[str, Figures]:
     """Writes the formats of a job into a new directory; all or nothing.
 
-    Beside them come `model.json`, `labels.txt`, `report.json` and `report.md`.
+    Beside them come `model.json`, `labels.txt`, `report.json` and `report.md`. Everything is
+    written, and compared with the network, in float32 under any dtype policy.
+
+    Args:
+        model: a network that ends in its logits, or in a softmax, sigmoid or linear activation
+            of them.
+        manifest: how pixels are scaled, the labels, and what follows the logits; None there is
+            what the model says, or softmax.
+        out: what is made: NAME/VERSION, where a SavedModel is among the formats.
+        job: the formats; by default a SavedModel and TFLite in float32.
 
     Returns:
         The figures of each format.
 
     Raises:
-        ValueError: if a file is worse than its bound; nothing is left then.
+        ValueError: for another head, and if a file is worse than its bound; nothing is left then.
+        OSError: if `out` is taken, or there is no room.
     """
+    job = job or Job()
+    directories.check(out, job.formats)
+    network, manifest = head.cut(model, manifest)
     job.check(manifest, calibrated=job.calibration is not None)
-    partial = out.with_name(f".partial.{out.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    job.check_images(manifest)
+    with directories.staged(out) as stage, head.float32_policy():
+        directories.check_room(out.parent, job.size(network))
         images = job.images or Images(report.made_up(manifest), "images made up", real=False)
-        rows = _write_formats(model, manifest, partial, job, images)
-        about = {"network": manifest.network, "images": f"{len(images.pixels)} {images.name}"}
-        report.write(partial, about, rows)
-        _describe(model.spec, manifest, rows, job.weights, partial)
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        run = report.network_runner(head.in_float32(network), manifest)
+        expected = report.in_batches(run, images.pixels)
+        source = Source(
+            fold(network), manifest, model.endpoints, tflite_features=job.tflite_features
+        )
+        rows = _write_formats(_sources(network, source, job), stage, job, images, expected)
+        about = {
+            "network": manifest.network,
+            "images": f"{len(images.pixels)} {images.name}",
+            "top1": report.top1(expected, images.classes),
+        }
+        report.write(stage, about, rows)
+        _describe(model.spec, manifest, rows, job.weights, stage)
     return rows
 
 
+def _sources(network: keras.Model, source: Source, job: Job) -> dict[str, Source]:
+    if job.calibrates(source.manifest):
+        source = replace(source, calibration=job.calibration)
+    found = dict.fromkeys(job.formats, source)
+    if "saved_model" in found and job.precision != "float32":
+        found["saved_model"] = replace(source, network=fold(network, job.precision))
+    return found
+
+
 def _write_formats(
-    model: ResidualNetwork, manifest: Manifest, directory: Path, job: Job, images: Images
+    sources: Mapping[str, Source], directory: Path, job: Job, images: Images, expected: Array
 ) -> dict[str, Figures]:
-    expected = report.in_batches(report.network_runner(model, manifest), images.pixels)
-    source = Source(
-        fold(model),
-        manifest,
-        model.endpoints,
-        job.calibration if job.calibrates(manifest) else None,
-    )
     rows = {}
-    for name in job.formats:
+    for name, source in sources.items():
         chosen, path = job.format(name), directory / FORMATS[name].file
-        exact = job.precision == "float32" or name != "saved_model"
-        own = source if exact else replace(source, network=fold(model, job.precision))
         path.parent.mkdir(exist_ok=True)
-        chosen.write(own, path)
-        rows[name] = report.measure(chosen.runner(path), path, images.pixels, expected)
+        chosen.write(source, path)
+        rows[name] = report.measure(chosen.runner(path), path, images, expected, source.manifest)
         rows[name].check(name, chosen.bound, real=images.real)
     return rows
 
@@ -124,7 +152,8 @@ def _describe(
     spec: Spec, manifest: Manifest, rows: dict[str, Figures], weights: Path | None, directory: Path
 ) -> None:
     """Writes what the files are, in a form that is the same from run to run."""
-    about = {**manifest.to_dict(), "variant": variant(spec)}
+    labels = [files.printable(label) for label in manifest.labels]
+    about = {**manifest.to_dict(), "labels": labels, "variant": variant(spec)}
     if weights:
         sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
         about["weights"] = {"file": weights.name, "sha256": sha256}
@@ -132,8 +161,8 @@ def _describe(
         name: {figure: float(f"{getattr(row, figure):.3g}") for figure in PARITY}
         for name, row in rows.items()
     }
-    (directory / "model.json").write_text(json.dumps(about, indent=1) + "\n")
-    (directory / "labels.txt").write_text("".join(f"{label}\n" for label in manifest.labels))
+    files.write_text(directory / "model.json", json.dumps(about, indent=1) + "\n")
+    files.write_text(directory / "labels.txt", files.lines(manifest.labels))
 
 
 def variant(spec: Spec) -> str:

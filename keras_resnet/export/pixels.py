@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from keras_resnet.export import head
 from keras_resnet.manifest import Manifest
 
 ROUNDED_POOL = "pool_int8"  # what rounds the features of a network that was trained to round
@@ -16,6 +17,7 @@ def rounds(network: keras.Model) -> bool:
     return any(layer.name == ROUNDED_POOL for layer in network.layers)
 
 
+@head.float32_policy()
 def from_pixels(
     network: keras.Model,
     manifest: Manifest,
@@ -23,12 +25,13 @@ def from_pixels(
 ) -> keras.Model:
     """Returns a model from `images`, float32 [batch, height, width, channels] of 0..255.
 
-    It returns `logits` and `probabilities` [batch, classes] and the pooled `features`
-    [batch, filters], by these names.
+    It returns `probabilities` and `logits` [batch, classes] and the pooled `features`
+    [batch, filters], by these names; no `probabilities` if the activation of the manifest is
+    "none".
 
     Args:
         network: maps normalized pixels to logits, as `fold` makes it.
-        manifest: the shape of images, and how they are normalized.
+        manifest: the shape of images, how they are normalized, and what follows the logits.
         normalize: normalizes images in another way, once their channels are in order.
     """
     scaling = manifest.scaling
@@ -41,10 +44,6 @@ def from_pixels(
         # which the kernel never applies.
         ordered = keras.ops.take(images, range(manifest.image_shape[-1])[::-1], axis=-1)
     logits, features = inner((normalize or replace(scaling, bgr=False).normalize)(ordered))
-    outputs = {
-        "logits": logits,
-        "probabilities": keras.ops.softmax(logits),
-        "features": features,
-    }
+    outputs = {**head.answers(logits, manifest), "features": features}
     # Names that were counted would differ from run to run.
     return keras.Model(images, outputs, name="from_pixels")

@@ -10,12 +10,23 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_resnet.manifest import Manifest
+from keras_resnet.export.files import write_text
+from keras_resnet.manifest import SIGMOID, Manifest
 
 Array = np.ndarray[Any, Any]
 Runner = Callable[[Array], Array]  # float32 images of 0..255 to logits
 BATCH = 64
 SECONDS = 0.5  # of timing, for each size of a batch
+
+
+@dataclass(frozen=True)
+class Images:
+    """What formats are compared on, float32 of 0..255 [n, height, width, channels]."""
+
+    pixels: Array
+    name: str
+    real: bool  # of the kind that the network was trained for, so that its choices mean something
+    classes: Array | None = None  # of each image, as indices of the labels, where they are known
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,7 @@ class Figures:
     agreement: float
     latency_1: float  # milliseconds of a batch of one image
     latency_8: float
+    top1: float | None = None  # percent of images classified right, where their classes are known
 
     def check(self, name: str, bound: Bound, *, real: bool) -> None:
         """Raises ValueError if they are worse than a bound, or no numbers."""
@@ -80,9 +92,25 @@ def in_batches(run: Runner, images: Array) -> Array:
     return np.concatenate([run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)])
 
 
-def measure(run: Runner, path: Path, images: Array, expected: Array) -> Figures:
-    """Compares what a file computes of these images with what the network does."""
+def choices(logits: Array, manifest: Manifest) -> Array:
+    """Returns the best class of each image; of one output with a sigmoid, whether it says yes."""
+    if logits.shape[1] == 1 and manifest.activation == SIGMOID:
+        return logits[:, 0] > 0
+    return logits.argmax(1)
+
+
+def top1(logits: Array, classes: Array | None) -> float | None:
+    """Returns the percentage of images whose best class is theirs; None if that is not known."""
+    return None if classes is None else float(100 * np.mean(logits.argmax(1) == classes))
+
+
+def measure(
+    run: Runner, path: Path, compared: Images, expected: Array, manifest: Manifest
+) -> Figures:
+    """Compares what a file computes of images with the logits that the network does."""
+    images = compared.pixels
     actual = in_batches(run, images).astype(np.float64)
+    same = choices(actual, manifest) == choices(expected, manifest)
     difference = np.abs(actual - expected)
     power, noise = np.mean(np.square(expected, dtype=np.float64)), np.mean(difference**2)
     return Figures(
@@ -91,9 +119,10 @@ def measure(run: Runner, path: Path, images: Array, expected: Array) -> Figures:
         mean_difference=float(difference.mean()),
         relative=float(difference.max() / np.abs(expected).max()),
         sqnr=float(10 * np.log10(power / max(noise, power * 1e-20))),
-        agreement=float(100 * np.mean(actual.argmax(1) == expected.argmax(1))),
+        agreement=float(100 * np.mean(same)),
         latency_1=_latency(run, images, 1),
         latency_8=_latency(run, images, 8),
+        top1=top1(actual, compared.classes),
     )
 
 
@@ -119,21 +148,32 @@ def _latency(run: Runner, images: Array, size: int) -> float:
 
 
 def write(directory: Path, about: Mapping[str, Any], rows: Mapping[str, Figures]) -> str:
-    """Writes `report.json` and `report.md`; returns the table."""
+    """Writes `report.json` and `report.md`; returns the latter.
+
+    Args:
+        directory: of the export.
+        about: `network`, `images`, and the `top1` of the network on them, or None.
+        rows: the figures of each format.
+    """
     formats = {name: asdict(figures) for name, figures in rows.items()}
-    (directory / "report.json").write_text(json.dumps({**about, "formats": formats}, indent=1))
-    text = f"{about['network']}, {about['images']}:\n\n{table(rows)}\n"
-    (directory / "report.md").write_text(text)
+    content = json.dumps({**about, "formats": formats}, indent=1)
+    write_text(directory / "report.json", content + "\n")
+    right = about["top1"]
+    told = "" if right is None else f", of which the network itself classifies {right:.2f} % right"
+    text = f"{about['network']}, {about['images']}{told}:\n\n{table(rows)}\n"
+    write_text(directory / "report.md", text)
     return text
 
 
 def table(rows: Mapping[str, Figures]) -> str:
-    head = ("format", "MB", "max diff.", "mean diff.", "SQNR dB", "same top-1 %",
-            "ms, batch 1", "ms, batch 8")  # fmt: skip
-    lines = [head, tuple("---" for _ in head)]
+    known = any(figures.top1 is not None for figures in rows.values())
+    head = ["format", "MB", "max diff.", "mean diff.", "SQNR dB", "same top-1 %", "ms, batch 1",
+            "ms, batch 8"] + ["top-1 %"] * known  # fmt: skip
+    lines = [head, ["---" for _ in head]]
     for name, f in rows.items():
-        lines.append((
+        lines.append([
             name, f"{f.bytes / 1e6:.2f}", f"{f.max_difference:.1e}", f"{f.mean_difference:.1e}",
             f"{f.sqnr:.1f}", f"{f.agreement:.2f}", f"{f.latency_1:.2f}", f"{f.latency_8:.2f}",
-        ))  # fmt: skip
+            *([] if f.top1 is None else [f"{f.top1:.2f}"]),
+        ])  # fmt: skip
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

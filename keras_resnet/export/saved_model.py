@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet import analysis, decoding
-from keras_resnet.export import warmup
+from keras_resnet.export import head, warmup
+from keras_resnet.export.files import printable, writing
 from keras_resnet.manifest import Manifest
 
 Outputs = dict[str, tf.Tensor]
@@ -22,12 +23,13 @@ class Endpoints:
 
     Args:
         network: maps normalized pixels to logits; plain Keras, as `fold` makes it.
-        manifest: how pixels are normalized, and the labels.
+        manifest: how pixels are normalized, what follows the logits, and the labels.
         maps: names of feature maps, and the layers whose outputs they are.
     """
 
+    @head.float32_policy()
     def __init__(self, network: keras.Model, manifest: Manifest, maps: dict[str, str]) -> None:
-        self._preprocessing, self._labels = manifest.scaling, manifest.labels
+        self._preprocessing, self._manifest = manifest.scaling, manifest
         self._shape, self._maps = list(manifest.image_shape), list(maps)
         outputs = {name: network.get_layer(layer).output for name, layer in maps.items()}
         outputs["logits"], outputs["features"] = network.output, network.get_layer("pool").output
@@ -50,8 +52,7 @@ class Endpoints:
         return found
 
     def _predict(self, images: tf.Tensor) -> Outputs:
-        logits = self._outputs(self._guarded(images))["logits"]
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+        return head.answers(self._outputs(self._guarded(images))["logits"], self._manifest)
 
     def _predict_bytes(self, image_bytes: tf.Tensor) -> Outputs:
         return self._best(self._outputs(self._decoded(image_bytes))["logits"])
@@ -66,10 +67,13 @@ class Endpoints:
         return {**answer, "maps": maps, "images": seen}
 
     def _best(self, logits: tf.Tensor) -> Outputs:
-        k = min(TOP, len(self._labels))
-        probabilities, classes = tf.math.top_k(tf.nn.softmax(logits), k, index_type=tf.int64)
-        labels = tf.gather(tf.constant(self._labels), classes)
-        return {"classes": classes, "labels": labels, "probabilities": probabilities}
+        """Ranks classes by their logits: probabilities, which rise with them, become equal."""
+        names = tf.constant([printable(label) for label in self._manifest.labels])
+        k = min(TOP, len(self._manifest.labels))
+        classes = tf.math.top_k(logits, k, index_type=tf.int64).indices
+        name, scores = next(iter(head.answers(logits, self._manifest).items()))
+        found = tf.gather(scores, classes, batch_dims=1)
+        return {"classes": classes, "labels": tf.gather(names, classes), name: found}
 
     def _features(self, images: tf.Tensor) -> Outputs:
         return {"features": self._outputs(self._guarded(images))["features"]}
@@ -116,12 +120,16 @@ def write(network: keras.Model, manifest: Manifest, maps: dict[str, str], direct
 
     `keras.Model.export` would write each variable twice. A module that holds them in a list, and
     nothing else of Keras, writes them once, and the same bytes from run to run.
+
+    Raises:
+        OSError: if there is no room.
     """
     module = tf.Module(name=manifest.network)
     module.weights = [weight.value for weight in network.weights]
     module.functions = Endpoints(network, manifest, maps).signatures()
-    tf.saved_model.save(module, str(directory), signatures=module.functions)
-    warmup.write(manifest, directory)
+    with writing(directory):
+        tf.saved_model.save(module, str(directory), signatures=module.functions)
+        warmup.write(manifest, directory)
 
 
 def runner(directory: Path) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:

@@ -1,13 +1,13 @@
-"""TFLite files: pixels in, logits out; in 32 bits, in 16, and in 8 of two kinds.
+"""TFLite files: pixels in, probabilities and logits out; in 32 bits, in 16, and in 8 of two kinds.
 
-Every file has two signatures, `serving_default` and `features`, takes batches of any size, and
-holds each weight once.
+Every file has one graph, with the signature `serving_default`: libraries for tasks refuse a second
+one. It takes batches of any size. Its metadata says what goes in, and what classes are called.
 """
 
-import importlib.util
+import itertools
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
+from keras_resnet.export import metadata
+from keras_resnet.export.files import writing
+from keras_resnet.export.head import ORDER
+from keras_resnet.export.packages import require
 from keras_resnet.export.pixels import from_pixels, rounds
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
@@ -25,16 +30,12 @@ from keras_resnet.quantization import FakeQuantize
 
 Array = np.ndarray[Any, Any]
 KINDS = ("float32", "float16", "dynamic", "int8")
-SIGNATURES = {
-    "serving_default": ("logits", "probabilities"),
-    "features": ("features",),
-}
+SIGNATURE = "serving_default"
 
 
-def check_runtime() -> None:
+def check_runtime(name: str = "tflite") -> None:
     """Raises ValueError if the interpreter that checks the file is not installed."""
-    if importlib.util.find_spec("ai_edge_litert") is None:
-        raise ValueError("checking TFLite needs: pip install 'he-keras-resnet[serving]'")
+    require(name, {"ai_edge_litert": "ai-edge-litert"}, "serving")
 
 
 def write(
@@ -43,21 +44,25 @@ def write(
     file: Path,
     kind: str = "float32",
     calibration: Array | None = None,
+    *,
+    features: bool = False,
 ) -> None:
-    """Writes a file with the signatures `serving_default` and `features`.
+    """Writes a file from `images` to `probabilities` and `logits`.
 
     Args:
         network: folded, from normalized pixels to logits.
-        manifest: the shape of images, and how they are normalized.
+        manifest: the shape of images, how they are normalized, labels, and what follows logits.
         file: what to write.
         kind: "float32"; "float16" and "dynamic" keep weights in 16 and in 8 bits and compute
             in 32; "int8" computes in integers from end to end. Its images are uint8, a level of
             grey a step; what it returns is float32, without `probabilities`.
         calibration: for "int8", images of 0..255 [n, height, width, channels] that show in which
             range each activation lies. Not for a network that was trained to round, and knows.
+        features: return the pooled `features` as well.
 
     Raises:
         ValueError: for an unknown kind, or "int8" of a network whose ranges are not known.
+        OSError: if there is no room.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
@@ -68,19 +73,31 @@ def write(
         examples = partial(_examples, calibration)
     normalize = partial(_rounding, manifest.scaling) if trained else None
     model = from_pixels(network, manifest, normalize)
-    file.write_bytes(_in_order(_converted(model, kind, examples)))
+    # A softmax in int8 has 256 steps from 0 to 1: too few to tell what is improbable.
+    left_out = {"probabilities" if kind == "int8" else "", "" if features else "features"}
+    outputs = [name for name in ORDER if name in model.output and name not in left_out]
+    with writing(file):
+        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+            content = _converted(model, outputs, kind, examples, folder)
+        content = _named(content, outputs, metadata.describe(manifest, outputs))
+        file.write_bytes(metadata.with_labels(content, manifest.labels))
 
 
-def _converted(model: keras.Model, kind: str, examples: Callable[[], Any] | None) -> bytes:
-    functions = {name: _function(model, name, kind) for name in SIGNATURES}
+def _converted(
+    model: keras.Model,
+    outputs: Sequence[str],
+    kind: str,
+    examples: Callable[[], Any] | None,
+    folder: str,
+) -> bytes:
     served = tf.Module()
     # The variables themselves: of a Keras model the converter would take none, and say nothing.
     served.weights = [weight.value for weight in model.weights]
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with warnings.catch_warnings():
         # TensorFlow warns of an interpreter that it uses itself.
         warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter", UserWarning)
-        tf.saved_model.save(served, folder, signatures=functions)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, [*functions])
+        tf.saved_model.save(served, folder, signatures={SIGNATURE: _function(model, outputs)})
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, [SIGNATURE])
         if kind != "float32":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if kind == "float16":
@@ -93,10 +110,7 @@ def _converted(model: keras.Model, kind: str, examples: Callable[[], Any] | None
         return converter.convert()
 
 
-def _function(model: keras.Model, signature: str, kind: str) -> Any:
-    # A softmax in int8 has 256 steps from 0 to 1: too few to tell what is improbable.
-    names = [name for name in SIGNATURES[signature] if (name, kind) != ("probabilities", "int8")]
-
+def _function(model: keras.Model, names: Sequence[str]) -> Any:
     def answer(images: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = model(images, training=False)
         return {name: outputs[name] for name in names}
@@ -104,22 +118,40 @@ def _function(model: keras.Model, signature: str, kind: str) -> Any:
     return tf.function(answer, [tf.TensorSpec(model.input.shape, tf.float32, name="images")])
 
 
-def _in_order(content: bytes) -> bytes:
-    """Puts the graph of `serving_default` first: it answers those who ask for no signature.
+def _named(content: bytes, outputs: Sequence[str], about: bytes) -> bytes:
+    """Orders outputs for those who ask for no signature, names tensors, and adds the metadata."""
+    model = flatbuffer_utils.convert_bytearray_to_object(content)
+    (signature,), (graph,) = model.signatureDefs, model.subgraphs
+    ports = {port.name.decode(): port for port in (*signature.inputs, *signature.outputs)}
+    signature.outputs = [ports[name] for name in outputs]
+    graph.outputs = [ports[name].tensorIndex for name in outputs]
+    _rename(graph.tensors, {port.tensorIndex: name for name, port in ports.items()})
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data = np.frombuffer(about, np.uint8)
+    entry.name, entry.buffer = metadata.NAME.encode(), len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _rename(tensors: Sequence[Any], ports: Mapping[int, str]) -> None:
+    """Gives each tensor a name of its own, as converters that go by names expect.
 
     A tensor keeps one of the names of the operations that became one; all of them take as many
     bytes as the biases.
     """
-    model = flatbuffer_utils.convert_bytearray_to_object(content)
-    model.signatureDefs.sort(key=lambda each: [*SIGNATURES].index(each.signatureKey.decode()))
-    model.subgraphs = [model.subgraphs[each.subgraphIndex] for each in model.signatureDefs]
-    for i, (signature, graph) in enumerate(zip(model.signatureDefs, model.subgraphs, strict=True)):
-        signature.subgraphIndex = i
-        for tensor in graph.tensors:
-            tensor.name = tensor.name.split(b";")[0]
-        for port in (*signature.inputs, *signature.outputs):
-            graph.tensors[port.tensorIndex].name = port.name
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    taken = set(ports.values())
+    for i, tensor in enumerate(tensors):
+        name = first = tensor.name.decode().split(";")[0]
+        if i in ports:
+            tensor.name = ports[i].encode()
+            continue
+        for count in itertools.count(1):
+            if name not in taken:
+                break
+            name = f"{first}_{count}"
+        taken.add(name)
+        tensor.name = name.encode()
 
 
 def _rounding(preprocessing: Preprocessing, images: Any) -> Any:
@@ -141,13 +173,12 @@ def _rounded(inputs: Any, low: float, high: float) -> Any:
 
 
 def _examples(images: Array) -> Iterator[tuple[str, dict[str, Array]]]:
-    """Yields what calibrates each signature."""
+    """Yields what calibrates the signature."""
     images = images.astype(np.float32)
     # The range of pixels becomes 0..255 exactly, and uint8 images enter without rounding.
     images[0, 0, 0, 0], images[0, -1, -1, 0] = 0, 255
-    for signature in SIGNATURES:
-        for image in images:
-            yield signature, {"images": image[np.newaxis]}
+    for image in images:
+        yield SIGNATURE, {"images": image[np.newaxis]}
 
 
 def runner(file: Path, threads: int | None = None) -> Callable[[Array], Array]:
@@ -160,7 +191,7 @@ def runner(file: Path, threads: int | None = None) -> Callable[[Array], Array]:
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=str(file), num_threads=threads)
-    run = interpreter.get_signature_runner("serving_default")
+    run = interpreter.get_signature_runner(SIGNATURE)
     dtype = run.get_input_details()["images"]["dtype"]
 
     def logits(images: Array) -> Array:

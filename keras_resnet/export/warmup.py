@@ -3,23 +3,22 @@
 The first request of each shape is slow: memory is taken, kernels are chosen.
 """
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 from keras_resnet import decoding
+from keras_resnet.export.packages import require
 from keras_resnet.manifest import Manifest
 
 FILE = "assets.extra/tf_serving_warmup_requests"  # the place that TensorFlow Serving looks at
 BATCHES = (1, 8)
 
 
-def check_runtime() -> None:
+def check_runtime(name: str = "saved_model") -> None:
     """Raises ValueError if what describes requests is not installed."""
-    if importlib.util.find_spec("tensorflow_serving") is None:
-        raise ValueError("saved_model needs: pip install 'he-keras-resnet[serving]'")
+    require(name, {"tensorflow_serving": "tensorflow-serving-api"}, "serving")
 
 
 def write(manifest: Manifest, directory: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_resnet import family, preprocessing
-from keras_resnet.manifest import ACTIVATIONS, SOFTMAX, Manifest
+from keras_resnet.manifest import ACTIVATIONS, NONE, SOFTMAX, Manifest
 from keras_resnet.preprocessing import Preprocessing, imagenet_labels
 from keras_resnet.specs import Spec
 from keras_resnet.weights.authority import Evidence, Told
@@ -127,12 +127,18 @@ def _numbers(classes: int) -> tuple[str, ...]:
 
 
 def activation_of(evidence: Evidence, told: Told) -> tuple[str | None, bool]:
-    """Returns what follows the logits, and whether it is only assumed; None if nobody says."""
+    """Returns what follows the logits, and whether it is only assumed; None if nobody says.
+
+    Raises:
+        ValueError: if the user says something else than the graph in the file does.
+    """
+    head = evidence.graph.head
     if told.activation is not None:
+        if head not in (None, NONE, told.activation):
+            raise ValueError(f"ends in {head}, and not in activation={told.activation!r}")
         return told.activation, False
     if evidence.manifest and evidence.manifest.activation:
         return evidence.manifest.activation, False
-    head = evidence.graph.head
     if head is not None:
         return (head if head in ACTIVATIONS else None), False
     if evidence.proof.classes is None or evidence.source == "keras_resnet":

@@ -4,6 +4,7 @@
 
 HOST:PORT speaks gRPC, http://HOST:PORT speaks REST. Each image becomes one line of JSON on stdout,
 in the order given: its file with classes, labels and probabilities, best first, or with an error.
+A network without probabilities has logits in their place.
 `--status` tells the states of the model's versions instead. Exit code 0: all went well. 1: some
 images have no answer, or no version is available. 2: nothing more can be asked, as one line
 on stderr says.
@@ -25,12 +26,12 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from saved_models.serving import files, flags
-from saved_models.serving.transport import Failure, Kind, Model, Transport, persist
+from saved_models.serving.transport import SCORES, Failure, Kind, Model, Transport, persist
 
 if TYPE_CHECKING:
     import argparse
 
-Result = dict[str, Any]  # file, and either classes, labels and probabilities, or error
+Result = dict[str, Any]  # file, and either classes, labels and scores, or error
 LOST = 3  # batches in a row without an answer, after which the server is taken to be gone
 
 
@@ -168,9 +169,8 @@ def _failed(file: Path, error: object) -> Result:
 
 
 def _line(result: Result) -> str:
-    if "probabilities" in result:
-        result = result | {"probabilities": [round(p, 6) for p in result["probabilities"]]}
-    return json.dumps(result)
+    rounded = {name: [round(x, 6) for x in result[name]] for name in SCORES if name in result}
+    return json.dumps(result | rounded)
 
 
 def _run(chosen: "argparse.Namespace", client: Client) -> int:

@@ -48,7 +48,7 @@ def build(network: Network) -> "gr.Blocks":
         gr.HTML(page.facts(network.about), elem_id="facts")
         image = gr.File(label="Image", show_label=False, type="binary", elem_id="image", height=72)
         told = gr.HTML(elem_id="told")
-        answer = gr.HTML(elem_id="answer", js_on_load=(HERE / "page.js").read_text())
+        answer = gr.HTML(elem_id="answer", js_on_load=(HERE / "page.js").read_text("utf-8"))
         # Emptied first, in the browser: the same sentence again would be no news.
         upload = image.upload(None, None, told, js="() => ''", api_visibility="private")
         upload.then(look, image, [image, told, answer], api_visibility="private",
@@ -71,7 +71,7 @@ def launch(blocks: "gr.Blocks", port: int | None) -> str:
         footer_links=[],
         i18n=gr.I18n(en=WORDS),
         # Not as `css`, which gradio would rewrite, and break at each comma.
-        head=f"<style>{(HERE / 'page.css').read_text()}</style>",
+        head=f"<style>{(HERE / 'page.css').read_text('utf-8')}</style>",
     )
     return url
 

@@ -20,7 +20,8 @@ class Explanation:
     """The best classes of one image, best first, and the evidence for each."""
 
     labels: list[str]
-    probabilities: np.ndarray  # float32 [k]
+    scores: np.ndarray  # float32 [k]
+    probable: bool  # whether scores are probabilities; they are logits otherwise
     maps: np.ndarray  # float32 [k, h, w] of 0..1, over the crop
     crop: np.ndarray  # uint8 [height, width, channels]: what the network saw of the image
 
@@ -41,7 +42,7 @@ class Network:
                 raise ValueError(f"{directory} is no export: it has no {name}")
         import tensorflow as tf
 
-        self.about: dict[str, Any] = json.loads((directory / "model.json").read_text())
+        self.about: dict[str, Any] = json.loads((directory / "model.json").read_text("utf-8"))
         self._loaded = tf.saved_model.load(str(directory))
         if SIGNATURE not in self._loaded.signatures:
             raise ValueError(
@@ -59,7 +60,9 @@ class Network:
             raise Refused(reason(error.message)) from error
         first = {name: value[0].numpy() for name, value in found.items()}
         labels = [label.decode() for label in first["labels"]]
-        return Explanation(labels, first["probabilities"], first["maps"], first["images"])
+        probable = "probabilities" in first
+        scores = first["probabilities" if probable else "logits"]
+        return Explanation(labels, scores, probable, first["maps"], first["images"])
 
 
 def reason(message: str) -> str:

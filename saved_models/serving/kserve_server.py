@@ -18,9 +18,9 @@ from typing import Any
 import kserve
 from kserve import errors, model_server
 
-from saved_models.serving.loaded import INPUT, OUTPUTS, Classifier, Refused
+from saved_models.serving.loaded import INPUT, Classifier, Refused
 
-TYPES = {"classes": "INT64", "labels": "BYTES", "probabilities": "FP32"}
+TYPES = {"classes": "INT64", "labels": "BYTES", "probabilities": "FP32", "logits": "FP32"}
 
 
 class Model(kserve.Model):
@@ -40,7 +40,8 @@ class Model(kserve.Model):
         return [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}]
 
     def get_output_types(self) -> list[dict[str, Any]]:
-        return [{"name": name, "datatype": TYPES[name], "shape": [-1, -1]} for name in OUTPUTS]
+        names = self._classify.outputs
+        return [{"name": name, "datatype": TYPES[name], "shape": [-1, -1]} for name in names]
 
     async def predict(self, payload: Any, *_: object) -> Any:
         """Answers a request of v2, or else of v1; others are answered meanwhile."""

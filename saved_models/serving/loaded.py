@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 SIGNATURE, INPUT = "predict_bytes", "image_bytes"
-OUTPUTS = ("classes", "labels", "probabilities")
 
 
 class Refused(ValueError):
@@ -13,6 +12,8 @@ class Refused(ValueError):
 
 class Classifier:
     """Calls one signature of a SavedModel; may be used by several threads.
+
+    `outputs` are the names of what it returns: classes, labels, and probabilities or logits.
 
     Raises:
         ValueError: if the directory has no such signature.
@@ -27,9 +28,12 @@ class Classifier:
         if SIGNATURE not in self._model.signatures:
             raise ValueError(f"{directory} has no {SIGNATURE}, only {list(self._model.signatures)}")
         self._run = self._model.signatures[SIGNATURE]
+        # The last one is `probabilities`, or `logits` of a network that has none.
+        scores = sorted(set(self._run.structured_outputs) - {"classes", "labels"})
+        self.outputs = ("classes", "labels", *scores)
 
     def __call__(self, images: list[bytes]) -> dict[str, Any]:
-        """Returns classes, labels and probabilities, each [batch, k], best first.
+        """Returns what `outputs` names, each [batch, k], best first.
 
         Raises:
             Refused: for a batch that the model does not take, with the words of the model.
@@ -39,7 +43,7 @@ class Classifier:
             outputs = self._run(**{INPUT: tf.constant(images, tf.string, shape=[len(images)])})
         except tf.errors.InvalidArgumentError as error:
             raise Refused(_reason(error.message)) from error
-        return {name: outputs[name].numpy() for name in OUTPUTS}
+        return {name: outputs[name].numpy() for name in self.outputs}
 
 
 def _reason(message: str) -> str:

@@ -37,7 +37,7 @@ def facts(about: dict[str, Any]) -> str:
 
 
 def headline(found: Explanation) -> str:
-    return f"<p>{escape(found.labels[0])}, {percent(found.probabilities[0])}</p>"
+    return f"<p>{escape(found.labels[0])}, {score(found.scores[0], found.probable)}</p>"
 
 
 def refusal(why: str) -> str:
@@ -56,8 +56,8 @@ def answer(found: Explanation) -> str:
         f'<p class="note" data-rank="{i}">{_note(label, map_)}</p>'
         for i, (label, map_) in enumerate(zip(found.labels, found.maps, strict=True))
     )
-    rows = zip(found.labels, found.probabilities, strict=True)
-    bars = "".join(_bar(i, label, value) for i, (label, value) in enumerate(rows))
+    rows = zip(found.labels, found.scores, strict=True)
+    bars = "".join(_bar(i, label, value, found.probable) for i, (label, value) in enumerate(rows))
     return f"""<div class="answer"><figure>
 <div class="picture {small}"><img class="crop" src="{_png(found.crop)}"
  alt="The {width} &times; {height} pixels that the network saw">{maps}</div>
@@ -69,6 +69,11 @@ def answer(found: Explanation) -> str:
 <fieldset><legend>Top {len(found.labels)}</legend>
 <p class="hint">Choose a class to see where the evidence for it is (Grad-CAM).</p>{bars}
 </fieldset></div>"""
+
+
+def score(value: float, probable: bool) -> str:
+    """Returns a probability in percent, or a logit as it is."""
+    return percent(value) if probable else f"{value:.2f}"
 
 
 def percent(probability: float) -> str:
@@ -107,11 +112,14 @@ def colours(map_: np.ndarray) -> np.ndarray:
     return np.stack([*channels, 255 * map_**OPACITY], -1).round().astype(np.uint8)
 
 
-def _bar(rank: int, label: str, probability: float) -> str:
+def _bar(rank: int, label: str, value: float, probable: bool) -> str:
     checked = "checked" if rank == 0 else ""
+    # The length of a bar says a share of all, which a logit is not.
+    share = f'<span style="width:{100 * float(value):.2f}%"></span>' if probable else ""
+    track = share and f'\n<span class="track">{share}</span>'
     return f"""<label class="bar"><input type="radio" name="shown" value="{rank}" {checked}>
-<span class="name">{escape(label)}</span> <span class="value">{percent(probability)}</span>
-<span class="track"><span style="width:{100 * float(probability):.2f}%"></span></span></label>"""
+<span class="name">{escape(label)}</span> <span class="value">{score(value, probable)}</span>{track}
+</label>"""
 
 
 def _note(label: str, map_: np.ndarray) -> str:

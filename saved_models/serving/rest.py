@@ -9,12 +9,12 @@ import requests
 
 from saved_models.serving.transport import (
     INPUT,
-    OUTPUTS,
     SIGNATURE,
     Answer,
     Failure,
     Kind,
     Model,
+    outputs,
     rows,
 )
 
@@ -45,7 +45,9 @@ class Rest:
         body = {"signature_name": SIGNATURE, "instances": encoded}
         answer = self._call("POST", f"{self._url}:predict", body)
         try:
-            columns = {name: [row[name] for row in answer["predictions"]] for name in OUTPUTS}
+            found = answer["predictions"]
+            names = outputs(found[0] if found else ())
+            columns = {name: [row[name] for row in found] for name in names}
         except (KeyError, TypeError) as error:
             raise _unexpected(answer) from error
         return rows(columns, len(images))

@@ -9,12 +9,12 @@ import grpc
 from saved_models.serving import protos
 from saved_models.serving.transport import (
     INPUT,
-    OUTPUTS,
     SIGNATURE,
     Answer,
     Failure,
     Kind,
     Model,
+    outputs,
     rows,
 )
 
@@ -63,7 +63,8 @@ class Rpc:
         tensor.tensor_shape.dim.add(size=len(images))
         tensor.string_val.extend(images)
         response = self._call(self._predictions.Predict, request)
-        columns = {name: _lists(response.outputs[name]) for name in OUTPUTS}
+        names = outputs(response.outputs)
+        columns = {name: _lists(response.outputs[name]) for name in names}
         return rows(columns, len(images))
 
     def status(self) -> list[dict[str, Any]]:

@@ -2,17 +2,17 @@
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeVar
 
 SIGNATURE = "predict_bytes"
 INPUT = "image_bytes"
-OUTPUTS = ("classes", "labels", "probabilities")
+SCORES = ("probabilities", "logits")  # a network has the first, or only the second
 FIRST_DELAY, LAST_DELAY = 0.25, 8.0  # seconds before a repetition; each is twice the one before
 LONGEST_REASON = 400  # characters of what a server says
-Answer = dict[str, list[Any]]  # of one image: classes, labels and probabilities, best first
+Answer = dict[str, list[Any]]  # of one image: classes, labels and scores, best first
 T = TypeVar("T")
 
 
@@ -79,14 +79,19 @@ def persist(call: Callable[[], T], retries: int, stop: threading.Event) -> T:
     raise AssertionError("unreachable")
 
 
+def outputs(found: Container[str]) -> tuple[str, ...]:
+    """Returns the names of the outputs to read of those that an answer has."""
+    return ("classes", "labels", SCORES[1] if SCORES[0] not in found else SCORES[0])
+
+
 def rows(columns: dict[str, list[Any]], count: int) -> list[Answer]:
     """Turns outputs [batch, k] into the answers of `count` images.
 
     Raises:
         Failure: if outputs are missing, or are not of so many images.
     """
-    sizes = {name: len(columns.get(name, [])) for name in OUTPUTS}
+    sizes = {name: len(values) for name, values in columns.items()}
     if set(sizes.values()) != {count}:
         reason = f"{count} images were sent, and the answer has {sizes}"
         raise Failure(Kind.FATAL, "UNEXPECTED", reason)
-    return [{name: columns[name][i] for name in OUTPUTS} for i in range(count)]
+    return [{name: values[i] for name, values in columns.items()} for i in range(count)]

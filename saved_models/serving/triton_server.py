@@ -6,7 +6,9 @@ one input, `image_bytes` BYTES [batch, 1], and answers as the signature `predict
 """
 
 import argparse
+import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -18,13 +20,13 @@ MODEL = Path(__file__).with_name("triton_model.py")
 CONFIG = """
 backend: "python"
 max_batch_size: 128
-input { name: "image_bytes" data_type: TYPE_STRING dims: 1 }
-output { name: "classes" data_type: TYPE_INT64 dims: -1 }
-output { name: "labels" data_type: TYPE_STRING dims: -1 }
-output { name: "probabilities" data_type: TYPE_FP32 dims: -1 }
-dynamic_batching { max_queue_delay_microseconds: 2000 }
-instance_group { kind: KIND_CPU count: 1 }
-version_policy { all {} }
+input {{ name: "image_bytes" data_type: TYPE_STRING dims: 1 }}
+output {{ name: "classes" data_type: TYPE_INT64 dims: -1 }}
+output {{ name: "labels" data_type: TYPE_STRING dims: -1 }}
+output {{ name: "{scores}" data_type: TYPE_FP32 dims: -1 }}
+dynamic_batching {{ max_queue_delay_microseconds: 2000 }}
+instance_group {{ kind: KIND_CPU count: 1 }}
+version_policy {{ all {{}} }}
 """
 
 
@@ -34,7 +36,14 @@ def lay_out(repository: Path, name: str, export: Path) -> None:
     folder.mkdir(parents=True)
     shutil.copy(MODEL, folder / "model.py")
     (folder / "model.savedmodel").symlink_to(export)
-    (repository / name / "config.pbtxt").write_text(CONFIG)
+    config = CONFIG.format(scores=scores(export))
+    (repository / name / "config.pbtxt").write_text(config, encoding="utf-8")
+
+
+def scores(export: Path) -> str:
+    """Returns the output that ranks classes, as the export's `model.json` says."""
+    about = json.loads((export / "model.json").read_text(encoding="utf-8"))
+    return "logits" if about.get("activation") == "none" else "probabilities"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -46,8 +55,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--metrics_port", type=int, default=8002, help="for Prometheus")
     chosen = parser.parse_args(arguments)
     chosen.export = chosen.export.resolve()
-    if not chosen.export.name.isdecimal() or not (chosen.export / "saved_model.pb").is_file():
-        parser.error(f"{chosen.export} is no NAME/VERSION with a saved_model.pb")
+    # Triton ignores versions that begin with 0.
+    version = re.fullmatch("[1-9][0-9]*", chosen.export.name)
+    for name in ("saved_model.pb", "model.json"):
+        if not version or not (chosen.export / name).is_file():
+            parser.error(f"{chosen.export} is no NAME/VERSION, from version 1 on, with a {name}")
     return chosen
 
 
