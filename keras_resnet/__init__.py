@@ -5,7 +5,7 @@ from keras_resnet.builders import *
 from keras_resnet.family import FAMILY
 from keras_resnet.folding import fold
 from keras_resnet.layers import FusedBatchNormalization
-from keras_resnet.models import resnet
-from keras_resnet.preprocessing import decode_predictions, preprocess
+from keras_resnet.models import from_weights, resnet
+from keras_resnet.preprocessing import Preprocessing, decode_predictions, preprocess
 from keras_resnet.specs import Spec
 from keras_resnet.transfer import freeze

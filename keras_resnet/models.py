@@ -14,7 +14,7 @@ from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.quantization import quantized
 from keras_resnet.specs import FIELDS
 from keras_resnet.weights import Held, Settled, Told
-from keras_resnet.weights.graph import check_layers
+from keras_resnet.weights.complete import check_layers
 
 ENDINGS: dict[str, str | None] = {"none": None}  # activations of a manifest, in Keras's words
 

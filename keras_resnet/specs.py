@@ -230,4 +230,8 @@ def _meaning(spec: Spec, name: str) -> Any:
         return spec.strided
     if name == "zero_channels" and spec.shortcut != "A":
         return None
+    # Where every block widens, each one projects by option B, too.
+    widens = set(spec.repeats) == {1} and spec.branch[-1].filters > 1
+    if name == "shortcut" and spec.shortcut == "C" and widens:
+        return "B"
     return getattr(spec, name)

@@ -14,7 +14,7 @@ from keras_resnet.models import fill_from
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.resizing import METHODS
 from keras_resnet.weights import Held, Settled, Told
-from keras_resnet.weights.authority import NOTHING, differences
+from keras_resnet.weights.authority import NOTHING, disagreements
 
 FLAGS = flags.FLAGS
 ORDERS = ("rgb", "bgr")
@@ -172,7 +172,7 @@ def agreed(held: Held, said: Told) -> Settled:
     settled = held.settle(said)
     found, named = settled.manifest.network, said.network
     if named and found != named:
-        differ = differences(settled.spec, family.spec(named, **said.fields))
+        differ = disagreements(settled.spec, family.spec(named, **said.fields))
         if differ:
             raise ValueError(
                 f"{held.path} holds the weights of {found}, not of {named}: {'; '.join(differ)}."

@@ -9,7 +9,7 @@ import pytest
 import samples
 
 from keras_resnet import resnet, weights
-from keras_resnet.weights.authority import differences
+from keras_resnet.specs import differences
 
 
 def refusal(call, *names: str) -> None:
@@ -78,7 +78,7 @@ def test_who_says_a_field_knows_better_than_what_is_usual(
     said = resnet(**wanted, weights=file, classifier_activation=None)
     there = resnet.from_weights(file, classifier_activation=None, **fields)
     expected = resnet(**wanted, classifier_activation=None)
-    assert differences(said.spec, expected.spec) == differences(there.spec, expected.spec) == []
+    assert differences(said.spec, expected.spec) == differences(there.spec, expected.spec) == ()
     # A model that is there says what it is, which is less than to say what the weights are.
     refusal(lambda: weights.load(expected, file), file.name, word, "from_weights")
     weights.load(expected, file, expected.spec)

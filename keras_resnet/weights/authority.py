@@ -18,14 +18,12 @@ from typing import Any
 from keras_resnet import family
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.specs import BASIC, BOTTLENECK, FIELDS, Spec
+from keras_resnet.specs import BASIC, BOTTLENECK, FIELDS, FREE, Spec, differences
 from keras_resnet.weights.formats.keras_graphs import Graph
 from keras_resnet.weights.sources.source import Traits
 from keras_resnet.weights.structure import Proof
 
-# Fields that weights do not depend on; the classifier is compared by itself.
-FREE = ("zero_gamma", "stochastic_depth", "output_stride", "image_size", "classes")
-# The others, in an order in which each depends on those before it only.
+# Fields that weights depend on, in an order in which each depends on those before it only.
 FIRST = ("repeats", "branch", "stem", "shortcut")
 DECIDED = (*FIRST, *(name for name in FIELDS if name not in (*FREE, *FIRST)))
 TABLES = ("stem", "branch", "repeats")
@@ -225,29 +223,12 @@ def named(spec: Spec, evidence: Evidence, told: Told) -> tuple[str, dict[str, An
     return name, family.changes(spec, name)
 
 
-def differences(found: Spec, wanted: Spec) -> list[str]:
-    """Lists the fields in which a network differs from the one that is wanted."""
+def disagreements(found: Spec, wanted: Spec) -> list[str]:
+    """Lists the fields in which a network differs from the one that is wanted, with both values."""
     return [
         _differ(name, (getattr(found, name),), getattr(wanted, name))
-        for name in FIELDS
-        if name not in FREE and _meaning(found, name) != _meaning(wanted, name)
+        for name in differences(found, wanted)
     ]
-
-
-def _meaning(spec: Spec, name: str) -> Any:
-    """The value of a field, or of what it comes to: a basic block strides first either way."""
-    if name == "stride_on":
-        return spec.strided
-    if name == "zero_channels" and spec.shortcut != "A":
-        return None
-    if name == "shortcut" and spec.shortcut == "C" and _widens(spec):
-        return "B"
-    return getattr(spec, name)
-
-
-def _widens(spec: Spec) -> bool:
-    """Whether every block changes the number of channels, so that B and C are one."""
-    return set(spec.repeats) == {1} and spec.branch[-1].filters > 1
 
 
 def _values(spec: Spec) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from keras_resnet import family
 from keras_resnet.manifest import SOFTMAX, Manifest
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.specs import Spec
-from keras_resnet.weights import authority, pixels
+from keras_resnet.weights import authority, ends
 from keras_resnet.weights.authority import NOTHING, Evidence, Told
 from keras_resnet.weights.formats import keras_graphs
 from keras_resnet.weights.formats.containers import Container, opened as opened_container, reading
@@ -85,11 +85,11 @@ class Held:
 
     def _describe(self, spec: Spec, told: Told, assumed: list[str]) -> Manifest:
         evidence = self.evidence
-        scaling = pixels.preprocessing_of(evidence, told, spec)
-        names, usual = pixels.labels_of(evidence, spec)
-        activation, by_convention = pixels.activation_of(evidence, told)
+        scaling = ends.preprocessing_of(evidence, told, spec)
+        names, usual = ends.labels_of(evidence, spec)
+        activation, by_convention = ends.activation_of(evidence, told)
         guessed = {
-            **pixels.assumed(evidence, told, scaling),
+            **ends.assumed(evidence, told, scaling),
             "labels": usual,
             "activation": by_convention,
         }
@@ -101,7 +101,7 @@ class Held:
         return replace(
             found,
             network=network,
-            image_shape=pixels.image_shape(evidence, scaling, told, spec),
+            image_shape=ends.image_shape(evidence, scaling, told, spec),
             labels=names,
             preprocessing=scaling,
             fields=fields,
@@ -115,7 +115,7 @@ class Held:
         Raises:
             ValueError: naming each field that differs, and the door that needs none.
         """
-        differ = authority.differences(found, wanted)
+        differ = authority.disagreements(found, wanted)
         if differ:
             raise ValueError(f"{self.path} {authority.another_network(differ)}")
 
