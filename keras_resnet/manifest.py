@@ -19,8 +19,9 @@ class Manifest:
     `activation` is what follows the logits: "softmax" for one choice among the labels, "sigmoid"
     for a yes or no to each label, "none" where the logits themselves are the answer. None means
     that nobody said; files of version 0.1 never did, and meant softmax. `preprocessing` is None
-    where nobody knows how pixels were scaled. `assumed` lists facts that neither file nor user
-    states, each with the convention that it follows.
+    where nobody knows how pixels were scaled; only then height and width may be 0, unknown too.
+    `assumed` lists facts that neither file nor user states, each with the convention that it
+    follows.
     """
 
     network: str
@@ -37,8 +38,11 @@ class Manifest:
     def __post_init__(self) -> None:
         if not isinstance(self.network, str):
             raise ValueError(f"network must be a name, got {self.network!r}")
-        if not isinstance(self.image_shape, tuple) or not _are(self.image_shape, int, 3):
-            raise ValueError(f"image_shape must be three sizes, got {self.image_shape!r}")
+        shape = self.image_shape
+        if not isinstance(shape, tuple) or not _are(shape, int, 3):
+            raise ValueError(f"image_shape must be three sizes, got {shape!r}")
+        if min(shape) < (1 if self.preprocessing else 0) or shape[2] < 1:
+            raise ValueError(f"image_shape must hold positive sizes, got {shape!r}")
         if not isinstance(self.labels, tuple) or not _are(self.labels, str):
             raise ValueError("labels must be names")
         if self.quantized not in ("", "int8"):

@@ -233,7 +233,7 @@ def _facts(model: ResidualNetwork) -> Manifest:
     height, width, channels = model.input_shape[1:]
     return Manifest(
         network,
-        (height or spec.image_size, width or spec.image_size, channels),
+        (height or 0, width or 0, channels),
         tuple(map(str, range(spec.classes))),
         None,
         fields,

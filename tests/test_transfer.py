@@ -90,7 +90,9 @@ def test_freezing_nothing_is_said() -> None:
     assert len(model.trainable_variables) == before
 
 
-@pytest.mark.parametrize("call", [lambda model: freeze(model, ["stem"]), partial_rates], ids=str)
+@pytest.mark.parametrize(
+    "call", [lambda model: freeze(model, ["stem"]), partial_rates], ids=["freeze", "rates"]
+)
 def test_only_networks_with_a_spec_have_parts(call) -> None:
     model = network()
     nested = keras.Sequential([keras.Input((8, 8, 3)), model], name="around")

@@ -76,9 +76,10 @@ def _told_by_weights(changes: dict[str, Any]) -> dict[str, Any]:
     if mode in (None, "weights"):
         _ = found.scaling  # an error where nobody knows it
     height, width, _channels = found.image_shape
-    if height != width and "image_size" not in changes:
-        raise ValueError(f"the weights are of images of {height}x{width}, and recipes train on"
-                         " square ones: give --image_size")  # fmt: skip
+    if (not height or height != width) and "image_size" not in changes:
+        sides = f"{height}x{width}" if height else "a size that nobody has said"
+        raise ValueError(f"the weights are of images of {sides}, and recipes train on square ones:"
+                         " give --image_size")  # fmt: skip
     return {
         "network": found.network,
         "fields": {**found.fields, **said},

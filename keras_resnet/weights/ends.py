@@ -26,22 +26,32 @@ def preprocessing_of(evidence: Evidence, told: Told, spec: Spec) -> Preprocessin
     """
     if isinstance(told.preprocessing, Preprocessing):
         return _fitting(replace(told.preprocessing, **told.scaling), evidence.proof.channels)
-    found = _of_file(evidence)
-    sizes = {"image_size": _size(evidence, told, spec), "crop": 0.875 if spec.stem_pool else 1.0}
+    found, stated = _of_file(evidence), told.preprocessing is None
+    size = _size(evidence, told)
+    parts = {"image_size": size, "crop": 0.875 if spec.stem_pool else 1.0}
     if found:
-        sizes = {name: getattr(found, name) for name in IMAGE_PARTS}
+        parts = {name: getattr(found, name) for name in IMAGE_PARTS}
+    if stated and found is None and not _scales(told):
+        return None
+    parts |= {name: told.scaling[name] for name in IMAGE_PARTS if name in told.scaling}
+    if parts["image_size"] is None:
+        raise ValueError("does not say how large its images are: give image_size")
     if isinstance(told.preprocessing, str):
-        found = replace(preprocessing.mode(told.preprocessing), **sizes)
-    if found is None:
-        given = sorted({"mean", "std"} & set(told.scaling))
-        if not given:
-            return None
-        if len(given) == 1:
-            raise ValueError(
-                f"{given[0]} alone does not say how pixels are scaled: give mean and std"
-            )
-        found = Preprocessing(**sizes)
-    return _fitting(replace(found, **told.scaling), evidence.proof.channels)
+        found = preprocessing.mode(told.preprocessing)
+    found = replace(found or Preprocessing(), **{**parts, **told.scaling})
+    return _fitting(found, evidence.proof.channels)
+
+
+def _scales(told: Told) -> bool:
+    """Whether a user says by mean and std how pixels are scaled.
+
+    Raises:
+        ValueError: if one is said without the other.
+    """
+    given = [name for name in ("mean", "std") if name in told.scaling]
+    if len(given) == 1:
+        raise ValueError(f"{given[0]} alone does not say how pixels are scaled: give mean and std")
+    return bool(given)
 
 
 def assumed(evidence: Evidence, told: Told, found: Preprocessing | None) -> dict[str, bool]:
@@ -69,16 +79,13 @@ def _configured(evidence: Evidence) -> tuple[int | None, int | None, int | None]
     return evidence.graph.image_shape or (None, None, None)
 
 
-def _size(evidence: Evidence, told: Told, spec: Spec) -> Any:
-    """Returns the size of an image where only the network tells it."""
-    if evidence.manifest:
-        return _square(*evidence.manifest.image_shape[:2])
-    height, width, _ = _configured(evidence)
+def _size(evidence: Evidence, told: Told) -> Any:
+    """Returns the size of an image where no preprocessing tells it; None if nobody does."""
+    known = evidence.manifest.image_shape if evidence.manifest else _configured(evidence)
+    height, width, _ = known
     if height and width:
         return _square(height, width)
-    if told.network or told.spec:
-        return spec.image_size
-    return spec.image_size if evidence.spec else 224 if spec.stem_pool else 32
+    return family.FAMILY[told.network].image_size if told.network else None
 
 
 def _square(height: int, width: int) -> Any:
@@ -98,11 +105,13 @@ def _fitting(found: Preprocessing, channels: int) -> Preprocessing:
 
 
 def image_shape(
-    evidence: Evidence, found: Preprocessing | None, told: Told, spec: Spec
+    evidence: Evidence, found: Preprocessing | None, told: Told
 ) -> tuple[int, int, int]:
-    size = found.image_size if found else told.scaling.get("image_size")
-    size = _size(evidence, told, spec) if size is None else size
-    height, width = (size, size) if isinstance(size, int) else size
+    """Returns height, width and channels of an image; a side is 0 if nobody knows it."""
+    if found:
+        return (*found.size, evidence.proof.channels)
+    size = told.scaling.get("image_size", _size(evidence, told)) or 0
+    height, width = size if isinstance(size, tuple) else (size, size)
     return height, width, evidence.proof.channels
 
 

@@ -81,6 +81,9 @@ class Held:
             raise type(error)(f"{self.path} {error}") from error
         if manifest.assumed:
             log.warning("%s: %s", self.path, _shown(manifest, spec))
+        height, width, _ = manifest.image_shape
+        if height and height == width:
+            spec = replace(spec, image_size=height)
         return Settled(spec, manifest)
 
     def _describe(self, spec: Spec, told: Told, assumed: list[str]) -> Manifest:
@@ -96,12 +99,12 @@ class Held:
         assumed = assumed + [name for name, only in guessed.items() if only]
         network, fields = authority.named(spec, evidence, told)
         found = evidence.manifest or Manifest(
-            network, (1, 1, 1), names, None, source=self.origin, quantized=evidence.quantized
+            network, (0, 0, 1), names, None, source=self.origin, quantized=evidence.quantized
         )
         return replace(
             found,
             network=network,
-            image_shape=ends.image_shape(evidence, scaling, told, spec),
+            image_shape=ends.image_shape(evidence, scaling, told),
             labels=names,
             preprocessing=scaling,
             fields=fields,

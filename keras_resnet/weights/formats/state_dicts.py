@@ -74,10 +74,10 @@ def find(content: Any, prefix: str | None = None) -> Found:
     largest = max(len(part.tensors) for part in parts)
     chosen = _choose(networks or [part for part in parts if 2 * len(part.tensors) >= largest])
     refusals.check(chosen.tensors, chosen.unknown)
-    label = chosen.place.rstrip(".")
-    if len(networks) > 1:
-        label += f" of {_listed(part.place.rstrip('.') or 'the top level' for part in networks)}"
-    return Found(chosen.tensors, label)
+    if len(networks) < 2:
+        return Found(chosen.tensors)
+    places = _listed(part.place.rstrip(".") or "the top level" for part in networks)
+    return Found(chosen.tensors, f"{chosen.place.rstrip('.')} of {places}")
 
 
 def _walk(content: Any) -> _Walk:
