@@ -12,6 +12,7 @@ import variants
 from keras_resnet import resnet, weights
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import MODES, Preprocessing, mode
+from keras_resnet.specs import differences
 from keras_resnet.weights.sources import torchvision
 
 BOTTLENECK = {"repeats": (1, 1, 1, 1), "stem": ((7, 8, 2),), "classes": 5}
@@ -204,6 +205,52 @@ def test_a_layer_before_or_behind_the_network_is_not_left_out(tmp_path) -> None:
     inner = resnet("resnet8", include_top=False, pooling="avg")
     keras.Sequential([inner, keras.layers.Dense(3)]).save(tmp_path / "b.keras")
     with pytest.raises(ValueError, match=r"b\.keras.*resnet8.*save that model by itself"):
+        resnet.from_weights(tmp_path / "b.keras")
+
+
+KINDS = {
+    "option A around": {"zero_channels": "around"},
+    "plain": {"shortcut": None},
+    "v1.5 with Caffe's pooling": {
+        "branch": ((1, 1), (3, 1), (1, 4)), "stride_on": "3x3", "shortcut": "B",
+        "stem": ((7, 4, 2),), "stem_pool": "ceil",
+    },
+    "v2 of keras.applications": {
+        "branch": ((1, 1), (3, 1), (1, 4)), "stride_on": "3x3", "shortcut": "B", "preact": True,
+        "stride_block": "last", "stem_norm": False, "repeats": (2, 2, 1), "stem_pool": "symmetric",
+    },
+    "D": {"shortcut": "D", "stem": ((3, 4, 2), (3, 4), (3, 8)), "stem_pool": "symmetric"},
+    "padded as TensorFlow, C": {"padding": "same", "shortcut": "C"},
+    "dilated": {"output_stride": 2, "shortcut": "B"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_a_model_around_our_layers_shows_its_fields(kind, suffix: str, tmp_path) -> None:
+    """A backbone, a classifier of one's own, `keras.Model`: the usual way to fine-tune in Keras."""
+    base = resnet("resnet8", **kind, include_top=False, pooling="avg", input_shape=(None, None, 3))
+    kept = keras.layers.Dropout(0.3)(base.output)
+    made = keras.Model(base.input, keras.layers.Dense(4, "sigmoid", name="mine")(kept))
+    variants.randomize(made)
+    made.save(tmp_path / f"a{suffix}")
+    found = resnet.from_weights(tmp_path / f"a{suffix}")
+    assert differences(found.spec, base.spec) == ()
+    assert found.spec.output_stride == base.spec.output_stride
+    assert found.manifest.activation == "sigmoid"
+    x = variants.images(2, 40, 48, 3)
+    np.testing.assert_allclose(found(x), made(x), atol=1e-6)
+
+
+def test_other_poolings_and_heads_are_not_ours(tmp_path) -> None:
+    base = resnet("resnet8", include_top=False, pooling="max", input_shape=(32, 32, 3))
+    keras.Model(base.input, keras.layers.Dense(4)(base.output)).save(tmp_path / "a.keras")
+    with pytest.raises(ValueError, match="a maximum in place of the average"):
+        resnet.from_weights(tmp_path / "a.keras")
+    base = resnet("resnet8", include_top=False, pooling="avg", input_shape=(32, 32, 3))
+    hidden = keras.layers.Dense(64, "relu", name="hidden")(base.output)
+    keras.Model(base.input, keras.layers.Dense(4)(hidden)).save(tmp_path / "b.keras")
+    with pytest.raises(ValueError, match=r"holds also \['hidden/bias', 'hidden/kernel'\]"):
         resnet.from_weights(tmp_path / "b.keras")
 
 

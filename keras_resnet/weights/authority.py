@@ -89,7 +89,8 @@ class Evidence:
     @property
     def stated(self) -> dict[str, Any]:
         """Fields of the spec that are written in the file."""
-        return {**self.traits.stated, **(_values(self.spec) if self.spec else {})}
+        shown = {name: value for name, value in self.graph.fields.items() if name not in FREE}
+        return {**self.traits.stated, **shown, **(_values(self.spec) if self.spec else {})}
 
 
 def architecture(evidence: Evidence, told: Told) -> tuple[Spec, list[str]]:
@@ -184,10 +185,13 @@ def _shown(value: Any) -> str:
 
 def _free(evidence: Evidence, told: Told) -> dict[str, Any]:
     """Returns the fields that weights do not depend on."""
-    found = {name: getattr(evidence.spec, name) for name in FREE} if evidence.spec else {}
+    shown = evidence.graph.fields
+    found = {name: shown[name] for name in FREE if name in shown}
+    if evidence.spec:
+        found = {name: getattr(evidence.spec, name) for name in FREE}
     named = family.FAMILY[told.network] if told.network else told.spec
     if named and not evidence.spec:
-        found |= {name: getattr(named, name) for name in FREE}
+        found = {name: getattr(named, name) for name in FREE} | found
     found |= {name: told.fields[name] for name in FREE if name in told.fields}
     if evidence.proof.classes:
         found["classes"] = evidence.proof.classes

@@ -26,13 +26,16 @@ def check_layers(held: Held, model: keras.Model) -> None:
     Raises:
         ValueError: naming them.
     """
-    present = {layer.name for layer in model.layers} | HEAD
+    graph = held.evidence.graph
+    present = {layer.name for layer in model.layers} | HEAD | {graph.classifier}
     own = held.source is native.SOURCE
     more = [
         f"{name} ({kind})"
-        for name, kind in held.evidence.graph.layers.items()
+        for name, kind in graph.layers.items()
         if (name not in present and kind not in IDLE | {PADDING} if own else kind not in KINDS)
     ]
+    if held.classes and "GlobalMaxPooling2D" in graph.layers.values():
+        more.append("a maximum in place of the average before its classifier")
     if more:
         raise ValueError(
             f"{held.path} holds a model with layers that are not of this network:"

@@ -178,10 +178,9 @@ def opened(path: Path, source: str | None = None, prefix: str | None = None) -> 
 
 
 def _held(container: Container, source: Source, renames: Renames) -> Held:
+    found = _by_our_head(container)
     tensors = {
-        ours: _laid_out(container.tensors[foreign], source.layout)
-        for foreign, ours in renames.items()
-        if ours
+        ours: _laid_out(found[foreign], source.layout) for foreign, ours in renames.items() if ours
     }
     proof, graph = prove(tensors, source.options), _graph(container)
     manifest = _manifest(container.manifest)
@@ -205,6 +204,18 @@ def _held(container: Container, source: Source, renames: Renames) -> Held:
     native_file = source is native.SOURCE
     origin = {} if native_file else {**foreign, "sha256": container.sha256}
     return Held(container.path, source, tensors, evidence, origin)
+
+
+def _by_our_head(container: Container) -> dict[str, Tensor]:
+    """Returns the tensors with a classifier that somebody else named under the name of ours."""
+    graph = _graph(container)
+    theirs = f"{graph.classifier}/"
+    if not graph.fields or theirs == "logits/":
+        return container.tensors
+    return {
+        f"logits/{name.removeprefix(theirs)}" if name.startswith(theirs) else name: tensor
+        for name, tensor in container.tensors.items()
+    }
 
 
 def _graph(container: Container) -> Graph:
@@ -241,7 +252,7 @@ def _identify(container: Container, name: str | None) -> tuple[Source, Renames]:
         candidates = [timm.SOURCE, *SOURCES.values()]
     else:
         candidates = list(SOURCES.values())
-    names = list(container.tensors)
+    names = list(_by_our_head(container))
     if len(names) > MOST_TENSORS:
         raise ValueError(f"it has {len(names):,} tensors, and a network {MOST_TENSORS:,} at most")
     renames = {source.name: source.rename(names) for source in candidates}

@@ -4,10 +4,15 @@
 files of weights alone have none. Nothing of it is built or run here.
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras_resnet.specs import Conv
+
+BRANCH = re.compile(r"stage(\d+)_block(\d+)_conv(\d+)")
 HEADS = ("logits", "predictions")  # layers that can end a network: ours, and keras.applications'
 
 
@@ -20,6 +25,8 @@ class Graph:
     head: str | None = None  # the activation that ends it, "none" for logits; None: no classifier
     layers: Mapping[str, str] = field(default_factory=dict)  # name: class, inputs left out
     nested: tuple[str, ...] = ()  # models inside the model
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of a spec, as layers of ours show it
+    classifier: str = "logits"  # the dense layer that ends the model
 
 
 def read(content: Any) -> Graph | None:
@@ -31,8 +38,11 @@ def read(content: Any) -> Graph | None:
     config = content.get("config") if isinstance(content, Mapping) else None
     if not isinstance(config, Mapping) or not isinstance(config.get("layers"), list):
         return None
-    rows = config["layers"]
-    layers = {_name(row): row for row in rows}
+    # Legacy files name a class of ours with its package.
+    layers = {
+        _name(row): {**row, "class_name": row["class_name"].rpartition(">")[-1]}
+        for row in config["layers"]
+    }
     inputs = [name for name, row in layers.items() if row["class_name"] == "InputLayer"]
     models = ("Functional", "Sequential", "ResidualNetwork", "Model")
     spec = config.get("spec")
@@ -42,6 +52,8 @@ def read(content: Any) -> Graph | None:
         head=_head(layers, config.get("output_layers")),
         layers={name: row["class_name"] for name, row in layers.items() if name not in inputs},
         nested=tuple(name for name, row in layers.items() if row["class_name"] in models),
+        fields=_fields(layers) if "stem_conv1" in layers else {},
+        classifier=_classifier(layers, config.get("output_layers")),
     )
 
 
@@ -78,6 +90,78 @@ def _head(layers: Mapping[str, Mapping[str, Any]], outputs: Any) -> str | None:
     if not isinstance(told, str):
         return "an activation of its own"
     return "none" if told == "linear" else told
+
+
+def _classifier(layers: Mapping[str, Mapping[str, Any]], outputs: Any) -> str:
+    names = list(_texts(outputs))
+    dense = len(names) == 1 and layers.get(names[0], {}).get("class_name") == "Dense"
+    return names[0] if dense else "logits"
+
+
+def _fields(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns the fields of a spec that shapes do not show, from the layers of one of our networks.
+
+    They tell where it strides, how it pads and pools, and whether it has shortcuts.
+    """
+    configs = {name: row["config"] for name, row in layers.items()}
+    kinds = {row["class_name"] for row in layers.values()}
+    stem = [name for name in configs if re.fullmatch(r"stem_conv\d+", name)]
+    convs = {name: config for name, config in configs.items() if BRANCH.fullmatch(name)}
+    strided = [name for name, config in convs.items() if _side(config, "strides") > 1]
+    rows = [_row(configs[name]) for name in sorted(stem)]
+    found: dict[str, Any] = {"stem": tuple(rows), "stem_pool": _pool(configs)}
+    padded = [configs[name] for name in (*stem, *strided) if _pads(configs[name])]
+    if padded:
+        found["padding"] = "same" if padded[0]["padding"] == "same" else "symmetric"
+    if strided:
+        found |= _strides(strided, convs)
+    if any(_side(config, "dilation_rate") > 1 for config in convs.values()):
+        stages = {name.partition("_")[0] for name in strided}
+        stride = math.prod(row.stride for row in rows) * (2 if found["stem_pool"] else 1)
+        found["output_stride"] = stride * 2 ** len(stages)
+    if not any(name.endswith("_add") for name in configs):
+        found["shortcut"] = None
+    elif pads := [row["config"] for row in layers.values() if row["class_name"] == "PadChannels"]:
+        found |= {"shortcut": "A", "zero_channels": "around" if pads[0]["before"] else "after"}
+    elif projections := sum(name.endswith("_shortcut_conv") for name in configs):
+        blocks = {name.rpartition("_")[0] for name in convs}
+        pooled = "AveragePooling2D" in kinds
+        found["shortcut"] = "D" if pooled else "C" if projections == len(blocks) else "B"
+    return found
+
+
+def _strides(strided: list[str], convs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns which block of a stage strides, and in which of its convolutions."""
+    match = BRANCH.fullmatch(strided[0])
+    assert match  # they were chosen so
+    stage, number, conv = match.groups()
+    last = not any(name.startswith(f"stage{stage}_block{int(number) + 1}_") for name in convs)
+    first_kernel = _side(convs[f"stage{stage}_block{number}_conv1"], "kernel_size")
+    return {
+        "stride_block": "last" if last and number != "1" else "first",
+        "stride_on": "first" if conv == "1" or first_kernel == 3 else "3x3",
+    }
+
+
+def _row(config: Mapping[str, Any]) -> Conv:
+    return Conv(_side(config, "kernel_size"), int(config["filters"]), _side(config, "strides"))
+
+
+def _pads(config: Mapping[str, Any]) -> bool:
+    """Whether a convolution shows how its network pads."""
+    kernel, _, stride = _row(config)
+    return kernel > 1 and stride > 1
+
+
+def _pool(configs: Mapping[str, Any]) -> str | None:
+    if "stem_pool" not in configs:
+        return None
+    return "ceil" if configs["stem_pool_pad"]["padding"][0][0] == 0 else "symmetric"
+
+
+def _side(config: Mapping[str, Any], name: str) -> int:
+    value = config[name]
+    return int(value[0] if isinstance(value, list | tuple) else value)
 
 
 def _texts(outputs: Any) -> list[str]:
