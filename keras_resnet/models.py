@@ -1,5 +1,6 @@
 """The doors: `resnet` builds a network by its name, `from_weights` the one that a file holds."""
 
+import dataclasses
 import os
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,8 @@ from keras_resnet.specs import FIELDS
 from keras_resnet.weights import Held, Settled, Told
 from keras_resnet.weights.complete import check_layers
 
+# Fields that change what is computed, and no weights: as the caller says, or the name.
+COMPUTATION = ("zero_gamma", "stochastic_depth", "output_stride")
 ENDINGS: dict[str, str | None] = {"none": None}  # activations of a manifest, in Keras's words
 
 
@@ -75,6 +78,8 @@ def resnet(
     with weight_files.opened(weight_files.local(weights, network), source, prefix) as held:
         settled = held.settle(told)
         held.check(settled.spec, wanted)
+        free = {name: getattr(wanted, name) for name in COMPUTATION}
+        settled = settled._replace(spec=replace(settled.spec, **free))
         return fill_from(held, settled, door, network)
 
 
@@ -105,6 +110,9 @@ def from_weights(
     fields = {name: value for name, value in arguments.items() if name in FIELDS}
     others = {name: value for name, value in arguments.items() if name not in FIELDS}
     classes = fields.pop("classes", None)
+    unknown = sorted(set(others) - {field.name for field in dataclasses.fields(Door)})
+    if unknown:
+        raise TypeError(f"unknown argument {', '.join(unknown)}; the fields are {list(FIELDS)}")
     told = Told(fields=fields, preprocessing=preprocessing)
     with weight_files.opened(weight_files.local(weights), source, prefix) as held:
         others.setdefault("include_top", held.classes is not None or classes is not None)
