@@ -34,10 +34,10 @@ def preprocessing_of(evidence: Evidence, told: Told, spec: Spec) -> Preprocessin
     if stated and found is None and not _scales(told):
         return None
     parts |= {name: told.scaling[name] for name in IMAGE_PARTS if name in told.scaling}
+    if isinstance(told.preprocessing, str):
+        found = _fitting(preprocessing.mode(told.preprocessing), evidence.proof.channels)
     if parts["image_size"] is None:
         raise ValueError("does not say how large its images are: give image_size")
-    if isinstance(told.preprocessing, str):
-        found = preprocessing.mode(told.preprocessing)
     found = replace(found or Preprocessing(), **{**parts, **told.scaling})
     return _fitting(found, evidence.proof.channels)
 

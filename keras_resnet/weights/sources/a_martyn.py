@@ -5,19 +5,13 @@ pads its zeros after the channels.
 """
 
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.sources.source import (
-    CIFAR10,
     TORCH,
     TORCH_PADDING,
     ByPattern,
     Source,
-    Traits,
-    cifar_network,
-    cifar_stem,
-    of_images,
+    cifar10,
 )
-from keras_resnet.weights.structure import Proof
 
 # The block that changes shapes is a stack of its own: stack2a, then stack2b.0, stack2b.1, ...
 LATER = r"stack(?P<stage>\d)b\.(?P<later>\d+)"
@@ -40,17 +34,9 @@ SCALING = Preprocessing(
     image_size=32,
     crop=1.0,
 )
-
-
-def traits(_: Container, proof: Proof) -> Traits:
-    if not cifar_network(proof):
-        return Traits(convention=TORCH_PADDING)
-    fields = {**TORCH_PADDING, **cifar_stem(proof), "zero_channels": "after"}
-    if not of_images(proof, classes=10):
-        return Traits(convention=fields)
-    return Traits(convention=fields, preprocessing=SCALING, labels=CIFAR10)
-
-
 SOURCE = Source(
-    "a_martyn", ByPattern(PATTERNS, TORCH, ".", block=1, later=2), traits, options=("A", None)
+    "a_martyn",
+    ByPattern(PATTERNS, TORCH, ".", block=1, later=2),
+    cifar10(TORCH_PADDING, SCALING, zero_channels="after"),
+    options=("A", None),
 )

@@ -6,16 +6,13 @@ Others use the same names for other networks, pixels and classes, of which nothi
 from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.sources import torchvision
 from keras_resnet.weights.sources.source import (
-    CIFAR10,
     TORCH,
     TORCH_CIFAR,
     TORCH_PADDING,
     ByPattern,
     Source,
     Traits,
-    cifar_network,
-    cifar_stem,
-    of_images,
+    cifar10,
 )
 from keras_resnet.weights.structure import Proof
 
@@ -26,18 +23,14 @@ PATTERNS = torchvision.TRUNK | {
 }
 # How the SHA-256 of its published files begins, ResNet-20 and 56.
 PUBLISHED = ("12fca82f", "4bfd9763")
+usual = cifar10(TORCH_PADDING, TORCH_CIFAR, zero_channels="around")
 
 
 def traits(file: Container, proof: Proof) -> Traits:
-    if not cifar_network(proof):
-        return Traits(convention=TORCH_PADDING)
-    fields = {**TORCH_PADDING, **cifar_stem(proof), "zero_channels": "around"}
-    if "A" in proof.shortcuts:  # it has no plain networks
-        fields["shortcut"] = "A"
-    if not of_images(proof, classes=10):
-        return Traits(convention=fields)
-    known = file.sha256.startswith(PUBLISHED)
-    return Traits(convention=fields, preprocessing=TORCH_CIFAR, labels=CIFAR10, known=known)
+    found = usual(file, proof)
+    if "A" in proof.shortcuts and "zero_channels" in found.convention:  # it has no plain networks
+        found = found._replace(convention={**found.convention, "shortcut": "A"})
+    return found._replace(known=file.sha256.startswith(PUBLISHED))
 
 
 SOURCE = Source("akamaster", ByPattern(PATTERNS, TORCH, ".", block=1), traits)

@@ -15,9 +15,7 @@ from keras_resnet.weights.sources.source import (
     ByPattern,
     Source,
     Traits,
-    imagenet_stem,
-    of_images,
-    seven,
+    imagenet,
 )
 from keras_resnet.weights.structure import Proof
 
@@ -35,21 +33,16 @@ PATTERNS = {
     r"fc1000": "logits",
 }
 MEAN_FILE = "ResNet_mean.binaryproto"
+usual = imagenet(TORCH_PADDING, preprocessing.mode("caffe"), stride_on="first", stem_pool="ceil")
 
 
 def traits(file: Container, proof: Proof) -> Traits:
-    fields = {**TORCH_PADDING, "stride_on": "first"}
-    if not seven(proof):
-        return Traits(convention=fields)
-    fields |= imagenet_stem(proof, "ceil")
-    if not of_images(proof):
-        return Traits(convention=fields)
-    scaling, mean_file = preprocessing.mode("caffe"), file.path.with_name(MEAN_FILE)
-    if mean_file.is_file():
-        with reading(mean_file):
-            mean = caffe_files.read_mean(mean_file.read_bytes())
-            scaling = replace(scaling, mean=mean.tolist())
-    return Traits(convention=fields, preprocessing=scaling)
+    found, mean_file = usual(file, proof), file.path.with_name(MEAN_FILE)
+    if found.preprocessing is None or not mean_file.is_file():
+        return found
+    with reading(mean_file):
+        mean = caffe_files.read_mean(mean_file.read_bytes())
+        return found._replace(preprocessing=replace(found.preprocessing, mean=mean.tolist()))
 
 
 SOURCE = Source("caffe", ByPattern(PATTERNS, CAFFE, "/", stage=-1, later=1), traits)

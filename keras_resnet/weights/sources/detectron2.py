@@ -4,20 +4,15 @@ Their batch normalizations are a scale and a shift, which hold only while nobody
 """
 
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.sources.source import (
     TORCH_PADDING,
     ByPattern,
     Names,
     Renames,
     Source,
-    Traits,
     Variables,
-    imagenet_stem,
-    of_images,
-    seven,
+    imagenet,
 )
-from keras_resnet.weights.structure import Proof
 
 BLOCK = r"res(?P<stage>\d)_(?P<block>\d+)"
 PATTERNS = {
@@ -42,20 +37,10 @@ def rename(names: Names) -> Renames:
 
 
 SCALING = Preprocessing(mean=(103.53, 116.28, 123.675), bgr=True)
-
-
-def traits(_: Container, proof: Proof) -> Traits:
-    fields = {**TORCH_PADDING, "stride_on": "first"}
-    if not seven(proof):
-        return Traits(convention=fields)
-    fields |= imagenet_stem(proof)
-    return Traits(convention=fields, preprocessing=SCALING if of_images(proof) else None)
-
-
 SOURCE = Source(
     "detectron2",
     rename,
-    traits,
+    imagenet(TORCH_PADDING, SCALING, stride_on="first"),
     implied=r".*_bn/(mean|variance)",
     frozen_norms=True,
 )

@@ -10,12 +10,11 @@ from keras_resnet import preprocessing
 from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.sources.source import (
     KERAS,
+    TORCH_PADDING,
     ByPattern,
     Source,
     Traits,
-    imagenet_stem,
-    of_images,
-    seven,
+    imagenet,
 )
 from keras_resnet.weights.structure import Proof
 
@@ -31,8 +30,6 @@ PATTERNS = {
     r"post_bn": "final_bn",
     r"predictions": "logits",
 }
-V1 = {"stride_on": "first", "stride_block": "first", "padding": "symmetric"}
-V2 = {"stride_on": "3x3", "stride_block": "last", "padding": "symmetric"}
 URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 # Networks of this package to the official file and its MD5.
 OFFICIAL = {
@@ -45,15 +42,14 @@ OFFICIAL = {
 }
 
 
+V2_PADDING = {**TORCH_PADDING, "stride_block": "last"}
+usual_v1 = imagenet(TORCH_PADDING, preprocessing.mode("caffe"), stride_on="first")
+usual_v2 = imagenet(V2_PADDING, preprocessing.mode("tf"), stride_on="3x3")
+
+
 def traits(file: Container, proof: Proof) -> Traits:
-    fields = dict(V2 if proof.preact else V1)
-    if not seven(proof):
-        return Traits(convention=fields)
-    fields |= imagenet_stem(proof)
-    if not of_images(proof):
-        return Traits(convention=fields)
-    scaling = preprocessing.mode("tf" if proof.preact else "caffe")
-    return Traits(convention=fields, preprocessing=scaling, known=_official(file))
+    found = (usual_v2 if proof.preact else usual_v1)(file, proof)
+    return found._replace(known=_official(file))
 
 
 def _official(file: Container) -> bool:

@@ -10,17 +10,13 @@ them too; how their pixels are scaled is not known.
 import re
 
 from keras_resnet import preprocessing
-from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.sources.source import (
-    CIFAR10,
+    TENSORFLOW_PADDING,
     Names,
     Renames,
     Source,
-    Traits,
     by_layer,
-    cifar_network,
-    cifar_stem,
-    of_images,
+    cifar10,
 )
 from keras_resnet.weights.structure import Proof
 
@@ -57,21 +53,16 @@ def _layers(norms: int) -> tuple[list[str], list[str], list[str]]:
     return convs, [f"{layer}_bn" for layer in normed], ["logits"]
 
 
-def traits(_: Container, proof: Proof) -> Traits:
-    fields = {"padding": "same", "stride_block": "first"}
-    if not cifar_network(proof):
-        return Traits(convention=fields)
-    fields |= cifar_stem(proof)
-    if proof.repeats != (1, 1, 1) or not of_images(proof, classes=10):
-        return Traits(convention=fields)
-    scaling = preprocessing.mode("none", image_size=32, crop=1.0)
-    return Traits(convention=fields, preprocessing=scaling, labels=CIFAR10)
+def published(proof: Proof) -> bool:
+    """Whether it is ResNet-8, the only network that the benchmark has."""
+    return proof.repeats == (1, 1, 1)
 
 
+SCALING = preprocessing.mode("none", image_size=32, crop=1.0)
 SOURCE = Source(
     name="mlcommons_tiny",
     rename=rename,
-    traits=traits,
+    traits=cifar10(TENSORFLOW_PADDING, SCALING, published),
     layout="HWIO",
     epsilon=1e-3,
     implied=r"stage\d+_block1_shortcut_conv_bn/.*",

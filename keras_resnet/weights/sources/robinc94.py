@@ -6,19 +6,14 @@ Layers are numbered in the order of the graph; projections have a bias and no BN
 import re
 
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.sources.source import (
-    CIFAR10,
+    TENSORFLOW_PADDING,
     Names,
     Renames,
     Source,
-    Traits,
     by_layer,
-    cifar_network,
-    cifar_stem,
-    of_images,
+    cifar10,
 )
-from keras_resnet.weights.structure import Proof
 
 NAME = re.compile(r"(?P<kind>conv|bn|shortcut|dense)(?P<number>\d*)/(?P<variable>\w+)")
 
@@ -43,22 +38,10 @@ def _layer(kind: str, number: int, blocks: int) -> str | None:
 
 # x / 255 minus the mean image of the training split, which the file does not hold.
 SCALING = Preprocessing(mean=None, std=(255.0,), image_size=32, crop=1.0)
-
-
-def traits(_: Container, proof: Proof) -> Traits:
-    fields = {"padding": "same", "stride_block": "first"}
-    if not cifar_network(proof):
-        return Traits(convention=fields)
-    fields |= cifar_stem(proof)
-    if not of_images(proof, classes=10):
-        return Traits(convention=fields)
-    return Traits(convention=fields, preprocessing=SCALING, labels=CIFAR10)
-
-
 SOURCE = Source(
     name="robinc94",
     rename=rename,
-    traits=traits,
+    traits=cifar10(TENSORFLOW_PADDING, SCALING),
     layout="HWIO",
     epsilon=1e-3,
     implied=r"stage\d+_block1_shortcut_conv_bn/.*",

@@ -125,31 +125,59 @@ class Source:
     frozen_norms: bool = False  # their statistics are folded, and cannot be trained on
 
 
-# Torch and Caffe pad both sides alike, and every published network strides where a stage begins.
+# Torch and Caffe pad both sides alike, and TensorFlow the far one more; every published network but
+# keras.applications' v2 strides where a stage begins.
 TORCH_PADDING = {"padding": "symmetric", "stride_block": "first"}
+TENSORFLOW_PADDING = {"padding": "same", "stride_block": "first"}
 
 
-def imagenet_stem(proof: Proof, pool: str = "symmetric") -> dict[str, Any]:
-    """The stem of every published network for ImageNet: it strides first, and pools."""
-    return {"stem": strided(proof.stem, 2), "stem_pool": pool}
+def cifar10(
+    padding: Mapping[str, Any],
+    scaling: Preprocessing,
+    published: Callable[[Proof], bool] = lambda _: True,
+    **fields: Any,
+) -> Callable[[Container, Proof], Traits]:
+    """The traits of a source of networks for CIFAR-10: a 3x3 stem, three stages of basic blocks.
+
+    Args:
+        padding: of whatever has the names of this source.
+        scaling: of its images.
+        published: whether its author trained a network for CIFAR-10 himself.
+        **fields: of the spec, in its networks.
+    """
+
+    def traits(_: Container, proof: Proof) -> Traits:
+        kernels = [row.kernel for row in proof.stem]
+        if kernels != [3] or len(proof.repeats) != 3 or proof.branch != BASIC:
+            return Traits(convention=padding)
+        usual = {**padding, "stem": strided(proof.stem, 1), "stem_pool": None, **fields}
+        if proof.channels != 3 or proof.classes != 10 or not published(proof):
+            return Traits(convention=usual)
+        return Traits(convention=usual, preprocessing=scaling, labels=CIFAR10)
+
+    return traits
 
 
-def cifar_stem(proof: Proof) -> dict[str, Any]:
-    """The stem of the paper's networks for CIFAR-10, which neither strides nor pools."""
-    return {"stem": strided(proof.stem, 1), "stem_pool": None}
+def imagenet(
+    padding: Mapping[str, Any],
+    scaling: Preprocessing,
+    kernels: Collection[tuple[int, ...]] = ((7,),),
+    **fields: Any,
+) -> Callable[[Container, Proof], Traits]:
+    """The traits of a source of networks for ImageNet: a stem that strides first, and pools.
 
+    Args:
+        padding: of whatever has the names of this source.
+        scaling: of its images.
+        kernels: the stems that it has.
+        **fields: of the spec, in its networks.
+    """
 
-def cifar_network(proof: Proof) -> bool:
-    """Whether a network can be one of section 4.2 of the paper: a 3x3 stem, three stages."""
-    kernels = [row.kernel for row in proof.stem]
-    return kernels == [3] and len(proof.repeats) == 3 and proof.branch == BASIC
+    def traits(_: Container, proof: Proof) -> Traits:
+        if tuple(row.kernel for row in proof.stem) not in kernels:
+            return Traits(convention=padding)
+        stem = {"stem": strided(proof.stem, 2), "stem_pool": "symmetric"}
+        usual = {**padding, **stem, **fields}
+        return Traits(convention=usual, preprocessing=scaling if proof.channels == 3 else None)
 
-
-def seven(proof: Proof) -> bool:
-    """Whether a network has the stem of Table 1 of the paper."""
-    return [row.kernel for row in proof.stem] == [7]
-
-
-def of_images(proof: Proof, channels: int = 3, classes: int | None = None) -> bool:
-    """Whether images have these channels and, if given, the classifier these classes."""
-    return proof.channels == channels and classes in (None, proof.classes)
+    return traits

@@ -22,9 +22,7 @@ from keras_resnet.weights.sources.source import (
     Renames,
     Source,
     Traits,
-    imagenet_stem,
-    of_images,
-    seven,
+    imagenet,
 )
 from keras_resnet.weights.structure import Proof
 
@@ -60,13 +58,9 @@ def traits(file: Container, proof: Proof) -> Traits:
     stated: dict[str, Any] = {}
     if set(proof.shortcuts) & {"B", "D"}:  # the names of the projections tell them apart
         stated["shortcut"] = "D" if _pools(file.tensors) else "B"
-    fields = {**TORCH_PADDING, "stride_on": "3x3"}
-    published = seven(proof) or [row.kernel for row in proof.stem] == [3, 3, 3]
-    if published:
-        fields |= imagenet_stem(proof)
+    found = usual(file, proof)._replace(stated=stated)
     if not file.config:
-        usual = published and of_images(proof)
-        return Traits(stated, fields, _scaling({}) if usual else None)
+        return found
     architecture = file.config.get("architecture", "resnet50")
     if not isinstance(architecture, str) or not re.fullmatch(ARCHITECTURES, architecture):
         raise ValueError(f"it is of {architecture!r}, which is no network of this family")
@@ -75,7 +69,10 @@ def traits(file: Container, proof: Proof) -> Traits:
         raise ValueError(f"its pretrained_cfg is no dictionary, but {told!r}")
     names = file.config.get("label_names")
     labels = tuple(map(str, names)) if isinstance(names, list) else ()
-    return Traits(stated, fields, _scaling(told), labels, known=True)
+    scaling = _scaling(told)
+    if scaling.channels not in (None, proof.channels):  # of the network that it was made from
+        return found._replace(preprocessing=None, labels=labels, known=True)
+    return found._replace(preprocessing=scaling, labels=labels, known=True)
 
 
 def _scaling(config: Mapping[str, Any]) -> Preprocessing:
@@ -97,4 +94,6 @@ def _scaling(config: Mapping[str, Any]) -> Preprocessing:
     )
 
 
+STEMS = ((7,), (3, 3, 3))
+usual = imagenet(TORCH_PADDING, _scaling({}), STEMS, stride_on="3x3")
 SOURCE = Source("timm", rename, traits, options=("A", "B", "C", "D", None))

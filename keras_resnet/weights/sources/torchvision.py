@@ -12,9 +12,7 @@ from keras_resnet.weights.sources.source import (
     ByPattern,
     Source,
     Traits,
-    imagenet_stem,
-    of_images,
-    seven,
+    imagenet,
 )
 from keras_resnet.weights.structure import Proof
 
@@ -34,19 +32,14 @@ PATTERNS = TRUNK | {
 # central 224 of 232 pixels, and the first ones on 224 of 256.
 FIRST = ("f37072fd", "b627a593", "0676ba61", "63fe2227", "394f9c45", "95faca4d", "32ee1156")
 SECOND = ("11ad3fa6", "cd907fc2", "f82ba261", "9ba9bcbe", "d733dc28")
+usual = imagenet(TORCH_PADDING, preprocessing.mode("torch", crop=224 / 256), stride_on="3x3")
 
 
 def traits(file: Container, proof: Proof) -> Traits:
-    if not seven(proof):
-        return Traits(convention=TORCH_PADDING)
-    fields = {**TORCH_PADDING, **imagenet_stem(proof), "stride_on": "3x3"}
-    if not of_images(proof):
-        return Traits(convention=fields)
-    crop = 224 / 232 if file.sha256.startswith(SECOND) else 224 / 256
-    known = file.sha256.startswith(FIRST + SECOND)
-    return Traits(
-        convention=fields, preprocessing=preprocessing.mode("torch", crop=crop), known=known
-    )
+    found = usual(file, proof)
+    if file.sha256.startswith(SECOND) and found.preprocessing:
+        found = found._replace(preprocessing=preprocessing.mode("torch", crop=224 / 232))
+    return found._replace(known=file.sha256.startswith(FIRST + SECOND))
 
 
 SOURCE = Source("torchvision", ByPattern(PATTERNS, TORCH, ".", block=1), traits)
