@@ -23,7 +23,7 @@ def network(name: str, scaling: Preprocessing = CAFFE, **fields) -> tuple[keras.
     helpers.randomize(model)
     head = model.get_layer("logits")
     head.set_weights([head.get_weights()[0] / 30, head.get_weights()[1]])
-    return model, Manifest(name, shape, LABELS, scaling, fields)
+    return model, Manifest(name, shape, LABELS, scaling, fields, activation="softmax")
 
 
 def pixels(count: int = 5, size: int = 32) -> np.ndarray:

@@ -134,8 +134,8 @@ EVALUATE = {
 }
 EXPORT = {
     "existing directory": ([MODEL, "--out={tmp}/empty"], "{tmp}/empty", "exists"),
-    "missing file": (["--weights={tmp}/none.keras", "--out={tmp}/new"], "none.keras", "no file"),
-    "other network": ([MODEL, "--out={tmp}/new", "--network=plain20"], "resnet20", "plain20"),
+    "missing file": (["--weights={tmp}/none.keras", "--out={tmp}/new/1"], "none.keras", "no file"),
+    "other network": ([MODEL, "--out={tmp}/new/1", "--network=plain20"], "resnet20", "plain20"),
     "below a file": ([MODEL, "--out={tmp}/file/1"], "{tmp}/file", ""),
 }
 MODULES = {

@@ -68,7 +68,7 @@ def test_a_network_trained_in_mixed_precision_is_exported_in_float32(tmp_path, p
     finally:
         keras.config.set_dtype_policy("float32")
     weights.save(model, tmp_path / "a.weights.h5", manifest)
-    found = trained.describe(str(tmp_path / "a.weights.h5"), None, {}, None, None)
+    found = trained.describe(tmp_path / "a.weights.h5")
     assert found.to_json() == manifest.to_json()
     same, _ = network("resnet20")
     weights.load(same, tmp_path / "a.weights.h5")

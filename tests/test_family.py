@@ -138,8 +138,12 @@ def test_builders_take_what_keras_applications_takes() -> None:
     theirs = inspect.signature(keras.applications.ResNet50).parameters
     ours = inspect.signature(keras_resnet.ResNet50).parameters
     assert tuple(theirs)[:8] == goldens.BUILDER_ARGUMENTS
-    for name in set(goldens.BUILDER_ARGUMENTS) - {"weights", "name", "classes"}:
+    own = {"weights", "name", "classes", "classifier_activation"}
+    for name in set(goldens.BUILDER_ARGUMENTS) - own:
         assert ours[name].default == theirs[name].default, name
+    # That of the weights; of random ones it is theirs.
+    assert ours["classifier_activation"].default == "auto"
+    assert keras_resnet.ResNet8().layers[-1].activation is keras.activations.softmax
 
 
 @pytest.mark.parametrize("network", ["resnet20", "resnet20_v2", "plain20"])

@@ -232,7 +232,7 @@ def test_what_is_frozen_has_its_slots_already(optimizer, slots) -> None:
     assert set(shapes) == {f"{optimizer}/iteration", f"{optimizer}/learning_rate"}
     stem = everything[0]
     before = stem.numpy()
-    transfer.freeze(model)
+    transfer.freeze(model, [])
     update.optimizer.update_step(tf.ones(stem.shape), stem, tf.constant(0.1))
     assert np.abs(stem.numpy() - before).max() > 1e-5
 

@@ -84,7 +84,8 @@ def test_saving_replaces_a_file_at_once(suffix: str, tmp_path, monkeypatch) -> N
 def test_files_of_others_have_no_manifest(suffix: str, tmp_path) -> None:
     model, file = network(), tmp_path / f"other{suffix}"
     save_silently(model, file)
-    assert weights.read_manifest(file) is None
+    found = weights.read_manifest(file)  # a `.keras` shows at least what it computes
+    assert found is None if suffix == ".weights.h5" else found.preprocessing is None
     weights.load(network(), file)
 
 

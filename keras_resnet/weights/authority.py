@@ -112,7 +112,7 @@ def architecture(evidence: Evidence, told: Told) -> tuple[Spec, list[str]]:
             [values[name]] = found
         elif name in named and not evidence.proof.allows(name, named[name]):
             wrong.append(_differ(name, _likely(name, evidence), named[name]))
-        elif name in named or not evidence.proof.matters(name, values.get("shortcut", "A")):
+        elif name in named or _idle(name, values, evidence):
             values[name] = named.get(name, getattr(DEFAULT, name))
         else:
             open_fields.append(name)
@@ -122,6 +122,13 @@ def architecture(evidence: Evidence, told: Told) -> tuple[Spec, list[str]]:
         raise Undecided(_question(evidence, open_fields))
     spec = Spec(**{**values, **_free(evidence, told)})
     return spec, [] if evidence.traits.known else _assumed(evidence, told, named, values)
+
+
+def _idle(name: str, values: Mapping[str, Any], evidence: Evidence) -> bool:
+    """Whether a field changes nothing: a graph shows all that do."""
+    return bool(evidence.graph.fields) or not evidence.proof.matters(
+        name, values.get("shortcut", "A")
+    )
 
 
 def _written(name: str, evidence: Evidence, named: Mapping[str, Any]) -> tuple[Any] | None:

@@ -9,7 +9,7 @@ import keras
 from keras_resnet.weights.held import Held
 from keras_resnet.weights.sources import native
 
-HEAD = frozenset({"pool", "logits", "predictions"})
+HEAD = frozenset({"pool", "pool_int8", "logits", "logits_int8", "predictions"})
 # They change nothing where nobody trains, or only how a convolution that strides is padded.
 IDLE = frozenset({"Dropout", "SpatialDropout2D", "ActivityRegularization", "Identity"})
 PADDING = "ZeroPadding2D"
