@@ -14,7 +14,7 @@ from keras_resnet import resnet
 from keras_resnet.specs import differences
 from keras_resnet.weights.authority import DECIDED
 
-COUNT, QUICK = 200, 20
+COUNT, QUICK = 200, 8
 BASIC, BOTTLENECK = ((3, 1), (3, 1)), ((1, 1), (3, 1), (1, 4))
 STEMS = (((3, 4, 1),), ((3, 4, 2),), ((7, 4, 2),), ((7, 4, 1),), ((5, 4, 1),))
 

@@ -80,8 +80,7 @@ def by_keras(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 # Each head, number of channels and policy once; the others with the slow tests.
 QUICK = (
-    "softmax of its own, grey", "twice, in bfloat16", "one yes or no, RGBA",
-    "several yes or no, oblong", "logits, oblong",
+    "twice, in bfloat16", "one yes or no, RGBA", "several yes or no, oblong", "logits, oblong",
 )  # fmt: skip
 SELECTED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 

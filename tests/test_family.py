@@ -11,7 +11,7 @@ import pytest
 import keras_resnet
 from keras_resnet import FAMILY, builders, cost, resnet
 
-LARGE = ("resnet1001", "plain1001", "resnet1202_v2", "plain1202")  # 20 s each
+LARGE = ("resnet1001", "resnet1001_v2", "plain1001", "resnet1202_v2", "plain1202")  # 20 s each
 GRADIENTS = "resnet1202"
 UNITS = {"G": 1e9, "M": 1e6}
 
@@ -80,6 +80,7 @@ def test_option_b_on_cifar_adds_two_projections(depth: int) -> None:
     assert parameters == option_a + goldens.CIFAR_OPTION_B_ADDS
 
 
+@pytest.mark.slow
 def test_1202_layers_are_built_and_learn() -> None:
     """One test, since the build alone takes 15 s."""
     model = resnet(GRADIENTS)

@@ -104,7 +104,11 @@ def gradient_errors(network: str, file: Path, seed: int, dtype: str) -> list[flo
     return [error(a, b) for a, b in zip(found, expected, strict=True)]
 
 
-@pytest.mark.parametrize("network", [*SMALL[:3], pytest.param(SMALL[3], marks=pytest.mark.slow)])
+# Basic blocks by default, bottlenecks with the slow tests.
+@pytest.mark.parametrize(
+    "network",
+    [name if "18" in name else pytest.param(name, marks=pytest.mark.slow) for name in SMALL],
+)
 def test_gradients_are_theirs(network: str, tmp_path) -> None:
     """Exactly; in float32 where rounding decides no slope of an activation next to 0."""
     file = tmp_path / "a.pth"

@@ -35,7 +35,13 @@ PUBLISHED = [
     Published("robinc94/resnet20_keras_folded.npz", "resnet20", 90.88, {}),
     Published("mlcommons-tiny/pretrainedResnet.h5", "resnet8", 87.21, {}),
 ]
-each = pytest.mark.parametrize("published", PUBLISHED, ids=str)
+# One of 56 layers by default; the other two take half a minute each.
+SLOW = ("a-martyn/plainnet56.pt", "a-martyn/resnet56.pt")
+each = pytest.mark.parametrize(
+    "published",
+    [pytest.param(p, marks=pytest.mark.slow) if p.file in SLOW else p for p in PUBLISHED],
+    ids=str,
+)
 
 
 def read(data_dir, split: str) -> tuple[np.ndarray, np.ndarray]:
