@@ -29,7 +29,8 @@ class Broken:
         text = name.decode(errors="replace")
         if text not in self.names:
             self.names.add(text)
-            print(f"broken image {text}: left out, {len(self.names)} so far", flush=True)
+            # With its end in one piece: another thread may print at the same time.
+            print(f"broken image {text}: left out, {len(self.names)} so far\n", end="", flush=True)
         if len(self.names) > self.limit:
             # The first to be too many; others come at the same time, from other threads.
             self.error = self.error or (
