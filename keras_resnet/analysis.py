@@ -119,7 +119,8 @@ def _head(functional: keras.Model) -> tuple[Tensor, graph.Node]:
             f"Grad-CAM needs a classifier: {functional.name} has no pool and logits, as networks of"
             " keras_resnet have"
         )
-    head, before = called["logits"], "logits"
+    head = called["logits"]
+    before = "logits"
     while before == "logits" or isinstance(called[before].operation, layers.Dropout):
         before = graph.producer(called[before].input_tensors[0]).name
     pool = called["pool"]

@@ -75,7 +75,8 @@ def resnet(
         _check_alone(source=source, prefix=prefix, preprocessing=preprocessing)
         return door.build(wanted, network, 3, "softmax")
     told = Told(network, fields=fields, preprocessing=preprocessing)
-    with weight_files.opened(weight_files.local(weights, network), source, prefix) as held:
+    file = weight_files.local(weights, network, head=door.classifies)
+    with weight_files.opened(file, source, prefix) as held:
         settled = held.settle(told)
         held.check(settled.spec, wanted)
         free = {name: getattr(wanted, name) for name in COMPUTATION}

@@ -3,8 +3,11 @@
 import hashlib
 from pathlib import Path
 
+import keras
+import numpy as np
 import pytest
 
+import keras_resnet
 from keras_resnet.weights import download
 from keras_resnet.weights.sources import keras_applications
 
@@ -50,6 +53,20 @@ def test_a_file_without_a_classifier_is_named(official, monkeypatch) -> None:
     bare.write_bytes(b"damaged")
     with pytest.raises(ValueError, match="cannot be had"):
         download.local("imagenet", "resnet50", head=False)
+
+
+def test_a_network_without_a_classifier_takes_a_file_without_one(official, monkeypatch) -> None:
+    """`keras.applications.ResNet50(include_top=False)` leaves just this file in its cache."""
+    bare = in_cache(official, "_notop", monkeypatch)
+    theirs = keras.applications.ResNet50(weights=None, include_top=False, pooling="avg")
+    theirs.save_weights(bare.with_suffix(".weights.h5"))
+    bare.with_suffix(".weights.h5").replace(bare)
+    monkeypatch.setitem(download.NOTOP, "resnet50", hashlib.md5(bare.read_bytes()).hexdigest())
+    ours = keras_resnet.ResNet50(include_top=False, weights="imagenet", pooling="avg")
+    x = np.random.default_rng(0).normal(size=(1, 64, 64, 3)).astype("float32")
+    np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="has no classifier: it is used with include_top=False"):
+        keras_resnet.ResNet50(weights="imagenet")
 
 
 def test_hashes_are_those_of_keras() -> None:

@@ -19,8 +19,10 @@ def pixels(data: tf.Tensor) -> tf.Tensor:
         InvalidArgumentError: when run, for compressed files and other numbers of bits, which few
             programs write, and for files that are cut short.
     """
-    header, bits = _number(data, 14), _number(data, 28, 2)
-    height, width = _signed(_number(data, 22)), _signed(_number(data, 18))
+    header = _number(data, 14)
+    bits = _number(data, 28, 2)
+    height = _signed(_number(data, 22))
+    width = _signed(_number(data, 18))
     with tf.control_dependencies(_plain(data, header, bits)):
         bits = tf.identity(bits)
     stride = (width * bits + 31) // 32 * 4
@@ -72,7 +74,8 @@ def _plain(data: tf.Tensor, header: tf.Tensor, bits: tf.Tensor) -> list[tf.Opera
 
 def _indices(rows: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
     """Takes bytes apart, the upper bits first."""
-    rows, bits = tf.cast(rows, tf.int32), tf.cast(bits, tf.int32)
+    rows = tf.cast(rows, tf.int32)
+    bits = tf.cast(bits, tf.int32)
     shifts = tf.range(8 - bits, -1, -bits)
     indices = tf.bitwise.right_shift(rows[..., tf.newaxis], shifts) % 2**bits
     return tf.reshape(indices, [tf.shape(rows)[0], -1])

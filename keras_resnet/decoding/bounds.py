@@ -27,7 +27,8 @@ def total(data: tf.Tensor) -> tf.Tensor:
 
 
 def _pixels(data: tf.Tensor) -> tf.Tensor:
-    is_jpeg, is_png = (starts(data, kind.SIGNATURE) for kind in (jpeg, png))
+    is_jpeg = starts(data, jpeg.SIGNATURE)
+    is_png = starts(data, png.SIGNATURE)
     known = is_jpeg | is_png | webp.is_webp(data)
     with tf.control_dependencies([require(known, "image_bytes hold no JPEG, PNG or WebP")]):
         sizes = tf.case(
