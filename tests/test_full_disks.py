@@ -98,7 +98,7 @@ def test_a_log_without_room_is_no_reason_to_stop_but_one_without_readers_is(monk
 def test_a_recipe_that_does_not_fit_leaves_the_one_before(tmp_path):
     (tmp_path / "recipe.json").write_text("before")
     with room(100), pytest.raises(ValueError, match="cannot write to workdir"):
-        workdirs.claim(tmp_path, helpers.recipe())
+        workdirs.claim(tmp_path, helpers.recipe(), 0)
     assert [p.name for p in tmp_path.iterdir()] == ["recipe.json"]
     assert (tmp_path / "recipe.json").read_text() == "before"
 

@@ -1,6 +1,14 @@
 """Trains and evaluates networks of `keras_resnet`; run from a checkout, never installed."""
 
 import os
+import sys
+
+from train import interruption
 
 # TensorFlow reads it when it is imported; its notes on CPU features are not for every run.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# While Python locates the module of `python -m train…`, this is the name of the program: a command
+# can be interrupted from here on, during the seconds that importing TensorFlow takes, too.
+if sys.argv[:1] == ["-m"]:
+    interruption.install()

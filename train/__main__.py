@@ -4,15 +4,30 @@ import json
 import os
 import sys
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 from absl import app, flags
 
-from keras_resnet import console, trained
+from keras_resnet import console, family, trained
 from keras_resnet.weights import Told
-from train import checkpoints, decoding, devices, journal, loop, pipeline, recipes, workdirs
+from keras_resnet.weights.authority import disagreements
+from train import (
+    checkpoints,
+    decoding,
+    devices,
+    interruption,
+    journal,
+    kept,
+    locks,
+    loop,
+    pipeline,
+    recipes,
+    workdirs,
+)
 from train.recipe import FLAGS as FIELDS, Recipe
 
 FLAGS = flags.FLAGS
@@ -65,8 +80,28 @@ def recipe_from_flags() -> Recipe:
     if FLAGS.field:
         changes["fields"] = trained.parse_fields(FLAGS.field)
     if changes.get("init_weights"):
-        changes |= _told_by_weights(changes)
+        old = workdirs.resumed(_workdir())
+        same = old and old.init_weights == changes["init_weights"]
+        changes |= _told_by_run(old, changes) if old and same else _told_by_weights(changes)
     return recipes.find(FLAGS.recipe, **changes)
+
+
+def _workdir() -> Path:
+    return Path(FLAGS.workdir).expanduser()
+
+
+def _told_by_run(old: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
+    """What the first weights decided when the run in the workdir began: they may be gone."""
+    fields = {**old.fields, **changes.get("fields", {})}
+    named = FLAGS.network or old.network
+    alike = not disagreements(family.spec(named, **fields), family.spec(old.network, **fields))
+    return {
+        "network": old.network if alike else named,
+        "fields": fields,
+        "preprocessing": changes.get("preprocessing") or "weights",
+        "image_size": changes.get("image_size", old.image_size),
+        "quantize": changes.get("quantize", old.quantize),
+    }
 
 
 def _told_by_weights(changes: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +132,7 @@ def _integers(name: str, values: list[str]) -> tuple[int, ...]:
 
 
 def main(_: list[str]) -> None:
+    interruption.install()
     console.quiet()
     try:
         recipe = recipe_from_flags()
@@ -104,18 +140,38 @@ def main(_: list[str]) -> None:
             FLAGS.strategy, FLAGS.replicas, recipe.batch_size // recipe.micro_batches
         )
         run = _run(recipe, strategy)
-        data = pipeline.open_data(recipe, FLAGS.data_dir)
-    except (ValueError, TypeError) as error:
+        with _held(run):
+            workdirs.check(run.workdir, recipe)
+            interruption.saved(max(checkpoints.steps(run.checkpoints), default=0))
+            result = _result(_data(recipe, run), run)
+    except (ValueError, TypeError, OSError) as error:
         sys.exit(f"error: {error}")
-    result = _result(data, run)
+    interruption.over()
     if devices.workers(strategy)[0] == 0:
         print(json.dumps(result))
 
 
+@contextmanager
+def _held(run: loop.Run) -> Iterator[None]:
+    """Creates the workdir and holds its lock, where this worker is the one that writes."""
+    if devices.workers(run.strategy)[0]:
+        yield
+        return
+    workdirs.create(run.workdir)
+    with locks.held(run.workdir):
+        yield
+
+
+def _data(recipe: Recipe, run: loop.Run) -> pipeline.Data:
+    """Opens the data; of a run that goes on it is compared with what the run began with."""
+    old = kept.read(run.workdir) if workdirs.resumed(run.workdir) else None
+    data = pipeline.open_data(recipe, FLAGS.data_dir, old.preprocessing if old else None)
+    for line in kept.compare(old, data) if old else ():
+        journal.say(line)
+    return data
+
+
 def _run(recipe: Recipe, strategy: tf.distribute.Strategy) -> loop.Run:
-    workdir = Path(FLAGS.workdir).expanduser()
-    if devices.workers(strategy)[0] == 0:
-        workdirs.check(workdir, recipe)
     share = recipe.batch_size // strategy.num_replicas_in_sync
     if (recipe.mixup or recipe.cutmix) and share % 2:
         raise ValueError(f"mixup and cutmix need an even number of images a replica, got {share}")
@@ -124,7 +180,7 @@ def _run(recipe: Recipe, strategy: tf.distribute.Strategy) -> loop.Run:
         raise ValueError(f"quantize needs precision=float32, got {FLAGS.precision}")
     devices.configure(FLAGS.precision, FLAGS.deterministic)
     return loop.Run(
-        workdir, strategy, FLAGS.precision, FLAGS.jit_compile, FLAGS.profile, FLAGS.deterministic
+        _workdir(), strategy, FLAGS.precision, FLAGS.jit_compile, FLAGS.profile, FLAGS.deterministic
     )
 
 
@@ -136,10 +192,8 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
         print(stopped, flush=True)
         sys.exit(stopped.exit_code)
     except journal.Diverged as error:
-        newest = checkpoints.Checkpoints(run.workdir / "checkpoints", {}).newest()
+        newest = checkpoints.Checkpoints(run.checkpoints, {}).newest()
         sys.exit(f"error: {error}; newest whole checkpoint: {newest}")
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
     except devices.LOST:
         if devices.workers(run.strategy)[1] == 1:
             raise

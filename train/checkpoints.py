@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+FOLDER = "checkpoints"  # in the directory of a run
 KEPT = 3
 DIGEST_BYTES = 32
 
@@ -122,11 +123,18 @@ class Checkpoints:
         return numbers
 
     def _files(self) -> list[Path]:
-        if not self.directory.is_dir():
-            return []
-        return sorted(
-            f for f in self.directory.iterdir() if re.fullmatch(r"step_\d{8}\.npz", f.name)
-        )
+        return _files(self.directory)
+
+
+def steps(directory: Path) -> list[int]:
+    """Returns the steps that there are checkpoints of, ascending."""
+    return [_step(file) for file in _files(directory)]
+
+
+def _files(directory: Path) -> list[Path]:
+    if not directory.is_dir():
+        return []
+    return sorted(f for f in directory.iterdir() if re.fullmatch(r"step_\d{8}\.npz", f.name))
 
 
 def _write(file: Path, archive: memoryview) -> None:

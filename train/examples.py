@@ -1,6 +1,6 @@
 """One split of a data set, whatever it is kept in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,9 @@ class Examples:
 
     `elements(seed)` lists the raw elements, in order if `seed` is None, otherwise shuffled by
     an integer tensor [2]; `decode` makes an image [height, width, channels] and a label of one,
-    or fails where images are `encoded`; `name` says which record it is.
+    or fails where images are `encoded`; `name` says which record it is. `listing` holds the names
+    of a folder's files, relative to it, in order; `held_out_by_name` says that they decided which
+    of them are for testing.
     """
 
     size: int
@@ -25,6 +27,8 @@ class Examples:
     decode: Callable[[Element], tuple[tf.Tensor, tf.Tensor]]
     name: Callable[[Element], tf.Tensor] = tf.strings.as_string
     encoded: bool = False
+    listing: Sequence[bytes] = ()
+    held_out_by_name: bool = False
 
 
 def arrays(images: Any, labels: Any, names: tuple[str, ...]) -> Examples:

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet import analysis
-from train import devices
+from train import devices, workdirs
 from train.decoding import message
 from train.pipeline import Data
 
@@ -42,7 +42,7 @@ class Journal:
 
     def __init__(self, workdir: Path, data: Data, first_step: int, *, writes: bool = True) -> None:
         self._recipe, self._data, self._writes = data.recipe, data, writes
-        self._path = workdir / "metrics.jsonl"
+        self._path = workdir / workdirs.METRICS
         self._pending: list[tuple[int, float, Mapping[str, tf.Tensor]]] = []
         self._clock = time.monotonic()
         if writes:
@@ -67,6 +67,13 @@ class Journal:
             f" {count} replica(s) ({kind}) of {workers} worker(s), {precision},"
             f" XLA {'on' if jit_compile else 'off'}; {self._data.splits['train'].size:,} examples"
         )
+
+    def resumes(self, step: int, changed: Sequence[str]) -> None:
+        """Says after which step a run goes on, and what it is told otherwise than before."""
+        for line in changed:
+            self._print(line)
+        if step:
+            self._print(f"goes on from step {step} of {self._recipe.steps}")
 
     def train(self, step: int, metrics: Mapping[str, tf.Tensor], learning_rate: float) -> None:
         """Takes the metrics of a step, and writes a line if one is due after it.
@@ -145,16 +152,22 @@ class Journal:
             self._print(f"step {step}: no metrics in {self._path.parent}, {message(error)}")
 
     def _keep_until(self, step: int) -> None:
+        kept = [line for line in self._lines() if self._stays(line, step)]
+        if self._path.exists():
+            workdirs.write(self._path, "".join(f"{line}\n" for line in kept))
+
+    def _lines(self) -> list[str]:
         if not self._path.exists():
-            return
-        lines = self._path.read_text(errors="replace").splitlines()
-        kept = [line for line in lines if self._stays(line, step)]
-        partial = self._path.with_suffix(".partial")
-        try:
-            partial.write_text("".join(f"{line}\n" for line in kept))
-            partial.replace(self._path)
-        finally:
-            partial.unlink(missing_ok=True)
+            return []
+        return self._path.read_text(errors="replace").splitlines()
+
+    def lacks(self, step: int) -> bool:
+        """Whether an evaluation is due after this step, and was not written: a stop came first."""
+        due = 0 < step < self._recipe.steps and step % self._recipe.eval_every == 0
+        if not self._writes or not due:
+            return False
+        entries = [json.loads(line) for line in self._lines()]
+        return not any(entry["step"] == step and entry["split"] != "train" for entry in entries)
 
     def _stays(self, line: str, last_step: int) -> bool:
         try:

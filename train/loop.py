@@ -1,17 +1,27 @@
 """The page that everyone reads: one training from its first step, or its last, to the end."""
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
 from keras_resnet import transfer
-from train import devices, pipeline, publishing, schedules, state, statistics, steps, workdirs
+from train import (
+    checkpoints,
+    devices,
+    interruption,
+    kept,
+    pipeline,
+    publishing,
+    schedules,
+    state,
+    statistics,
+    steps,
+    workdirs,
+)
 from train.evaluate import evaluate
 from train.journal import Diverged, Journal, Profile, Scalars
 from train.pipeline import Data
@@ -19,10 +29,10 @@ from train.state import TrainState
 
 
 class Stopped(Exception):
-    """The process was asked to end by a signal, and its state is on disk."""
+    """A signal asked the process to end, and its state is on disk as far as there was room."""
 
-    def __init__(self, step: int, number: int) -> None:
-        super().__init__(f"stopped after step {step}; the same command goes on from there")
+    def __init__(self, step: int, saved: int, number: int) -> None:
+        super().__init__(interruption.farewell(step, saved))
         self.exit_code = 128 + number
 
 
@@ -37,6 +47,10 @@ class Run:
     profile: int = 0
     deterministic: bool = False
 
+    @property
+    def checkpoints(self) -> Path:
+        return self.workdir / checkpoints.FOLDER
+
 
 def fit(data: Data, run: Run) -> Scalars:
     """Trains a network to the end of the data's recipe, resuming where it last stopped.
@@ -50,45 +64,68 @@ def fit(data: Data, run: Run) -> Scalars:
         ValueError: if a checkpoint in the workdir is of another training, or all are damaged.
     """
     recipe, scaled = data.recipe, run.precision == "float16"
-    trained = state.create(data, run.strategy, run.workdir / "checkpoints", scaled=scaled)
+    trained = state.create(data, run.strategy, run.checkpoints, scaled=scaled)
     first = trained.restore_latest(partial(publishing.best_until, run.workdir))
-    if trained.chief:
-        workdirs.claim(run.workdir, recipe)  # not before its checkpoints turn out to fit
-    journal = Journal(run.workdir, data, first, writes=trained.chief)
-    journal.headline(trained.model, run.strategy, run.precision, jit_compile=run.jit_compile)
+    journal = _begun(trained, data, run, first)
     learning_rate = schedules.learning_rate(recipe)
     batches = pipeline.distribute(run.strategy, data.train_batches(first))
     train_step, measure = _train_step(trained, data, run), _measure(trained, data, journal)
     anyone, profile = devices.agreement(run.strategy), Profile(run.workdir, first, run.profile)
+    if anyone(journal.lacks(first)):
+        _observe(trained, data, run, first, measure)
 
-    with _signals() as received, profile:
+    with profile:
         numbered = zip(range(first + 1, recipe.steps + 1), batches, strict=False)
         for step, (images, targets) in numbered:
             profile.at(step)
             rate = learning_rate(step - 1) * trained.warmup.factor
             metrics = train_step(recipe.frozen(step))(images, targets, tf.constant(rate))
+            interruption.unsaved()
             if run.deterministic:  # or a stop would average sooner than a run that goes on
                 trained.average_statistics()
             trained.warmup.observe(metrics["accuracy"])
             journal.train(step, metrics, rate)
-            stop, best = anyone(bool(received)), False
-            if step % recipe.eval_every == 0 and step < recipe.steps:
+            stop = anyone(interruption.asked() is not None)
+            measured = step % recipe.eval_every == 0 and step < recipe.steps
+            if measured or step % recipe.save_every == 0 or step == recipe.steps or stop:
                 journal.check()
-                with trained.averaged():
-                    best = _observe(trained, data, run, step, measure(step, data.eval_split))
-            if step % recipe.save_every == 0 or step == recipe.steps or best or stop:
-                journal.check()
-                _save(trained, step, rate)
+                stop |= _save(trained, run, step, rate)
             if stop:
-                raise Stopped(step, (received or [signal.SIGTERM])[0])
+                saved = max(checkpoints.steps(run.checkpoints), default=0)
+                raise Stopped(step, saved, interruption.asked() or signal.SIGTERM)
+            if measured:
+                _observe(trained, data, run, step, measure)
     return _finish(trained, data, run, measure)
 
 
-def _save(trained: TrainState, step: int, rate: float) -> None:
+def _begun(trained: TrainState, data: Data, run: Run, first: int) -> Journal:
+    """Takes the workdir for this run, after step `first`, and says what begins or goes on."""
+    interruption.saved(first)
+    changed: list[str] = []
+    if trained.chief:  # not before its checkpoints turn out to fit
+        changed = workdirs.claim(run.workdir, data.recipe, first)
+        if not first or not kept.read(run.workdir):
+            kept.write(run.workdir, data)
+    journal = Journal(run.workdir, data, first, writes=trained.chief)
+    journal.headline(trained.model, run.strategy, run.precision, jit_compile=run.jit_compile)
+    journal.resumes(first, changed)
+    return journal
+
+
+def _save(trained: TrainState, run: Run, step: int, rate: float) -> bool:
+    """Saves the state. From then on a signal ends the process at once, unless others depend on it.
+
+    Returns:
+        whether a signal came until then, in a run that need not ask other workers.
+    """
     try:
-        trained.save(step)
+        whole = trained.save(step)
     except FloatingPointError as error:  # the loss is of the weights before the step
         raise Diverged(step, str(error), rate) from error
+    if not whole or devices.workers(run.strategy)[1] > 1:
+        return False
+    interruption.saved(step)
+    return interruption.asked() is not None
 
 
 Measure = Callable[[int, str], Scalars]
@@ -122,12 +159,15 @@ def _measure(trained: TrainState, data: Data, journal: Journal) -> Measure:
     return measure
 
 
-def _observe(trained: TrainState, data: Data, run: Run, step: int, result: Scalars) -> bool:
-    """Returns whether the network is the best so far, and has worker 0 publish it then."""
-    better = trained.observe(step, result["top1"])
-    if better and trained.chief:
+def _observe(trained: TrainState, data: Data, run: Run, step: int, measure: Measure) -> None:
+    """Measures the network, and has worker 0 publish it if it is the best so far."""
+    with trained.averaged():
+        _rank(trained, data, run, step, measure(step, data.eval_split))
+
+
+def _rank(trained: TrainState, data: Data, run: Run, step: int, result: Scalars) -> None:
+    if trained.observe(step, result["top1"]) and trained.chief:
         publishing.best(trained.model, data, run.workdir, step, result["top1"])
-    return better
 
 
 def _finish(trained: TrainState, data: Data, run: Run, measure: Measure) -> Scalars:
@@ -139,27 +179,8 @@ def _finish(trained: TrainState, data: Data, run: Run, measure: Measure) -> Scal
             statistics.precise(run.strategy, model, batches, recipe.precise_bn)
         splits = dict.fromkeys([data.eval_split, "test"])
         results = {split: measure(recipe.steps, split) for split in splits}
-        _observe(trained, data, run, recipe.steps, results[data.eval_split])
+        _rank(trained, data, run, recipe.steps, results[data.eval_split])
         if trained.chief:
             publishing.final(model, data, run.workdir, results["test"])
     devices.agreement(run.strategy)(False)  # nobody leaves before all is written
     return results["test"]
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects the first SIGTERM or SIGINT in a list; a second one acts as usual."""
-    received: list[int] = []
-    usual: dict[int, Any] = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
-
-    def receive(number: int, _: object) -> None:
-        signal.signal(number, usual[number])
-        received.append(number)
-
-    for number in usual:
-        signal.signal(number, receive)
-    try:
-        yield received
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)

@@ -81,11 +81,18 @@ class Data:
         return partial(eval_batches, examples, self.preprocessing, batch_size, broken=self.broken)
 
 
-def open_data(recipe: Recipe, data_dir: str | None) -> Data:
-    """Opens the splits of a recipe, so that one that is missing is missed before training.
+def open_data(
+    recipe: Recipe, data_dir: str | None, preprocessing: Preprocessing | None = None
+) -> Data:
+    """Opens the splits of a recipe; a missing one is an error before training starts.
+
+    Args:
+        recipe: which data set, and how many examples are held out.
+        data_dir: where the set is, as `datasets.load` takes it.
+        preprocessing: that of a run that goes on; by default found as the recipe says.
 
     Raises:
-        ValueError: if recipe and data do not fit, or too much of it is broken.
+        ValueError: if recipe and data do not fit, or too many images are broken.
     """
     names = ("train", "test", "validation") if recipe.validation else ("train", "test")
     broken = Broken(recipe.max_broken)
@@ -93,7 +100,7 @@ def open_data(recipe: Recipe, data_dir: str | None) -> Data:
         splits = {
             name: datasets.load(recipe.dataset, name, data_dir, recipe.validation) for name in names
         }
-        chosen = scaling.preprocessing_of(recipe, splits["train"], broken)
+        chosen = preprocessing or scaling.preprocessing_of(recipe, splits["train"], broken)
     except tf.errors.OpError as error:
         raise ValueError(broken.error or message(error)) from error
     return Data(recipe, splits, chosen, broken)

@@ -26,7 +26,7 @@ def final(model: ResidualNetwork, data: Data, workdir: Path, result: Scalars) ->
     """
     statistics.synchronize(model, together=False)  # a matter of training, not of the network
     for name in FINAL:
-        _write(model, workdir / name, _manifest(data, {"result": result}))
+        _write(model, workdir / name, _manifest(data, workdir, {"result": result}))
     curves.draw(workdir)
 
 
@@ -36,7 +36,7 @@ def best(model: ResidualNetwork, data: Data, workdir: Path, step: int, top1: flo
         return  # the checkpoint that follows an evaluation ends the run, and says why
     told = {"best": {"step": step, "top1": top1, "split": data.eval_split}}
     try:
-        _write(model, workdir / BEST, _manifest(data, told))
+        _write(model, workdir / BEST, _manifest(data, workdir, told))
     except OSError as error:
         say(f"step {step}: the best network so far is not in {workdir / BEST}, {error}")
 
@@ -56,8 +56,9 @@ def best_until(workdir: Path, step: int) -> dict[str, float]:
     return found if found["best_step"] <= step else {}
 
 
-def _manifest(data: Data, training: Mapping[str, Any]) -> Manifest:
-    recipe = data.recipe
+def _manifest(data: Data, workdir: Path, training: Mapping[str, Any]) -> Manifest:
+    recipe, changes = data.recipe, workdirs.changes(workdir)
+    training = {**training, **({"changes": changes} if changes else {})}
     return Manifest(
         recipe.network,
         data.image_shape,

@@ -13,7 +13,7 @@ import keras_resnet
 from keras_resnet import quantization
 from keras_resnet.network import ResidualNetwork
 from train import devices, schedules, statistics
-from train.checkpoints import Checkpoints
+from train.checkpoints import Checkpoints, steps
 from train.journal import say
 from train.pipeline import Data
 from train.updates import Update
@@ -37,11 +37,15 @@ class TrainState:
     def chief(self) -> bool:
         return devices.workers(self.strategy)[0] == 0
 
-    def save(self, step: int) -> None:
-        """Writes a checkpoint; a full disk costs this one, and neither the run nor the others."""
+    def save(self, step: int) -> bool:
+        """Writes a checkpoint; a full disk costs this one, and neither the run nor the others.
+
+        Returns:
+            whether it was written, by worker 0.
+        """
         self.average_statistics()
         if not self.chief:
-            return
+            return True
         numbers = self.warmup.state | self.best
         try:
             self.checkpoints.save(step, numbers, int(self.best["best_step"]))
@@ -50,6 +54,8 @@ class TrainState:
                 f"step {step}: no checkpoint, {error}; the run goes on, and the newest one is"
                 f" {self.checkpoints.newest()}"
             )
+            return False
+        return True
 
     def restore_latest(self, best_until: BestUntil | None = None) -> int:
         """Returns the step of the newest whole checkpoint, 0 if there is none.
@@ -112,8 +118,11 @@ class TrainState:
 def create(
     data: Data, strategy: tf.distribute.Strategy, directory: Path, *, scaled: bool = False
 ) -> TrainState:
-    """Builds network and optimizer of a recipe, before its first step."""
-    recipe = data.recipe
+    """Builds network and optimizer of a recipe, before its first step.
+
+    The first weights are not read where a checkpoint takes their place.
+    """
+    recipe, resumes = data.recipe, bool(steps(directory))
     keras.utils.set_random_seed(recipe.seed)
     with strategy.scope():
         model = keras_resnet.resnet(
@@ -121,7 +130,7 @@ def create(
             input_shape=data.input_shape,
             classes=len(data.labels),
             classifier_activation=None,
-            weights=recipe.init_weights or None,
+            weights=None if resumes else recipe.init_weights or None,
             **recipe.fields,
         )
         if recipe.quantize and not quantization.precision(model):
