@@ -35,7 +35,7 @@ def places(names: Sequence[str], labels: Sequence[str]) -> tuple[int, ...]:
     meant = _meanings(labels)
     found = [meant(name) for name in names]
     if missing := [name for name, places in zip(names, found, strict=True) if not places]:
-        raise ValueError(f"the network has no class {quoted(missing)}{_near(missing, labels)};"
+        raise ValueError(f"the network has no class {quoted(missing)}{near(missing, labels)};"
                          f" its classes are {quoted(labels)}")  # fmt: skip
     if twice := [name for name, places in zip(names, found, strict=True) if len(places) > 1]:
         raise ValueError(f"the network has several classes called {quoted(twice)}")
@@ -72,12 +72,18 @@ def _meanings(labels: Sequence[str]) -> Callable[[str], list[int]]:
     return meant
 
 
+def normalized(name: str) -> str:
+    """Returns what names have in common that differ only in how Unicode writes them."""
+    return unicodedata.normalize("NFC", name)
+
+
 def similar(name: str) -> str:
-    """Returns what names have in common that differ only by case, or by how Unicode writes them."""
-    return unicodedata.normalize("NFKC", name).casefold()
+    """Returns what names have in common that differ only by case and spaces around them, too."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
-def _near(missing: Iterable[str], labels: Sequence[str]) -> str:
+def near(missing: Iterable[str], labels: Iterable[str]) -> str:
+    """Returns a hint, in parentheses, at labels that nearly are the missing names, or ""."""
     known: dict[str, str] = {similar(label): label for label in labels}
     pairs = [f"{name!r} and {known[similar(name)]!r}" for name in missing if similar(name) in known]
     if not pairs:

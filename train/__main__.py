@@ -12,7 +12,7 @@ from absl import app, flags
 
 from keras_resnet import console, trained
 from keras_resnet.weights import Told
-from train import checkpoints, decoding, devices, journal, loop, pipeline, recipes, workdirs
+from train import checkpoints, decoding, devices, found, journal, loop, pipeline, recipes, workdirs
 from train.recipe import FLAGS as FIELDS, Recipe
 
 FLAGS = flags.FLAGS
@@ -107,6 +107,9 @@ def main(_: list[str]) -> None:
         data = pipeline.open_data(recipe, FLAGS.data_dir)
     except (ValueError, TypeError) as error:
         sys.exit(f"error: {error}")
+    if devices.workers(strategy)[0] == 0:
+        for line in found.lines(recipe.dataset, FLAGS.data_dir, data.splits):
+            journal.say(line)
     result = _result(data, run)
     if devices.workers(strategy)[0] == 0:
         print(json.dumps(result))
