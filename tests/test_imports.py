@@ -24,6 +24,7 @@ RANKS = {
     "family": 1,
     "layers": 1,
     "graph": 1,
+    "image_files": 1,
     "images": 1,
     "labels": 1,
     "resizing": 1,
@@ -47,7 +48,7 @@ RANKS = {
 # What command lines print, which files are images, and how their bytes are decoded: they import
 # nothing of the package. `decoding` needs TensorFlow, so the rest of the library imports it inside
 # functions.
-APART = {"console", "decoding", "image_files"}
+APART = {"console", "decoding", "image_kinds"}
 BOUND_TO_TENSORFLOW = {"decoding", "export"}
 CORE = {"absl", "google", "h5py", "keras", "keras_resnet", "ml_dtypes", "numpy", "safetensors"}
 each = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

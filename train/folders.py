@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import decoding, image_files
+from keras_resnet import decoding, image_files, image_kinds
 from keras_resnet.image_files import LeftOut, Reason
 from keras_resnet.labels import near, quoted
 from train import layouts
@@ -115,7 +115,7 @@ def read(data_dir: str | None, validation: int = 0) -> Folder:
 
 
 def _nothing(left_out: LeftOut) -> str:
-    suffixes = ", ".join(image_files.SUFFIXES)
+    suffixes = ", ".join(image_kinds.SUFFIXES)
     there = str(left_out)
     return f"no images ({suffixes}) in folders of classes; " + (
         f"there is only: {there}" if there else "it is empty"
@@ -126,10 +126,10 @@ def _splits(found: Mapping[str, Classes], validation: int) -> dict[str, Classes]
     """Returns the classes of train, test and validation, as far as there are such splits."""
     splits = dict(found)
     if "" in splits:
-        _check_number(splits[""], 0)
+        _check_number(splits[""], "")
         splits["train"], splits["test"] = _hold_out(splits.pop(""))
     elif "train" in splits:
-        _check_number(splits["train"], 1)
+        _check_number(splits["train"], "train/")
     if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")
     if not validation:
@@ -143,14 +143,16 @@ def _splits(found: Mapping[str, Classes], validation: int) -> dict[str, Classes]
     return splits
 
 
-def _check_number(classes: Classes, depth: int) -> None:
-    """Refuses a single class, at this depth, which may be the folder of the classes."""
+def _check_number(classes: Classes, split: str) -> None:
+    """Refuses a single class, which may be the folder of the classes."""
     if len(classes) > 1:
         return
     ((name, files),) = classes.items()
-    inside = list(layouts.level(files, depth + 1).below)
-    hint = f"; it holds the folders {quoted(inside)}: is data_dir one too high?" if inside else ""
-    raise ValueError(f"there is one class, {name!r}, and training needs two or more{hint}")
+    inside = list(layouts.level(files, 2 if split else 1).below)
+    hint = f"; if its folders {quoted(inside)} are the classes, " if inside else ""
+    if inside:
+        hint += f"move them up into {split}" if split else f"{name}/ is the data_dir to give"
+    raise ValueError(f"there is one class, {name!r}; training needs two or more{hint}")
 
 
 def _rank(file: str) -> int:
@@ -167,7 +169,7 @@ def _hold_out(classes: Classes) -> tuple[Classes, Classes]:
         bound = max(HELD_OUT, min(ranks) + 1)
         test[name] = [file for file, rank in zip(files, ranks, strict=True) if rank < bound]
         train[name] = [file for file, rank in zip(files, ranks, strict=True) if rank >= bound]
-    _check_rest(train, classes, "a tenth of each class is held out for testing")
+    _check_rest(train, classes, "a tenth of each class, and at least one, is held out for testing")
     return train, test
 
 

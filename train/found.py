@@ -9,6 +9,7 @@ from train.examples import Examples
 
 WIDTH = 100  # characters of a line
 ALL = 12  # classes; of more only the smallest and the largest are shown
+UNBROKEN = "\0"  # a space at which no line ends
 SPLITS = ("train", "validation", "test")
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
 
@@ -26,28 +27,27 @@ def lines(dataset: str, data_dir: str | None, splits: Mapping[str, Examples]) ->
     total = sum(one.size for one in shown.values())
     sizes = ", ".join(f"{one.size:,} {WORDS[name]}" for name, one in shown.items())
     told = [f"{title}: {total:,} images in {len(first.labels):,} classes: {sizes}"]
-    counts = [one.counts for one in shown.values()]
-    if all(counts):
-        told += _wrapped(_of_classes(first.labels, list(zip(*counts, strict=True))))
+    if all(one.counts for one in shown.values()):
+        rows = zip(*(one.counts for one in shown.values()), strict=True)
+        told += _wrapped(_of_classes(first.labels, list(rows)))
     for line in dict.fromkeys(line for one in shown.values() for line in one.found):
         told += _wrapped(line)
     return told
 
 
 def _of_classes(labels: tuple[str, ...], counts: list[tuple[int, ...]]) -> str:
-    each = [f"{printable(label)} {_sum(row)}" for label, row in zip(labels, counts, strict=True)]
-    if len(each) <= ALL:
-        return ", ".join(each)
-    order = sorted(range(len(each)), key=lambda i: sum(counts[i]))
-    return f"from {each[order[0]]} to {each[order[-1]]} per class"
+    def told(i: int) -> str:
+        parts = [printable(labels[i]) + ":", " + ".join(f"{count:,}" for count in counts[i])]
+        return " ".join(parts).replace(" ", UNBROKEN)
 
-
-def _sum(row: tuple[int, ...]) -> str:
-    return " + ".join(f"{count:,}" for count in row)
+    if len(labels) <= ALL:
+        return ", ".join(map(told, range(len(labels))))
+    order = sorted(range(len(labels)), key=lambda i: sum(counts[i]))
+    return f"smallest {told(order[0])}, largest {told(order[-1])}"
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(
+    lines = textwrap.wrap(
         text,
         WIDTH,
         initial_indent="  ",
@@ -55,3 +55,4 @@ def _wrapped(text: str) -> list[str]:
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(UNBROKEN, " ") for line in lines]

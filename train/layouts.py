@@ -63,9 +63,11 @@ def arrange(files: Iterable[str]) -> Layout:
     holding = [name for name, inside in named.items() if inside.below]
     if not holding:
         if named and len(named) == len(tops):
-            raise ValueError(f"{_folders(named)} would be a split by name, but holds images and no"
-                             " folders of classes: put the images of each class into a folder,"
-                             " such as train/cat/ and train/dog/")  # fmt: skip
+            raise ValueError(
+                "there are no folders of classes, only splits with images in them"
+                f" ({_folders(named)}): put the images of each class into a folder, such as"
+                " train/cat/ and train/dog/"
+            )
         return Layout({"": tops}, stray)
     _check_splits(named, [name for name in tops if name not in named])
     splits: dict[str, Classes] = {}
@@ -87,11 +89,11 @@ def _check_splits(named: Mapping[str, Level], others: list[str]) -> None:
                 " class, and a class called so holds only images"
             )
     if others:
-        splits = [name for name, inside in named.items() if inside.below]
+        split = next(name for name, inside in named.items() if inside.below)
         raise ValueError(
-            f"{_folders(splits)} would be a split by name and holds folders, but beside it is"
-            f" {_folders(others)} with images: splits ({ALLOWED}) stand beside splits, and classes"
-            " beside classes; move or rename what does not belong"
+            f"{_folders([split])} has the name of a split and holds folders, but beside it there"
+            f" are images in {_folders(others)}: splits ({ALLOWED}) stand beside splits, and"
+            " classes beside classes; move or rename what does not belong"
         )
     for name, (direct, below) in named.items():
         if not below:

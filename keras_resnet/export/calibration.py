@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_resnet import decoding, image_files, labels
+from keras_resnet import decoding, image_files, image_kinds, labels
 from keras_resnet.manifest import Manifest
 
 Array = np.ndarray[Any, Any]
@@ -68,7 +68,7 @@ class RealImages:
             told = f"; left out: {left_out}" if left_out else ""
             raise ValueError(
                 f"{self.directory} needs two images, one to calibrate and one to compare"
-                f" ({', '.join(image_files.READ)}), got {len(files)}{told}"
+                f" ({', '.join(image_kinds.READ)}), got {len(files)}{told}"
             )
         if left_out:
             logging.warning("left out of %s: %s", self.directory, left_out)
