@@ -4,16 +4,14 @@ How pixels are scaled belongs to the weights: a network that was trained on BGR 
 their mean sees noise when it is given RGB between -1 and 1.
 """
 
-import csv
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
-from importlib import resources
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from keras_resnet.labels import imagenet_labels
 from keras_resnet.scaling import Preprocessing
 
 _CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), bgr=True)
@@ -58,14 +56,6 @@ def preprocess(images: Any, mode: str = "caffe") -> Any:
     if len(chosen.mean) not in (1, channels):
         raise ValueError(f"mode={mode!r} needs {len(chosen.mean)} channels, got {channels}")
     return chosen.normalize(images)
-
-
-@lru_cache
-def imagenet_labels() -> tuple[tuple[str, str], ...]:
-    """Returns the (WordNet id, name) of the 1,000 classes of ILSVRC 2012, in network order."""
-    file = resources.files("keras_resnet") / "imagenet_labels.csv"
-    with file.open(encoding="utf-8") as lines:
-        return tuple((row["wnid"], row["class_name"]) for row in csv.DictReader(lines))
 
 
 def decode_predictions(probabilities: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:

@@ -25,11 +25,6 @@ def half(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-def folded(file: Path) -> None:
-    file.unlink()
-    file.mkdir()
-
-
 DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "empty": (".png", lambda file: file.write_bytes(b"")),
     "half a PNG": (".png", half),
@@ -37,7 +32,6 @@ DAMAGES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "text": (".jpg", lambda file: file.write_text("hello")),
     "zip": (".png", zipped),
     "too large": (".png", headless),
-    "directory": (".png", folded),
 }
 
 

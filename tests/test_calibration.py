@@ -60,7 +60,8 @@ def test_broken_files_are_left_out_with_a_word(folder, caplog) -> None:
     (folder / "4.png").write_bytes(b"GIF89a" + bytes(100))
     found = RealImages(folder).take("train", manifest())
     assert len(found) == 4
-    words = [record.getMessage() for record in caplog.records]
+    first, *words = [record.getMessage() for record in caplog.records]
+    assert first.endswith(": 1 file that is not an image (notes.txt)")
     assert [word.split("left out, ")[1].split("/")[-1] for word in words] == ["2.png", "4.png"]
 
 

@@ -200,12 +200,11 @@ PICTURES = [
 
 @pytest.mark.parametrize(("name", "mode", "colour", "rgb"), PICTURES, ids=[p[0] for p in PICTURES])
 def test_folder_reads_any_picture_as_three_channels(tmp_path, name, mode, colour, rgb):
-    for split in ("train", "test"):
-        (tmp_path / split / "only").mkdir(parents=True)
-        picture = Image.new(mode, (16, 24), colour)
-        if mode == "P":
-            picture.putpalette([200] * 9 + [10, 20, 30])
-        picture.save(tmp_path / split / "only" / name)
+    (tmp_path / "test" / "only").mkdir(parents=True)
+    picture = Image.new(mode, (16, 24), colour)
+    if mode == "P":
+        picture.putpalette([200] * 9 + [10, 20, 30])
+    picture.save(tmp_path / "test" / "only" / name)
     examples = datasets.load("folder", "test", str(tmp_path))
     image, label = examples.decode(next(iter(examples.elements(None))))
     assert (image.shape, image.dtype, int(label)) == ((24, 16, 3), tf.uint8, 0)
@@ -241,7 +240,8 @@ def test_a_tilde_is_the_home_of_the_user(tmp_path, monkeypatch):
     """A shell leaves the tilde of --data_dir=~/photos alone."""
     helpers.image_folder(tmp_path / "photos", 20)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert datasets.load("folder", "train", "~/photos").size == 18
+    sizes = [datasets.load("folder", split, "~/photos").size for split in ("train", "test")]
+    assert sum(sizes) == 20
 
 
 def test_a_set_that_somebody_has_to_fetch_says_so(tmp_path):

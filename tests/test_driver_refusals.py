@@ -106,7 +106,7 @@ MODEL = "--weights={tmp}/model.keras"
 EVALUATE = {
     "other network": ([MODEL, "--dataset=digits", "--network=resnet32"], "resnet20", "resnet32"),
     "other field": ([MODEL, "--dataset=digits", "--field=shortcut=C"], "shortcut", "C"),
-    "other classes": ([MODEL, "--dataset=digits"], "3 classes", "10"),
+    "other classes": ([MODEL, "--dataset=digits"], "no class '0', '1'", "'a', 'b', 'c'"),
     "other channels": (
         [MODEL, "--dataset=folder", "--data_dir={tmp}/images"],
         "1 channels",

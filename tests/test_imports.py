@@ -24,7 +24,9 @@ RANKS = {
     "family": 1,
     "layers": 1,
     "graph": 1,
+    "image_files": 1,
     "images": 1,
+    "labels": 1,
     "resizing": 1,
     "blocks": 2,
     "scaling": 2,
@@ -43,9 +45,10 @@ RANKS = {
     "export": 11,
     "__init__": 12,
 }
-# What command lines print, and how the bytes of images are decoded: they import nothing of the
-# package. `decoding` needs TensorFlow, so the rest of the library imports it inside functions.
-APART = {"console", "decoding"}
+# What command lines print, which files are images, and how their bytes are decoded: they import
+# nothing of the package. `decoding` needs TensorFlow, so the rest of the library imports it inside
+# functions.
+APART = {"console", "decoding", "image_kinds"}
 BOUND_TO_TENSORFLOW = {"decoding", "export"}
 CORE = {"absl", "google", "h5py", "keras", "keras_resnet", "ml_dtypes", "numpy", "safetensors"}
 each = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

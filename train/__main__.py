@@ -19,6 +19,7 @@ from train import (
     checkpoints,
     decoding,
     devices,
+    found,
     interruption,
     journal,
     kept,
@@ -166,8 +167,10 @@ def _data(recipe: Recipe, run: loop.Run) -> pipeline.Data:
     """Opens the data; of a run that goes on it is compared with what the run began with."""
     old = kept.read(run.workdir) if workdirs.resumed(run.workdir) else None
     data = pipeline.open_data(recipe, FLAGS.data_dir, old.preprocessing if old else None)
-    for line in kept.compare(old, data) if old else ():
-        journal.say(line)
+    if devices.workers(run.strategy)[0] == 0:
+        changed = kept.compare(old, data) if old else []
+        for line in [*found.lines(recipe.dataset, FLAGS.data_dir, data.splits), *changed]:
+            journal.say(line)
     return data
 
 

@@ -7,22 +7,18 @@ one. The training stream that `pipeline` makes of it is a pure function of (seed
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 
-from keras_resnet import decoding
-from train import records
-from train.examples import Examples, arrays, indices, part
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
-HELD_OUT = 10  # of a folder without its own test split, one file in so many is for testing
+from train import folders, records
+from train.examples import Examples, arrays, part
 
 
 def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Examples:
     """Opens a split of a data set.
 
     Args:
-        name: "digits" (in scikit-learn), "folder" (`data_dir/train/CLASS/x.jpg`), or an image
-            classification data set of TFDS such as "cifar10" or "imagenet2012".
+        name: "digits" (in scikit-learn), "folder" (`data_dir/CLASS/x.jpg`, or also
+            `data_dir/train/CLASS/x.jpg`), or an image classification data set of TFDS such as
+            "cifar10" or "imagenet2012".
         data_dir: where the set is; for TFDS by default its own place, and "digits" needs none.
         split: "train", "validation" or "test". A set without a test split uses its own
             validation split for testing, as is the custom with ImageNet.
@@ -33,17 +29,28 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
     """
     if split not in ("train", "validation", "test"):
         raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
+    data_dir = _directory(data_dir)
+    if name == "folder":
+        return folders.load(split, data_dir, validation)
     if split == "validation" and not validation:
         raise ValueError("the split 'validation' needs validation=, the examples to hold out")
-    if data_dir is not None:
-        data_dir = str(Path(data_dir).expanduser())
-        if not Path(data_dir).is_dir():
-            raise ValueError(f"data_dir must be a directory, got {data_dir!r}")
     if name == "digits":
         return _digits(split, validation)
-    if name == "folder":
-        return _folder(split, data_dir, validation)
     return records.load(name, split, data_dir, validation)
+
+
+def has_validation(name: str, data_dir: str | None) -> bool:
+    """Whether a data set has a validation split of its own beside its test split."""
+    return name == "folder" and folders.has_validation(_directory(data_dir))
+
+
+def _directory(data_dir: str | None) -> str | None:
+    if data_dir is None:
+        return None
+    place = Path(data_dir).expanduser()
+    if not place.is_dir():
+        raise ValueError(f"data_dir must be a directory, got {str(place)!r}")
+    return str(place)
 
 
 def _digits(split: str, validation: int) -> Examples:
@@ -61,40 +68,3 @@ def _digits(split: str, validation: int) -> Examples:
         return arrays(test_images, test_labels, names)
     own = part(split, len(train_labels), validation)
     return arrays(train_images[own], train_labels[own], names)
-
-
-def _folder(split: str, data_dir: str | None, validation: int) -> Examples:
-    if data_dir is None:
-        raise ValueError("dataset='folder' needs data_dir, the directory of CLASS/xxx.jpg")
-    root = Path(data_dir)
-    own_splits = (root / "train").is_dir()
-    tests = [name for name in ("test", "validation", "val") if (root / name).is_dir()]
-    if own_splits and split == "test" and not tests:
-        raise ValueError(f"{data_dir} has train/ but no test/, validation/ or val/")
-    folder = root / (tests[0] if split == "test" else "train") if own_splits else root
-    names = tuple(
-        sorted(p.name for p in (root / "train" if own_splits else root).iterdir() if p.is_dir())
-    )
-    files = [
-        (str(file), label)
-        for label, name in enumerate(names)
-        for file in sorted((folder / name).glob("*"))
-        if file.suffix.lower() in IMAGE_SUFFIXES
-    ]
-    if not own_splits:
-        files = [file for i, file in enumerate(files) if (i % HELD_OUT == 0) == (split == "test")]
-    if not files:
-        raise ValueError(f"no images ({', '.join(IMAGE_SUFFIXES)}) in {folder}/CLASS")
-    if split != "test":
-        np.random.default_rng(0).shuffle(files)  # so that held-out examples are of all classes
-        files = files[part(split, len(files), validation)]
-    paths = tf.constant([path for path, _ in files])
-    labels = tf.constant([int(label) for _, label in files], tf.int64)
-
-    def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return decoding.decode(tf.io.read_file(paths[index]), 3), labels[index]
-
-    def name(index: tf.Tensor) -> tf.Tensor:
-        return paths[index]
-
-    return Examples(len(files), names, 3, indices(len(files)), decode, name, encoded=True)

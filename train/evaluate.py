@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from keras_resnet import console, trained
+from keras_resnet import console, labels, trained
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
-from train import datasets, pipeline, scaling, steps
+from train import datasets, found, journal, pipeline, scaling, steps
 from train.decoding import Broken, message, whole
-from train.examples import Examples
+from train.examples import Element, Examples
 
 FLAGS = flags.FLAGS
 
@@ -56,7 +56,9 @@ def main(_: list[str]) -> None:
     try:
         model, manifest = trained.from_flags()
         examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
-        _check(manifest, examples)
+        for line in found.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
+            journal.say(line)
+        examples = relabelled(examples, manifest)
     except (ValueError, TypeError) as error:
         sys.exit(f"error: {error}")
     broken = Broken(FLAGS.max_broken)
@@ -87,17 +89,49 @@ def save_examples(examples: Examples, preprocess: Preprocessing, file: str, brok
     np.savez_compressed(file, images=images, labels=np.stack([label for _, label in pairs]))
 
 
-def _check(manifest: Manifest, examples: Examples) -> None:
-    if len(manifest.labels) != len(examples.labels):
-        raise ValueError(
-            f"the network tells {len(manifest.labels)} classes apart, the data set has"
-            f" {len(examples.labels)}"
-        )
+def relabelled(examples: Examples, manifest: Manifest) -> Examples:
+    """Returns the same examples with the network's labels, found by the names of the classes.
+
+    Where a network or a data set does not name its classes, their numbers have to do, as a line
+    says.
+
+    Raises:
+        ValueError: for classes that the network does not have, and for other channels.
+    """
     if manifest.image_shape[2] != examples.channels:
         raise ValueError(
             f"the network takes images of {manifest.image_shape[2]} channels, the data set has"
             f" {examples.channels}"
         )
+    names, known = examples.labels, manifest.labels
+    if len(known) == 1:
+        raise ValueError(f"the network has one output, {known[0]!r}: it says yes or no, and cannot"
+                         f" be measured on {len(names)} classes")  # fmt: skip
+    try:
+        places = labels.places(names, known)
+    except ValueError:
+        nameless = _nameless(names, manifest)
+        if not nameless or len(names) != len(known):
+            raise
+        told = f"{names[0]!r} of the data set is {known[0]!r} of the network, and so on"
+        journal.say(f"the {nameless} does not name its classes; compared by number: {told}")
+        return examples
+    if places == tuple(range(len(known))):
+        return examples
+    table = tf.constant(places, tf.int64)
+
+    def decode(element: Element) -> tuple[tf.Tensor, tf.Tensor]:
+        image, label = examples.decode(element)
+        return image, table[label]
+
+    return replace(examples, labels=known, decode=decode)
+
+
+def _nameless(names: tuple[str, ...], manifest: Manifest) -> str:
+    """Returns which of the two has numbers for names, if one has."""
+    if not manifest.training and manifest.labels == labels.numbers(len(manifest.labels)):
+        return "network"
+    return "data set" if names == labels.numbers(len(names)) else ""
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 Element = Any  # an index, or a serialized record with its place
@@ -15,9 +16,11 @@ class Examples:
 
     `elements(seed)` lists the raw elements, in order if `seed` is None, otherwise shuffled by
     an integer tensor [2]; `decode` makes an image [height, width, channels] and a label of one,
-    or fails where images are `encoded`; `name` says which record it is. `listing` holds the names
-    of a folder's files, relative to it, in order; `held_out_by_name` says that they decided which
-    of them are for testing.
+    or fails where images are `encoded`; `name` says which record it is.
+
+    `counts` are the examples of each class, `listing` the names of the files in order, where they
+    are known, relative to their folder; `held_out_by_name` says that these names decided which of
+    them are for testing. `found` are lines for people, about what else there was.
     """
 
     size: int
@@ -29,15 +32,19 @@ class Examples:
     encoded: bool = False
     listing: Sequence[bytes] = ()
     held_out_by_name: bool = False
+    counts: tuple[int, ...] = ()
+    found: tuple[str, ...] = ()
 
 
 def arrays(images: Any, labels: Any, names: tuple[str, ...]) -> Examples:
+    counts = np.bincount(np.asarray(labels), minlength=len(names))
     images, labels = tf.constant(images), tf.constant(labels, tf.int64)
 
     def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return images[index], labels[index]
 
-    return Examples(len(labels), names, images.shape[-1], indices(len(labels)), decode)
+    size, channels = len(labels), images.shape[-1]
+    return Examples(size, names, channels, indices(size), decode, counts=tuple(counts.tolist()))
 
 
 def indices(size: int) -> Callable[[tf.Tensor | None], tf.data.Dataset]:

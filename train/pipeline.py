@@ -94,9 +94,10 @@ def open_data(
     Raises:
         ValueError: if recipe and data do not fit, or too many images are broken.
     """
-    names = ("train", "test", "validation") if recipe.validation else ("train", "test")
     broken = Broken(recipe.max_broken)
     try:
+        held = recipe.validation or datasets.has_validation(recipe.dataset, data_dir)
+        names = ("train", "test", "validation") if held else ("train", "test")
         splits = {
             name: datasets.load(recipe.dataset, name, data_dir, recipe.validation) for name in names
         }

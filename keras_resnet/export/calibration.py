@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,12 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_resnet import decoding
+from keras_resnet import decoding, image_files, image_kinds, labels
 from keras_resnet.manifest import Manifest
-from keras_resnet.preprocessing import imagenet_labels
 
 Array = np.ndarray[Any, Any]
 COUNT = 512
 SPLITS = ("train", "test")  # to calibrate, and to compare
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 CONTRAST = (
     2  # grey levels between the darkest and the lightest pixel of an image that shows a thing
 )
@@ -30,8 +28,9 @@ class RealImages:
     """Images of the kind that a network was trained for: a folder of files, or a data set.
 
     Args:
-        directory: of JPEG, PNG and WebP files, its folders included. Every other one calibrates.
-            Folders whose names are labels of the network say what their images show.
+        directory: of images, in any of the folders below it; which files are images is decided
+            in `image_files`. Every other one calibrates. Folders whose names are labels of the
+            network say what their images show.
         dataset: "digits" of scikit-learn, or the name of a data set of TFDS, such as "cifar10".
         data_dir: where TFDS has it, by default its own place.
 
@@ -54,13 +53,29 @@ class RealImages:
         for name, folder in (("directory", self.directory), ("data_dir", self.data_dir)):
             if folder is not None and not folder.expanduser().is_dir():
                 raise ValueError(f"{name} must be a directory, got {folder}")
-        if self.directory is not None and len(_files(self.directory)) < len(SPLITS):
-            raise ValueError(
-                f"{self.directory} needs two images, one to calibrate and one to compare"
-                f" ({', '.join(SUFFIXES)}), got {len(_files(self.directory))}"
-            )
+        if self.directory is not None:
+            self._check_files()
         if self.dataset not in (None, "digits"):
             _builder(self.dataset, self.data_dir)
+
+    @cached_property
+    def _found(self) -> image_files.Found:
+        return image_files.find(Path(self.directory or "").expanduser())
+
+    def _check_files(self) -> None:
+        files, left_out = self._found.files, str(self._found.left_out)
+        if len(files) < len(SPLITS):
+            told = f"; left out: {left_out}" if left_out else ""
+            raise ValueError(
+                f"{self.directory} needs two images, one to calibrate and one to compare"
+                f" ({', '.join(image_kinds.READ)}), got {len(files)}{told}"
+            )
+        if left_out:
+            logging.warning("left out of %s: %s", self.directory, left_out)
+
+    def _files(self, split: str) -> list[Path]:
+        root = Path(self.directory or "").expanduser()
+        return [root / file for file in self._found.files[SPLITS.index(split) :: len(SPLITS)]]
 
     def take(self, split: str, manifest: Manifest, count: int = COUNT) -> Array:
         """Returns the images of `examples` without their classes."""
@@ -86,7 +101,7 @@ class RealImages:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
         if self.directory is not None:
-            found = _photographs(self.directory, split, manifest.image_shape[-1], count)
+            found = _photographs(self._files(split), manifest.image_shape[-1], count)
         elif self.dataset == "digits":
             found = itertools.islice(_digits(split), count)
         else:
@@ -121,13 +136,16 @@ def check(images: Array, name: str, manifest: Manifest) -> None:
     raise ValueError(f"{name} show nothing: each of the {len(images)} has one shade")
 
 
-def _classes(names: Sequence[str | None], labels: Sequence[str]) -> Array | None:
-    """Returns the indices of names among labels, which may be ImageNet's names for its ids."""
-    ids, known = zip(*imagenet_labels(), strict=True)
-    for given in (labels, ids if tuple(labels) == known else ()):
-        if len(given) > 1 and len(set(given)) == len(given) and set(names) <= set(given):
-            return np.array([given.index(name) for name in names])
-    return None
+def _classes(names: Sequence[str | None], known: Sequence[str]) -> Array | None:
+    """Returns the indices of names among the labels of a network, or None if one is no label."""
+    distinct = [name for name in dict.fromkeys(names) if name is not None]
+    if len(known) == 1 or None in names:
+        return None
+    try:
+        places = dict(zip(distinct, labels.places(distinct, known), strict=True))
+    except ValueError:
+        return None
+    return np.array([places[str(name)] for name in names])
 
 
 def _resized(image: Array, manifest: Manifest) -> Array:
@@ -137,23 +155,17 @@ def _resized(image: Array, manifest: Manifest) -> Array:
     return np.asarray(manifest.scaling.resize(image), np.float32)
 
 
-def _files(directory: Path) -> list[Path]:
-    found = directory.expanduser().rglob("*")
-    return sorted(file for file in found if file.suffix.lower() in SUFFIXES)
-
-
-def _photographs(directory: Path, split: str, channels: int, count: int) -> Iterator[Named]:
+def _photographs(files: Sequence[Path], channels: int, count: int) -> Iterator[Named]:
     """Yields files from the whole of a directory: neighbours show the same things."""
     if channels not in decoding.CHANNELS:
         raise ValueError(f"images in files have {decoding.CHANNELS} channels, not {channels}")
-    files = _files(directory)[SPLITS.index(split) :: len(SPLITS)]
     for i in np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int):
         try:
             data = tf.constant(files[i].read_bytes())
-            decoding.total(data[tf.newaxis])
             yield decoding.decode(data, channels).numpy(), files[i].parent.name
         except (OSError, tf.errors.InvalidArgumentError):
-            logging.warning("left out, as no image can be read from it: %s", files[i])
+            name = image_files.printable(str(files[i]))
+            logging.warning("left out, as no image can be read from it: %s", name)
 
 
 def _digits(split: str) -> Iterator[Named]:

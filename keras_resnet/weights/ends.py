@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from keras_resnet import family, preprocessing
+from keras_resnet.labels import imagenet_labels, numbers
 from keras_resnet.manifest import ACTIVATIONS, NONE, SOFTMAX, Manifest
-from keras_resnet.preprocessing import Preprocessing, imagenet_labels
+from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.specs import Spec
 from keras_resnet.weights.authority import Evidence, Told
 
@@ -120,7 +121,7 @@ def labels_of(evidence: Evidence, spec: Spec) -> tuple[tuple[str, ...], bool]:
     if evidence.manifest and len(evidence.manifest.labels) == spec.classes:
         return evidence.manifest.labels, False
     found = labels(spec.classes, evidence.traits.labels)
-    return found, not evidence.traits.known and found != _numbers(spec.classes)
+    return found, not evidence.traits.known and found != numbers(spec.classes)
 
 
 def labels(classes: int, known: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -128,11 +129,7 @@ def labels(classes: int, known: tuple[str, ...] = ()) -> tuple[str, ...]:
     for names in (known, tuple(name for _, name in imagenet_labels())):
         if len(names) == classes:
             return names
-    return _numbers(classes)
-
-
-def _numbers(classes: int) -> tuple[str, ...]:
-    return tuple(map(str, range(classes)))
+    return numbers(classes)
 
 
 def activation_of(evidence: Evidence, told: Told) -> tuple[str | None, bool]:

@@ -18,7 +18,7 @@ document.addEventListener("drop", (event) => {
 });
 // Only proposed: what else is chosen, the network refuses with a reason.
 document.addEventListener("click", () => {
-  if (field()) field().accept = "image/jpeg,image/png,image/webp";
+  if (field()) field().accept = ".jpg,.jpeg,.jpe,.jfif,.png,.webp";
 }, true);
 
 let opacity = 70;

@@ -1,0 +1,57 @@
+"""How the name and the first bytes of a file tell whether it is an image, and of which kind.
+
+A file of this package and the same file of the serving client, which runs without the package;
+a test keeps the two alike. Standard library only.
+"""
+
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif")
+# What operating systems, archives and file servers leave behind; names are compared in lower case.
+LITTER = frozenset(
+    ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "lost+found", "#recycle",
+     "$recycle.bin", "system volume information", "__pycache__")
+)  # fmt: skip
+READ = ("JPEG", "PNG", "WebP", "BMP", "GIF")  # kinds that can be decoded
+HEAD = 512  # bytes that tell a kind
+BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes; the number stands at byte 14
+BRANDS = {"HEIC": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+          "AVIF": (b"avif", b"avis")}  # fmt: skip
+STARTS = {
+    "JPEG": (b"\xff\xd8\xff",),
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
+    "JPEG 2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    "Photoshop": (b"8BPS",),
+    "OpenEXR": (b"\x76\x2f\x31\x01",),
+    "Radiance": (b"#?RADIANCE", b"#?RGBE"),
+    "DDS": (b"DDS ",),
+    "QOI": (b"qoif",),
+    "icon": (b"\0\0\1\0",),
+    "Netpbm": tuple(b"P%d%c" % (i, space) for i in range(1, 7) for space in b"\n \t\r"),
+}
+
+
+def hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def has_suffix(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def kind_of(head: bytes) -> str:
+    """Returns the kind of image that begins with these bytes, or "" if it is none known."""
+    for kind, starts in STARTS.items():
+        if head.startswith(starts):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in BMP_HEADERS:
+        return "BMP"
+    if head[4:8] == b"ftyp":
+        return next((kind for kind, brands in BRANDS.items() if head[8:12] in brands), "")
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if text.startswith(b"<svg") or (text.startswith((b"<?xml", b"<!--")) and b"<svg" in text):
+        return "SVG"
+    return ""

@@ -1,0 +1,98 @@
+"""The classes of one data set among the labels of a network: by name, never by place."""
+
+import csv
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from importlib import resources
+
+SHOWN = 5  # names in an error
+
+
+@lru_cache
+def imagenet_labels() -> tuple[tuple[str, str], ...]:
+    """Returns the (WordNet id, name) of the 1,000 classes of ILSVRC 2012, in network order."""
+    file = resources.files("keras_resnet") / "imagenet_labels.csv"
+    with file.open(encoding="utf-8") as lines:
+        return tuple((row["wnid"], row["class_name"]) for row in csv.DictReader(lines))
+
+
+def numbers(classes: int) -> tuple[str, ...]:
+    """Returns what stands in the place of names where nobody has given any."""
+    return tuple(map(str, range(classes)))
+
+
+def places(names: Sequence[str], labels: Sequence[str]) -> tuple[int, ...]:
+    """Returns for each class of a data set the index of its name among a network's labels.
+
+    ImageNet's WordNet ids and names stand for each other, also where there are fewer than 1,000.
+
+    Raises:
+        ValueError: listing the names that are no label, or that several labels have.
+    """
+    if tuple(names) == tuple(labels):
+        return tuple(range(len(names)))
+    meant = _meanings(labels)
+    found = [meant(name) for name in names]
+    if missing := [name for name, places in zip(names, found, strict=True) if not places]:
+        raise ValueError(f"the network has no class {quoted(missing)}{near(missing, labels)};"
+                         f" its classes are {quoted(labels)}")  # fmt: skip
+    if twice := [name for name, places in zip(names, found, strict=True) if len(places) > 1]:
+        raise ValueError(f"the network has several classes called {quoted(twice)}")
+    by_place: dict[int, list[str]] = {}
+    for name, (place,) in zip(names, found, strict=True):
+        by_place.setdefault(place, []).append(name)
+    for place, same in by_place.items():
+        if len(same) > 1:
+            raise ValueError(f"{quoted(same)} are one class of the network, {labels[place]!r}")
+    return tuple(place for (place,) in found)
+
+
+def _meanings(labels: Sequence[str]) -> Callable[[str], list[int]]:
+    """Returns what finds the labels that are called so or, in ImageNet's other words, mean it."""
+    by_name: dict[str, list[int]] = {}
+    for i, label in enumerate(labels):
+        by_name.setdefault(label, []).append(i)
+    names = dict(imagenet_labels())
+    ids: dict[str, list[str]] = {}
+    for wnid, name in imagenet_labels():
+        ids.setdefault(name, []).append(wnid)
+    # Two pairs of classes share a name, so that in a full list an id is found by its place.
+    full = tuple(labels) == tuple(names.values())
+    by_place = {wnid: [i] for i, wnid in enumerate(names)} if full else {}
+
+    def meant(name: str) -> list[int]:
+        if name in by_name:
+            return by_name[name]
+        if name in by_place:
+            return by_place[name]
+        others = [names[name]] if name in names else ids.get(name, [])
+        return [i for other in others for i in by_name.get(other, [])]
+
+    return meant
+
+
+def normalized(name: str) -> str:
+    """Returns what names have in common that differ only in how Unicode writes them."""
+    return unicodedata.normalize("NFC", name)
+
+
+def similar(name: str) -> str:
+    """Returns what names have in common that differ only by case and spaces around them, too."""
+    return unicodedata.normalize("NFKC", name).casefold().strip()
+
+
+def near(missing: Iterable[str], labels: Iterable[str]) -> str:
+    """Returns a hint, in parentheses, at labels that nearly are the missing names, or ""."""
+    known: dict[str, str] = {similar(label): label for label in labels}
+    pairs = [f"{name!r} and {known[similar(name)]!r}" for name in missing if similar(name) in known]
+    if not pairs:
+        return ""
+    told = ", ".join(pairs[:SHOWN])
+    return f" ({told} differ only by case, or in how Unicode writes them)"
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Lists names for an error: all, or the first and how many there are."""
+    shown = ", ".join(map(repr, names[:SHOWN]))
+    return shown if len(names) <= SHOWN else f"{shown} ... ({len(names):,} in all)"
