@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from keras_resnet import console, trained
 from keras_resnet.weights import Told
@@ -96,17 +96,13 @@ def _integers(name: str, values: list[str]) -> tuple[int, ...]:
         raise ValueError(f"{name} must be integers, got {','.join(values)!r}") from error
 
 
-def main(_: list[str]) -> None:
-    console.quiet()
-    try:
-        recipe = recipe_from_flags()
-        strategy = devices.strategy(
-            FLAGS.strategy, FLAGS.replicas, recipe.batch_size // recipe.micro_batches
-        )
-        run = _run(recipe, strategy)
-        data = pipeline.open_data(recipe, FLAGS.data_dir)
-    except (ValueError, TypeError) as error:
-        sys.exit(f"error: {error}")
+def main() -> None:
+    recipe = recipe_from_flags()
+    strategy = devices.strategy(
+        FLAGS.strategy, FLAGS.replicas, recipe.batch_size // recipe.micro_batches
+    )
+    run = _run(recipe, strategy)
+    data = pipeline.open_data(recipe, FLAGS.data_dir)
     result = _result(data, run)
     if devices.workers(strategy)[0] == 0:
         print(json.dumps(result))
@@ -138,8 +134,6 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
     except journal.Diverged as error:
         newest = checkpoints.Checkpoints(run.workdir / "checkpoints", {}).newest()
         sys.exit(f"error: {error}; newest whole checkpoint: {newest}")
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
     except devices.LOST:
         if devices.workers(run.strategy)[1] == 1:
             raise
@@ -155,4 +149,4 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    console.run(main)

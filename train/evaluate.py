@@ -1,14 +1,13 @@
 """Measures a trained network: `python -m train.evaluate --network=… --weights=… --dataset=…`."""
 
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from keras_resnet import console, trained
 from keras_resnet.manifest import Manifest
@@ -51,14 +50,10 @@ def define_flags() -> None:
     )
 
 
-def main(_: list[str]) -> None:
-    console.quiet()
-    try:
-        model, manifest = trained.from_flags()
-        examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
-        _check(manifest, examples)
-    except (ValueError, TypeError) as error:
-        sys.exit(f"error: {error}")
+def main() -> None:
+    model, manifest = trained.from_flags()
+    examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
+    _check(manifest, examples)
     broken = Broken(FLAGS.max_broken)
     try:
         manifest = _with_mean(manifest, broken)
@@ -67,7 +62,7 @@ def main(_: list[str]) -> None:
         batches = pipeline.eval_batches(examples, manifest.scaling, FLAGS.batch_size, broken=broken)
         result = evaluate(steps.eval_step(tf.distribute.get_strategy(), model), batches)
     except (ValueError, tf.errors.OpError) as error:
-        sys.exit(f"error: {broken.error or message(error)}")
+        raise ValueError(broken.error or message(error)) from error
     print(json.dumps({**result, "examples": int(result["examples"])}))
 
 
@@ -102,4 +97,4 @@ def _check(manifest: Manifest, examples: Examples) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    console.run(main)
