@@ -25,6 +25,7 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", None, "Where the data set is; by default TFDS's own place.")
     flags.DEFINE_enum("strategy", "one", devices.STRATEGIES, "One device, or copies on several.")
     flags.DEFINE_integer("replicas", None, "How many copies; by default one for each GPU.", 1)
+    flags.DEFINE_enum("device", None, devices.KINDS, "Default: GPUs, or the CPU if there are none.")
     flags.DEFINE_enum(
         "precision", "float32", devices.PRECISIONS, "Of activations; weights are float32."
     )
@@ -98,6 +99,7 @@ def _integers(name: str, values: list[str]) -> tuple[int, ...]:
 
 def main() -> None:
     recipe = recipe_from_flags()
+    devices.choose(FLAGS.device)
     strategy = devices.strategy(
         FLAGS.strategy, FLAGS.replicas, recipe.batch_size // recipe.micro_batches
     )

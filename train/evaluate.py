@@ -12,7 +12,7 @@ from absl import flags
 from keras_resnet import console, trained
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
-from train import datasets, pipeline, scaling, steps
+from train import datasets, devices, pipeline, scaling, steps
 from train.decoding import Broken, message, whole
 from train.examples import Examples
 
@@ -43,6 +43,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("data_dir", None, "Where the data set is; by default TFDS's own place.")
     flags.DEFINE_enum("split", "test", ["train", "test"], "Which examples to measure on.")
+    flags.DEFINE_enum("device", None, devices.KINDS, "Default: a GPU, or the CPU if there is none.")
     flags.DEFINE_integer("batch_size", 100, "Examples at a time.", 1)
     flags.DEFINE_integer("max_broken", 10, "Images that cannot be decoded, and are left out.", 0)
     flags.DEFINE_string(
@@ -51,6 +52,7 @@ def define_flags() -> None:
 
 
 def main() -> None:
+    devices.choose(FLAGS.device)
     model, manifest = trained.from_flags()
     examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     _check(manifest, examples)
