@@ -12,7 +12,7 @@ from absl import flags
 
 from keras_resnet import console, trained
 from keras_resnet.weights import Told
-from train import checkpoints, decoding, devices, journal, loop, pipeline, recipes, workdirs
+from train import checkpoints, decoding, devices, journal, loop, memory, pipeline, recipes, workdirs
 from train.recipe import FLAGS as FIELDS, Recipe
 
 FLAGS = flags.FLAGS
@@ -143,6 +143,8 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
               " from the last checkpoint", flush=True)  # fmt: skip
         sys.exit(os.EX_TEMPFAIL)
     except tf.errors.OpError as error:
+        if told := memory.exhausted(error, data.recipe, run.strategy.num_replicas_in_sync):
+            raise ValueError(told) from error
         if not data.broken.error and not decoding.damaged(error):
             raise
         sys.exit(f"error: {data.broken.error or decoding.message(error)}")

@@ -93,8 +93,8 @@ def choose(kind: str | None, machine: Path = Path("/")) -> None:
         told = _unused(machine)
         if told or kind == "gpu":
             raise ValueError(
-                f"TensorFlow finds no GPU{told and f', but {told}'}: install its CUDA libraries (pip"
-                " install 'tensorflow[and-cuda]') and a driver, or give --device=cpu"
+                f"TensorFlow finds no GPU{told and f', but {told}'}: install a driver and"
+                " 'tensorflow[and-cuda]', or give --device=cpu"
             )
 
 

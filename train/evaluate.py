@@ -12,7 +12,7 @@ from absl import flags
 from keras_resnet import console, trained
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
-from train import datasets, devices, pipeline, scaling, steps
+from train import datasets, devices, memory, pipeline, scaling, steps
 from train.decoding import Broken, message, whole
 from train.examples import Examples
 
@@ -56,6 +56,7 @@ def main() -> None:
     model, manifest = trained.from_flags()
     examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     _check(manifest, examples)
+    memory.check_evaluation(model, manifest.image_shape, FLAGS.batch_size)
     broken = Broken(FLAGS.max_broken)
     try:
         manifest = _with_mean(manifest, broken)

@@ -11,7 +11,17 @@ from typing import Any
 import tensorflow as tf
 
 from keras_resnet import transfer
-from train import devices, pipeline, publishing, schedules, state, statistics, steps, workdirs
+from train import (
+    devices,
+    memory,
+    pipeline,
+    publishing,
+    schedules,
+    state,
+    statistics,
+    steps,
+    workdirs,
+)
 from train.evaluate import evaluate
 from train.journal import Diverged, Journal, Profile, Scalars
 from train.pipeline import Data
@@ -47,10 +57,12 @@ def fit(data: Data, run: Run) -> Scalars:
     Raises:
         Stopped: after SIGTERM or SIGINT, once the state is saved.
         Diverged: if the loss or a weight is no number any more.
-        ValueError: if a checkpoint in the workdir is of another training, or all are damaged.
+        ValueError: if a checkpoint in the workdir is of another training, or all are damaged; and
+            if a step cannot fit into memory.
     """
     recipe, scaled = data.recipe, run.precision == "float16"
     trained = state.create(data, run.strategy, run.workdir / "checkpoints", scaled=scaled)
+    memory.check(trained, recipe, data.train_shape, compiled=run.jit_compile)
     first = trained.restore_latest(partial(publishing.best_until, run.workdir))
     if trained.chief:
         workdirs.claim(run.workdir, recipe)  # not before its checkpoints turn out to fit
