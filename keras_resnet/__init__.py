@@ -1,5 +1,10 @@
 """Residual networks of He et al. (arXiv:1512.03385, arXiv:1603.05027) for Keras 3."""
 
+from keras_resnet import console
+
+if console.command().startswith("keras_resnet."):
+    console.check(f"python -m {console.command()}")
+
 from keras_resnet.analysis import Cost, cost, grad_cam
 from keras_resnet.builders import *
 from keras_resnet.family import FAMILY

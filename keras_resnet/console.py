@@ -1,8 +1,171 @@
-"""What the command lines share."""
+"""What the command lines share: checks before Keras is imported, and one way to run and to fail.
 
+Keras picks its backend when it is imported, and fails with a traceback where it cannot be imported.
+So this file imports nothing of the package, and `train` runs it by itself.
+"""
+
+import importlib
+import importlib.metadata
+import importlib.util
+import json
 import logging
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import NoReturn
 
-from absl import logging as absl_logging
+from absl import app, flags, logging as absl_logging
+
+OLDEST = (2, 21)  # TensorFlow; see setup.py
+# Modules that are imported where they are needed, by the extra of setup.py that installs them.
+EXTRAS = {
+    "train": ("importlib_resources", "matplotlib", "sklearn", "tensorboard", "tensorflow_datasets"),
+    "serving": ("ai_edge_litert", "tensorflow_serving"),
+    "onnx": ("onnx", "onnxruntime", "tf2onnx"),
+    "openvino": ("openvino",),
+    "hub": ("huggingface_hub",),
+}
+
+
+def command() -> str:
+    """Returns the module that `python -m` is about to run, or "" once it runs, or without -m.
+
+    While Python locates the module, and imports the packages that it is in, `sys.argv[0]` is "-m".
+    """
+    if sys.argv[:1] != ["-m"]:
+        return ""
+    word = sys.orig_argv[-len(sys.argv)]
+    return word.partition("m")[2] if word.startswith("-") else word  # -mtrain is one word
+
+
+def keras_home() -> Path:
+    """Returns the directory of Keras's configuration and downloads, found as Keras finds it."""
+    # Unlike Path.expanduser, this leaves the tilde where no home is known.
+    home = os.path.expanduser(os.environ.get("KERAS_HOME", "~"))  # noqa: PTH111
+    if "KERAS_HOME" in os.environ:
+        return Path(home)
+    return Path(home if os.access(home, os.W_OK) else "/tmp", ".keras")
+
+
+def backend() -> tuple[str, str]:
+    """Returns the backend that Keras will take, and what chooses it."""
+    if name := os.environ.get("KERAS_BACKEND"):
+        return name, "KERAS_BACKEND"
+    file = keras_home() / "keras.json"
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["backend"]), str(file)
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow", "the default"
+
+
+def check(name: str, modules: Iterable[str] = (), *, keras: bool = True) -> None:
+    """Ends a command with one line if it lacks a module, or TensorFlow as the backend of Keras.
+
+    From then on also an ImportError at the top of a module is one line.
+    """
+    sys.excepthook = _report
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        fail(f"{name} needs {', '.join(missing)}: {install(missing[0])}")
+    if keras:
+        _check_tensorflow(name)
+
+
+def _check_tensorflow(name: str) -> None:
+    found, where = backend()
+    if found != "tensorflow":
+        fail(
+            f"{name} needs TensorFlow, and {where} chooses the backend {found!r}:"
+            " set KERAS_BACKEND=tensorflow"
+        )
+    wanted = ".".join(map(str, OLDEST))
+    install = f"pip install 'tensorflow>={wanted}'"
+    if importlib.util.find_spec("tensorflow") is None:
+        fail(f"{name} needs TensorFlow, which is not installed: {install}")
+    version = _version("tensorflow")
+    if version and version < OLDEST:
+        told = ".".join(map(str, version))
+        fail(f"{name} needs TensorFlow {wanted} or later, got {told}: {install}")
+    try:
+        importlib.import_module("keras")
+    except Exception as error:  # whatever a broken installation or configuration raises
+        fail(f"{name} cannot import Keras: {type(error).__name__}: {error}")
+
+
+def _version(package: str) -> tuple[int, ...] | None:
+    """Returns the first two numbers of a version, or None for a package without metadata."""
+    try:
+        text = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    match = re.match(r"(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def install(module: str) -> str:
+    """Returns the command that installs a module of EXTRAS, or "" for another module."""
+    for extra, modules in EXTRAS.items():
+        if module in modules:
+            package = "-e '.[train]'" if extra == "train" else f"'he-keras-resnet[{extra}]'"
+            return f"pip install {package}"
+    return ""
+
+
+def fail(message: object) -> NoReturn:
+    """Ends the process with one line on stderr, and exit code 1."""
+    sys.exit(_line(message))
+
+
+def _line(message: object) -> str:
+    return f"error: {' '.join(str(message).split())}"
+
+
+def run(main: Callable[[], None]) -> None:
+    """Runs a command whose flags are defined, and ends the process.
+
+    What a user can mend is one line on stderr, and exit code 1: an unknown flag or a word that is
+    not a flag, and each ValueError, TypeError, OSError, MemoryError and ImportError of `main`.
+    """
+    app.run(lambda words: _command(main, words[1:]), flags_parser=_parse)
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error as error:
+        fail(f"{error}; see --help")
+
+
+def _command(main: Callable[[], None], words: list[str]) -> None:
+    quiet()
+    if words:
+        fail(f"flags begin with --, got {' '.join(words)!r}; see --help")
+    try:
+        main()
+    except ImportError as error:
+        fail(_unimported(error))
+    except MemoryError as error:
+        fail(f"out of memory: {error}")
+    except (ValueError, TypeError, OSError) as error:
+        fail(error)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def _unimported(error: ImportError) -> str:
+    module = (error.name or "").partition(".")[0]
+    return f"{error}: {install(module)}".removesuffix(": ")
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if isinstance(error, ImportError):
+        sys.stderr.write(_line(_unimported(error)) + "\n")
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def quiet() -> None:

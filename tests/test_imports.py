@@ -40,6 +40,7 @@ RANKS = {
     "models": 9,
     "builders": 10,
     "analysis": 10,
+    "memory": 10,
     "trained": 10,
     "transfer": 10,
     "export": 11,

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from train import interruption
+from train import interruption, requirements
 
 # TensorFlow reads it when it is imported; its notes on CPU features are not for every run.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -12,3 +12,5 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # can be interrupted from here on, during the seconds that importing TensorFlow takes, too.
 if sys.argv[:1] == ["-m"]:
     interruption.install()
+
+requirements.check()

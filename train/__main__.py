@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from keras_resnet import console, family, trained
 from keras_resnet.weights import Told
@@ -25,6 +25,7 @@ from train import (
     kept,
     locks,
     loop,
+    memory,
     pipeline,
     recipes,
     workdirs,
@@ -41,6 +42,7 @@ def define_flags() -> None:
     flags.DEFINE_string("data_dir", None, "Where the data set is; by default TFDS's own place.")
     flags.DEFINE_enum("strategy", "one", devices.STRATEGIES, "One device, or copies on several.")
     flags.DEFINE_integer("replicas", None, "How many copies; by default one for each GPU.", 1)
+    flags.DEFINE_enum("device", None, devices.KINDS, "Default: GPUs, or the CPU if there are none.")
     flags.DEFINE_enum(
         "precision", "float32", devices.PRECISIONS, "Of activations; weights are float32."
     )
@@ -132,21 +134,18 @@ def _integers(name: str, values: list[str]) -> tuple[int, ...]:
         raise ValueError(f"{name} must be integers, got {','.join(values)!r}") from error
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     interruption.install()
-    console.quiet()
-    try:
-        recipe = recipe_from_flags()
-        strategy = devices.strategy(
-            FLAGS.strategy, FLAGS.replicas, recipe.batch_size // recipe.micro_batches
-        )
-        run = _run(recipe, strategy)
-        with _held(run):
-            workdirs.check(run.workdir, recipe)
-            interruption.saved(max(checkpoints.steps(run.checkpoints), default=0))
-            result = _result(_data(recipe, run), run)
-    except (ValueError, TypeError, OSError) as error:
-        sys.exit(f"error: {error}")
+    recipe = recipe_from_flags()
+    devices.choose(FLAGS.device)
+    strategy = devices.strategy(
+        FLAGS.strategy, FLAGS.replicas, recipe.batch_size // recipe.micro_batches
+    )
+    run = _run(recipe, strategy)
+    with _held(run):
+        workdirs.check(run.workdir, recipe)
+        interruption.saved(max(checkpoints.steps(run.checkpoints), default=0))
+        result = _result(_data(recipe, run), run)
     interruption.over()
     if devices.workers(strategy)[0] == 0:
         print(json.dumps(result))
@@ -204,6 +203,8 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
               " from the last checkpoint", flush=True)  # fmt: skip
         sys.exit(os.EX_TEMPFAIL)
     except tf.errors.OpError as error:
+        if told := memory.exhausted(error, data.recipe, run.strategy.num_replicas_in_sync):
+            raise ValueError(told) from error
         if not data.broken.error and not decoding.damaged(error):
             raise
         sys.exit(f"error: {data.broken.error or decoding.message(error)}")
@@ -212,4 +213,4 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    console.run(main)

@@ -1,12 +1,11 @@
 """Pictures of runs as in the paper's figures: `python -m train.curves --workdir=A --workdir=B`."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from train import history
 from train.history import ERROR, LOSS, PANELS, RATE, Curve
+from train.requirements import console
 
 FLAGS = flags.FLAGS
 HEIGHTS = {ERROR: 3.0, LOSS: 1.7, RATE: 0.9}
@@ -230,20 +230,17 @@ def define_flags() -> None:
     flags.DEFINE_string("out", None, "FILE.svg or FILE.png; by default both, beside a single run.")
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     workdirs = [Path(workdir).expanduser() for workdir in FLAGS.workdir]
     out = Path(FLAGS.out or "").expanduser()
-    try:
-        if FLAGS.out is None and len(workdirs) == 1:
-            print(draw(workdirs[0]))
-        elif out.suffix in {".svg", ".png"}:
-            print(_save(figure(workdirs), out))
-        else:
-            raise ValueError(f"--out must be FILE.svg or FILE.png, got {FLAGS.out!r}")
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    if FLAGS.out is None and len(workdirs) == 1:
+        print(draw(workdirs[0]))
+    elif out.suffix in {".svg", ".png"}:
+        print(_save(figure(workdirs), out))
+    else:
+        raise ValueError(f"--out must be FILE.svg or FILE.png, got {FLAGS.out!r}")
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    console.run(main)

@@ -5,12 +5,14 @@ import os
 import re
 import resource
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 STRATEGIES = ("one", "mirrored", "multi_worker", "tpu")
+KINDS = ("gpu", "cpu")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
 # What a worker hears when another one is gone.
@@ -25,13 +27,13 @@ LOST = (
 def strategy(name: str, replicas: int | None, batch_size: int) -> tf.distribute.Strategy:
     """Returns one device, or several that share each (micro-)batch evenly.
 
-    Mirrored replicas are on the GPUs of this machine, or, without any, on parts of its CPU; those
-    of several workers on all of their GPUs, or a CPU each. Has to be called before TensorFlow uses
-    a device. Nothing of "tpu" has ever run on one: the same code, as far as it goes without.
+    Mirrored replicas are on the GPUs of this machine, or, without any, on as many parts of its CPU
+    as `replicas` says; those of several workers on all of their GPUs, or a CPU each. Has to be
+    called before TensorFlow uses a device. "tpu" is untested: it has never run on a TPU.
 
     Raises:
-        ValueError: if there are fewer devices than replicas, if they cannot share a batch, or
-            if TF_CONFIG does not say who the workers are.
+        ValueError: if there are fewer devices than replicas, if nothing says how many replicas, if
+            they cannot share a batch, or if TF_CONFIG does not say who the workers are.
     """
     if name != "mirrored" and replicas not in (None, 1):
         raise ValueError(f"replicas={replicas} needs strategy=mirrored")
@@ -53,7 +55,11 @@ def _check_share(batch_size: int, count: int) -> None:
 
 
 def _mirrored(replicas: int | None, batch_size: int) -> tf.distribute.Strategy:
-    count = replicas or gpus() or 1
+    count = replicas or gpus()
+    if not count:
+        raise ValueError(
+            "strategy=mirrored finds no GPU: give --replicas=N to train on N parts of the CPU"
+        )
     _check_share(batch_size, count)
     if gpus():
         if count > gpus():
@@ -66,7 +72,40 @@ def _mirrored(replicas: int | None, batch_size: int) -> tf.distribute.Strategy:
 
 
 def gpus() -> int:
-    return len(tf.config.list_physical_devices("GPU"))
+    """Returns how many GPUs TensorFlow sees, and `choose` has not hidden."""
+    return len(tf.config.get_visible_devices("GPU"))
+
+
+def choose(kind: str | None, machine: Path = Path("/")) -> None:
+    """Leaves TensorFlow the devices of a kind, before it uses any; by default GPUs, if any.
+
+    Args:
+        kind: "gpu", "cpu", or None.
+        machine: the root of the file system.
+
+    Raises:
+        ValueError: if there is no GPU for kind="gpu"; and by default, if there are GPUs that
+            TensorFlow cannot use, since a CPU would be a hundred times slower.
+    """
+    if kind == "cpu":
+        tf.config.set_visible_devices([], "GPU")
+    elif not gpus():
+        told = _unused(machine)
+        if told or kind == "gpu":
+            raise ValueError(
+                f"TensorFlow finds no GPU{told and f', but {told}'}: install a driver and"
+                " 'tensorflow[and-cuda]', or give --device=cpu"
+            )
+
+
+def _unused(machine: Path) -> str:
+    """Returns what says that this process should have GPUs of NVIDIA, or "" if nothing does."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:  # CUDA ends the list at the first entry that is not a device
+        device = re.match(r"\s*(\d|GPU-|MIG-)", named)
+        return f"CUDA_VISIBLE_DEVICES={named!r} names some" if device else ""
+    nodes = sorted((machine / "dev").glob("nvidia[0-9]*"))
+    return f"{nodes[0]} is one" if nodes else ""
 
 
 def _multi_worker(batch_size: int) -> tf.distribute.Strategy:

@@ -1,19 +1,28 @@
 """Measures a trained network: `python -m train.evaluate --network=… --weights=… --dataset=…`."""
 
 import json
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from keras_resnet import console, labels, trained
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
-from train import datasets, found, journal, pipeline, scaling, steps
+from train import (
+    datasets,
+    devices,
+    found,
+    interruption,
+    journal,
+    memory,
+    pipeline,
+    scaling,
+    steps,
+)
 from train.decoding import Broken, message, whole
 from train.examples import Element, Examples
 
@@ -44,6 +53,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_string("data_dir", None, "Where the data set is; by default TFDS's own place.")
     flags.DEFINE_enum("split", "test", ["train", "test"], "Which examples to measure on.")
+    flags.DEFINE_enum("device", None, devices.KINDS, "Default: a GPU, or the CPU if there is none.")
     flags.DEFINE_integer("batch_size", 100, "Examples at a time.", 1)
     flags.DEFINE_integer("max_broken", 10, "Images that cannot be decoded, and are left out.", 0)
     flags.DEFINE_string(
@@ -51,16 +61,15 @@ def define_flags() -> None:
     )
 
 
-def main(_: list[str]) -> None:
-    console.quiet()
-    try:
-        model, manifest = trained.from_flags()
-        examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
-        for line in found.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
-            journal.say(line)
-        examples = relabelled(examples, manifest)
-    except (ValueError, TypeError) as error:
-        sys.exit(f"error: {error}")
+def main() -> None:
+    interruption.install()
+    devices.choose(FLAGS.device)
+    model, manifest = trained.from_flags()
+    memory.check_evaluation(model, manifest.image_shape, FLAGS.batch_size)
+    examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
+    for line in found.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
+        journal.say(line)
+    examples = relabelled(examples, manifest)
     broken = Broken(FLAGS.max_broken)
     try:
         manifest = _with_mean(manifest, broken)
@@ -69,7 +78,7 @@ def main(_: list[str]) -> None:
         batches = pipeline.eval_batches(examples, manifest.scaling, FLAGS.batch_size, broken=broken)
         result = evaluate(steps.eval_step(tf.distribute.get_strategy(), model), batches)
     except (ValueError, tf.errors.OpError) as error:
-        sys.exit(f"error: {broken.error or message(error)}")
+        raise ValueError(broken.error or message(error)) from error
     print(json.dumps({**result, "examples": int(result["examples"])}))
 
 
@@ -136,4 +145,4 @@ def _nameless(names: tuple[str, ...], manifest: Manifest) -> str:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    console.run(main)

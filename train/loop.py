@@ -14,6 +14,7 @@ from train import (
     devices,
     interruption,
     kept,
+    memory,
     pipeline,
     publishing,
     schedules,
@@ -61,10 +62,12 @@ def fit(data: Data, run: Run) -> Scalars:
     Raises:
         Stopped: after SIGTERM or SIGINT, once the state is saved.
         Diverged: if the loss or a weight is no number any more.
-        ValueError: if a checkpoint in the workdir is of another training, or all are damaged.
+        ValueError: if a checkpoint in the workdir is of another training, or all are damaged; and
+            if a step cannot fit into memory.
     """
     recipe, scaled = data.recipe, run.precision == "float16"
     trained = state.create(data, run.strategy, run.checkpoints, scaled=scaled)
+    memory.check(trained, recipe, data.train_shape, compiled=run.jit_compile)
     first = trained.restore_latest(partial(publishing.best_until, run.workdir))
     journal = _begun(trained, data, run, first)
     learning_rate = schedules.learning_rate(recipe)

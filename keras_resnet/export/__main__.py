@@ -1,10 +1,9 @@
 """Exports a trained network: `python -m keras_resnet.export --weights=… --out=NAME/1`."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
 from keras_resnet import console, trained, weights
 from keras_resnet.export import directories
@@ -49,9 +48,8 @@ def _real_images() -> RealImages | None:
     return RealImages(directory and Path(directory), data_set, place and Path(place))
 
 
-def _export(words: list[str], out: Path) -> None:
-    if words:
-        raise ValueError(f"flags begin with --, got {' '.join(words)!r}; see --help")
+def main() -> None:
+    out = Path(FLAGS.out).expanduser()
     directories.check(out, FLAGS.formats)
     job = Job(FLAGS.formats, FLAGS.precision, tflite_features=FLAGS.tflite_features)
     real = _real_images()
@@ -64,19 +62,10 @@ def _export(words: list[str], out: Path) -> None:
         seen = real.take("train", manifest) if job.calibrates(manifest) else None
         job = replace(job, calibration=seen, images=images)
     export(model, manifest, out, job)
-
-
-def main(arguments: list[str]) -> None:
-    console.quiet()
-    out = Path(FLAGS.out).expanduser()
-    try:
-        _export(arguments[1:], out)
-    except (ValueError, TypeError, OSError) as error:
-        sys.exit(f"error: {error}")
     print((out / "report.md").read_text(encoding="utf-8"))
     print(f"done: {out}")
 
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    console.run(main)

@@ -12,6 +12,7 @@ from urllib.parse import urldefrag, urlsplit
 
 import keras
 
+from keras_resnet import console
 from keras_resnet.weights.formats import hashed_names
 from keras_resnet.weights.sources import keras_applications
 
@@ -90,7 +91,7 @@ def _beside(whole: Path, bare: Path, *, head: bool) -> str:
 
 
 def _home() -> Path:
-    return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+    return console.keras_home() / "models"
 
 
 def _holds(file: Path, digest: str) -> bool:

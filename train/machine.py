@@ -1,0 +1,66 @@
+"""How much memory there is: of this machine, of the container, of a GPU."""
+
+import ctypes
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path("/")
+LIBRARY = "libcuda.so.1"  # of NVIDIA's driver
+
+
+def host_bytes(root: Path = ROOT) -> int | None:
+    """Returns the bytes that processes may use here, swap included; None if nothing says it.
+
+    That is the machine's memory, or the smallest limit of the control groups of this process.
+    """
+    try:
+        text = (root / "proc/meminfo").read_text()
+    except OSError:
+        return None
+    found = {name: 1024 * int(size) for name, size in re.findall(r"(\w+):\s*(\d+) kB", text)}
+    if "MemTotal" not in found:
+        return None
+    return min([found["MemTotal"], *_limits(root)]) + found.get("SwapTotal", 0)
+
+
+def _limits(root: Path) -> Iterator[int]:
+    """Yields the limits of this process's control groups and of all groups that hold them."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        number, controllers, place = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            base, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        elif (number, controllers) == ("0", ""):  # version 2
+            base, name = root / "sys/fs/cgroup", "memory.max"
+        else:
+            continue
+        group = Path(place.lstrip("/"))
+        for folder in (group, *group.parents):  # a container may see only its own, as the root
+            try:
+                text = (base / folder / name).read_text().strip()
+            except OSError:
+                continue
+            if text.isdecimal():  # or "max"
+                yield int(text)
+
+
+def gpu_bytes(index: int) -> int | None:
+    """Returns the memory of a GPU of NVIDIA; None if the driver does not say.
+
+    GPUs have the order that TensorFlow gives them, and CUDA_VISIBLE_DEVICES. Nothing is allocated.
+    """
+    try:
+        cuda = ctypes.CDLL(LIBRARY)
+        device, size = ctypes.c_int(), ctypes.c_size_t()
+        codes = (
+            cuda.cuInit(0),
+            cuda.cuDeviceGet(ctypes.byref(device), index),
+            cuda.cuDeviceTotalMem_v2(ctypes.byref(size), device),
+        )
+    except (OSError, AttributeError):  # no driver, or one without these functions
+        return None
+    return None if any(codes) else size.value
