@@ -147,9 +147,9 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
               " from the last checkpoint", flush=True)  # fmt: skip
         sys.exit(os.EX_TEMPFAIL)
     except tf.errors.OpError as error:
-        if not data.broken.error and not decoding.damaged(error):
+        if not decoding.damaged(error):
             raise
-        sys.exit(f"error: {data.broken.error or decoding.message(error)}")
+        sys.exit(f"error: {decoding.message(error)}")
     return {**result, "examples": int(result["examples"])}
 
 
