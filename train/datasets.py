@@ -33,17 +33,22 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
     """
     if split not in ("train", "validation", "test"):
         raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
-    if split == "validation" and not validation:
-        raise ValueError("the split 'validation' needs validation=, the examples to hold out")
     if data_dir is not None:
         data_dir = str(Path(data_dir).expanduser())
         if not Path(data_dir).is_dir():
             raise ValueError(f"data_dir must be a directory, got {data_dir!r}")
+    if split == "validation" and not validation and not has_validation(name, data_dir):
+        raise ValueError("the split 'validation' needs validation=, the examples to hold out")
     if name == "digits":
         return _digits(split, validation)
     if name == "folder":
         return _folder(split, data_dir, validation)
     return records.load(name, split, data_dir, validation)
+
+
+def has_validation(name: str, data_dir: str | None) -> bool:
+    """Whether a data set has a validation split of its own, besides its test split."""
+    return name not in ("digits", "folder") and records.has_validation(name, data_dir)
 
 
 def _digits(split: str, validation: int) -> Examples:

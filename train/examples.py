@@ -15,7 +15,8 @@ class Examples:
 
     `elements(seed)` lists the raw elements, in order if `seed` is None, otherwise shuffled by
     an integer tensor [2]; `decode` makes an image [height, width, channels] and a label of one,
-    or fails where images are `encoded`; `name` says which record it is.
+    or fails where images are `encoded`; `name` says which record it is. `found` are lines for
+    people, about what is not as usual.
     """
 
     size: int
@@ -25,6 +26,7 @@ class Examples:
     decode: Callable[[Element], tuple[tf.Tensor, tf.Tensor]]
     name: Callable[[Element], tf.Tensor] = tf.strings.as_string
     encoded: bool = False
+    found: tuple[str, ...] = ()
 
 
 def arrays(images: Any, labels: Any, names: tuple[str, ...]) -> Examples:

@@ -87,9 +87,10 @@ def open_data(recipe: Recipe, data_dir: str | None) -> Data:
     Raises:
         ValueError: if recipe and data do not fit, or too much of it is broken.
     """
-    names = ("train", "test", "validation") if recipe.validation else ("train", "test")
     broken = Broken(recipe.max_broken)
     try:
+        held = recipe.validation or datasets.has_validation(recipe.dataset, data_dir)
+        names = ("train", "test", "validation") if held else ("train", "test")
         splits = {
             name: datasets.load(recipe.dataset, name, data_dir, recipe.validation) for name in names
         }
