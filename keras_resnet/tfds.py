@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 RETRIES = 2  # of a download, as TFDS's own ten take 200 seconds without a network
-TIMEOUTS = (10, 60)  # seconds to connect, and between two pieces of a file
+TIMEOUTS = (5, 20)  # seconds to connect, and between two pieces of a file
 HELD_OUT = 10  # of a set with nothing but a training split, one example in so many is for testing
 FIRST = 256  # examples that show what floats, or labels, are
 INFO = "dataset_info.json"
@@ -187,7 +187,8 @@ def _prepare(builder: Any) -> None:
 
 
 def _line(error: Exception) -> str:
-    text = (str(error) or repr(error)).strip()
+    text = re.sub(r'^Failed to construct dataset ".*?", builder_kwargs ".*?": ', "", str(error))
+    text = text.strip() or repr(error)
     if host := re.search(r"host='([^']+)'.*Max retries exceeded", text):
         return f"{host[1]} cannot be reached"
     first, _, others = text.partition("\n")

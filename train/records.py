@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import decoding, tfds
+from keras_resnet import tfds
 from keras_resnet.decoding.reading import require
 from train import classes
 from train.decoding import message
@@ -71,8 +71,9 @@ def _check_features(builder: Any) -> None:
         return
     keys = info.supervised_keys
     hint = f" (its supervised keys are {keys})" if keys else ""
+    names = ", ".join(sorted(found)) or info.features
     raise ValueError(f"{builder.name} does not classify images: it needs the features image and"
-                     f" label, and has {', '.join(found) or info.features}{hint}")  # fmt: skip
+                     f" label, and has {names}{hint}")  # fmt: skip
 
 
 def _part(builder: Any, split: str, validation: int) -> tfds.Part:
