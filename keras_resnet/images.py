@@ -1,7 +1,6 @@
 """Images as users have them: arrays, tensors, PIL images and files, grey or in colour."""
 
 import os
-import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -103,7 +102,13 @@ def _read(path: Path, channels: int) -> Any:
     try:
         return _decoder(channels)(tf.constant(path.read_bytes()))
     except tf.errors.InvalidArgumentError as error:
-        raise ValueError(f"{path} cannot be decoded: {_reason(error.message)}") from error
+        raise ValueError(f"{path} cannot be decoded: {_reason(error)}") from error
+
+
+def _reason(error: Any) -> str:
+    from keras_resnet import decoding
+
+    return decoding.reason(error.message)
 
 
 @lru_cache
@@ -118,13 +123,6 @@ def _decoder(channels: int) -> Any:
             return decoding.decode(tf.identity(data), channels)
 
     return decode
-
-
-def _reason(message: str) -> str:
-    """Returns the one line of an error that speaks of the image, not of TensorFlow's graph."""
-    if found := re.search(r"assertion failed: \[(.*?)\]", message):
-        return found[1]
-    return [line.strip() for line in message.splitlines() if line.strip() and "[[" not in line][-1]
 
 
 def _check_levels(images: Any) -> None:

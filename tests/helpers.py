@@ -11,9 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.preprocessing import Preprocessing
 from train.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[1]
+PLAIN = Preprocessing(image_size=8, crop=1.0)
 TINY = "--field=repeats=[1,1,1]"
 # Runs a module once for each list of arguments, in forks, to import TensorFlow only once, and to
 # end without the second that Python needs to take TensorFlow down.

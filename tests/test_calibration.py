@@ -117,8 +117,11 @@ def test_a_set_without_a_test_split_compares_on_its_validation_split(tmp_path) -
     name = helpers.tfds_set(tmp_path, {"train": 3, "validation": 2})
     assert len(RealImages(dataset=name, data_dir=tmp_path).take("test", manifest())) == 2
     name = helpers.tfds_set(tmp_path / "b", {"train": 3})
-    with pytest.raises(ValueError, match=r"no split 'validation', only \['train'\]"):
-        RealImages(dataset=name, data_dir=tmp_path / "b").take("test", manifest())
+    assert len(RealImages(dataset=name, data_dir=tmp_path / "b").take("test", manifest())) == 1
+    assert len(RealImages(dataset=name, data_dir=tmp_path / "b").take("train", manifest())) == 2
+    name = helpers.tfds_set(tmp_path / "c", {"train": 3, "extra": 3})
+    with pytest.raises(ValueError, match=r"no test split, only \['extra', 'train'\]"):
+        RealImages(dataset=name, data_dir=tmp_path / "c").take("test", manifest())
 
 
 @pytest.mark.parametrize(
@@ -129,7 +132,7 @@ def test_a_set_without_a_test_split_compares_on_its_validation_split(tmp_path) -
         ({"directory": Path("absent")}, "directory must be a directory, got absent"),
         ({"directory": Path(), "data_dir": Path()}, "data_dir belongs to a data set"),
         ({"dataset": "digits", "data_dir": Path("absent")}, "data_dir must be a directory"),
-        ({"dataset": "cifar11"}, "'digits' or one of TFDS, got 'cifar11'"),
+        ({"dataset": "cifar11"}, "'digits', 'folder' or one of TFDS, got 'cifar11'"),
     ],
     ids=str,
 )

@@ -136,8 +136,8 @@ def test_jpegs_of_tfds_are_decoded_exactly(tmp_path, monkeypatch, place, channel
             expected[i] = np.asarray(saved).tobytes()
         rows.append({"image": str(tmp_path / f"{i}.jpg"), "label": i})
     helpers.write_tfds(tmp_path, "jpegs", features, {"train": rows})
-    found = contents(datasets.load("jpegs", "train", str(tmp_path)))
-    assert {label: pixels for pixels, label in found} == expected
+    found = [contents(datasets.load("jpegs", split, str(tmp_path))) for split in ("train", "test")]
+    assert {label: pixels for pixels, label in found[0] + found[1]} == expected
 
 
 def test_tfds_without_any_test_split(tmp_path):

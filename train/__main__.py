@@ -205,9 +205,9 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
     except tf.errors.OpError as error:
         if told := memory.exhausted(error, data.recipe, run.strategy.num_replicas_in_sync):
             raise ValueError(told) from error
-        if not data.broken.error and not decoding.damaged(error):
+        if not decoding.damaged(error):
             raise
-        sys.exit(f"error: {data.broken.error or decoding.message(error)}")
+        raise ValueError(decoding.message(error)) from error
     return {**result, "examples": int(result["examples"])}
 
 

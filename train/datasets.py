@@ -32,7 +32,7 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
     data_dir = _directory(data_dir)
     if name == "folder":
         return folders.load(split, data_dir, validation)
-    if split == "validation" and not validation:
+    if split == "validation" and not validation and not has_validation(name, data_dir):
         raise ValueError("the split 'validation' needs validation=, the examples to hold out")
     if name == "digits":
         return _digits(split, validation)
@@ -41,7 +41,9 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
 
 def has_validation(name: str, data_dir: str | None) -> bool:
     """Whether a data set has a validation split of its own beside its test split."""
-    return name == "folder" and folders.has_validation(_directory(data_dir))
+    if name == "folder":
+        return folders.has_validation(_directory(data_dir))
+    return name != "digits" and records.has_validation(name, _directory(data_dir))
 
 
 def _directory(data_dir: str | None) -> str | None:

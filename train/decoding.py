@@ -1,16 +1,25 @@
 """From raw elements to images; those that cannot be decoded are counted, named, and left out."""
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
 
-from train.examples import Examples
+from keras_resnet import decoding
+from train.examples import Element, Examples
 
 IN_FLIGHT = 32  # encoded images that are decoded at a time
 
 
+class TooManyBroken(ValueError):
+    """More images than allowed cannot be decoded."""
+
+
 class Broken:
-    """Counts the different records that cannot be decoded, and prints the name of each.
+    """The different records that cannot be decoded: a graph notes them, `check` tells of them.
+
+    No Python runs inside a pipeline for it: a thread of TensorFlow that calls Python while the
+    interpreter ends is ended by Python, and whoever waits for its work waits forever.
 
     Args:
         limit: how many may be left out.
@@ -18,33 +27,80 @@ class Broken:
 
     def __init__(self, limit: int = 0) -> None:
         self.limit = limit
-        self.names: set[str] = set()
-        self.error = ""
+        self.names: set[bytes] = set()
+        self._sources: list[Examples] = []
+        with tf.device("CPU:0"):
+            # By a hash of the name, as TensorFlow has no table from strings to strings.
+            self._rows = tf.lookup.experimental.MutableHashTable(tf.int64, tf.string, b"")
 
-    def tell(self, name: tf.Tensor) -> tf.Tensor:
-        """Takes the name of a record, inside a graph; its reading fails beyond the limit."""
-        return tf.numpy_function(self._count, [name], tf.int64)
+    def source(self, examples: Examples) -> Callable[[Element], tf.Operation]:
+        """Returns what notes, inside a graph, an element of these examples."""
+        places = [i for i, known in enumerate(self._sources) if known is examples]
+        if not places:
+            self._sources.append(examples)
+        place = str(places[0] if places else len(self._sources) - 1)
 
-    def _count(self, name: bytes) -> int:
-        text = name.decode(errors="replace")
-        if text not in self.names:
-            self.names.add(text)
-            # With its end in one piece: another thread may print at the same time.
-            print(f"broken image {text}: left out, {len(self.names)} so far\n", end="", flush=True)
-        if len(self.names) > self.limit:
-            # The first to be too many; others come at the same time, from other threads.
-            self.error = self.error or (
-                f"{len(self.names)} images cannot be decoded, max_broken is {self.limit};"
-                f" the last one is {text}"
-            )
-            raise ValueError(self.error)
-        return len(self.names)
+        def note(element: Element) -> tf.Operation:
+            parts = [tf.io.serialize_tensor(part) for part in tf.nest.flatten(element)]
+            name = examples.name(element)
+            row = tf.io.serialize_tensor(tf.stack([name, place, *parts]))
+            return self._rows.insert(tf.strings.to_hash_bucket_fast(name, tf.int64.max), row)
+
+        return note
+
+    def check(self) -> None:
+        """Prints a line about each record that was noted since the last call.
+
+        Raises:
+            TooManyBroken: if there are more than the limit.
+        """
+        if int(self._rows.size()) == len(self.names):
+            return
+        rows = [tf.io.parse_tensor(row, tf.string).numpy() for row in self._rows.export()[1]]
+        for name, place, *parts in sorted(map(tuple, rows)):
+            if name in self.names:
+                continue
+            self.names.add(name)
+            text = name.decode(errors="backslashreplace")
+            count = f"{len(self.names)} so far"
+            reason = self._reason(self._sources[int(place)], parts)
+            print(f"broken image {text}: {reason}; left out, {count}", flush=True)
+            if len(self.names) > self.limit:
+                raise TooManyBroken(
+                    f"{len(rows)} images cannot be decoded, max_broken is {self.limit};"
+                    f" the last one is {text}"
+                )
+
+    @staticmethod
+    def _reason(examples: Examples, parts: list[bytes]) -> str:
+        """Decodes an element once more, where an error has a text."""
+        spec = examples.elements(None).element_spec
+        kinds = [part.dtype for part in tf.nest.flatten(spec)]
+        tensors = [tf.io.parse_tensor(*pair) for pair in zip(parts, kinds, strict=True)]
+        try:
+            examples.decode(tf.nest.pack_sequence_as(spec, tensors))
+        except tf.errors.OpError as error:
+            return message(error)
+        return "it could not be read at first"
+
+
+def watched(batches: Iterable[Any], broken: Broken | None) -> Iterator[Any]:
+    """Yields batches, once what was broken in them is told.
+
+    Raises:
+        TooManyBroken: if it was too much.
+    """
+    for batch in batches:
+        if broken:
+            broken.check()
+        yield batch
 
 
 def message(error: Exception) -> str:
-    """Returns what went wrong, without what TensorFlow says of itself around it."""
-    text = error.message if isinstance(error, tf.errors.OpError) else str(error)
-    text = (text or repr(error)).splitlines()[0].split("}} ")[-1].split(" [Op:")[0]
+    """Returns what went wrong in one line, without what TensorFlow says of itself around it."""
+    if not isinstance(error, tf.errors.OpError):
+        return (str(error) or repr(error)).splitlines()[0]
+    text = decoding.reason(error.message or repr(error))
     return f"a file of records is damaged: {text}" if damaged(error) else text
 
 
@@ -62,12 +118,13 @@ def decoded(
     theirs: a step stays the same function of its number.
     """
 
+    note = broken.source(examples) if broken else lambda _element: tf.no_op()
+
     def decode(position: tf.Tensor, element: Any) -> tuple[tf.Tensor, ...]:
         return position, *examples.decode(element)
 
     def blank(position: tf.Tensor, element: Any) -> tuple[tf.Tensor, ...]:
-        told = broken.tell(examples.name(element)) if broken else tf.constant(0)
-        with tf.control_dependencies([told]):
+        with tf.control_dependencies([note(element)]):
             image = tf.zeros([8, 8, examples.channels], tf.uint8)
             return position, image, tf.constant(-1, tf.int64)
 

@@ -23,7 +23,7 @@ from train import (
     scaling,
     steps,
 )
-from train.decoding import Broken, message, whole
+from train.decoding import Broken, message, watched, whole
 from train.examples import Element, Examples
 
 FLAGS = flags.FLAGS
@@ -76,9 +76,10 @@ def main() -> None:
         if FLAGS.examples_out:
             save_examples(examples, manifest.scaling, FLAGS.examples_out, broken)
         batches = pipeline.eval_batches(examples, manifest.scaling, FLAGS.batch_size, broken=broken)
-        result = evaluate(steps.eval_step(tf.distribute.get_strategy(), model), batches)
+        step = steps.eval_step(tf.distribute.get_strategy(), model)
+        result = evaluate(step, watched(batches, broken))
     except (ValueError, tf.errors.OpError) as error:
-        raise ValueError(broken.error or message(error)) from error
+        raise ValueError(message(error)) from error
     print(json.dumps({**result, "examples": int(result["examples"])}))
 
 
@@ -93,7 +94,7 @@ def _with_mean(manifest: Manifest, broken: Broken) -> Manifest:
 
 def save_examples(examples: Examples, preprocess: Preprocessing, file: str, broken: Broken) -> None:
     """Writes `images` [n, size, size, channels] of 0..255, not yet scaled, and `labels` [n]."""
-    pairs = list(whole(examples, broken))
+    pairs = list(watched(whole(examples, broken), broken))
     images = np.stack([preprocess.resize(image) for image, _ in pairs])
     np.savez_compressed(file, images=images, labels=np.stack([label for _, label in pairs]))
 

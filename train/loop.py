@@ -71,7 +71,7 @@ def fit(data: Data, run: Run) -> Scalars:
     first = trained.restore_latest(partial(publishing.best_until, run.workdir))
     journal = _begun(trained, data, run, first)
     learning_rate = schedules.learning_rate(recipe)
-    batches = pipeline.distribute(run.strategy, data.train_batches(first))
+    batches = pipeline.distribute(run.strategy, data.train_batches(first), data.broken)
     train_step, measure = _train_step(trained, data, run), _measure(trained, data, journal)
     anyone, profile = devices.agreement(run.strategy), Profile(run.workdir, first, run.profile)
     if anyone(journal.lacks(first)):
@@ -154,7 +154,7 @@ def _measure(trained: TrainState, data: Data, journal: Journal) -> Measure:
     eval_step = steps.eval_step(trained.strategy, trained.model)
 
     def measure(step: int, split: str) -> Scalars:
-        batches = pipeline.distribute(trained.strategy, data.eval_batches(split))
+        batches = pipeline.distribute(trained.strategy, data.eval_batches(split), data.broken)
         result = evaluate(eval_step, batches)
         journal.evaluation(step, split, result, trained.model)
         return result
@@ -178,7 +178,8 @@ def _finish(trained: TrainState, data: Data, run: Run, measure: Measure) -> Scal
     recipe = data.recipe
     with trained.averaged() as model:
         if recipe.precise_bn:
-            batches = pipeline.distribute(run.strategy, data.train_batches(recipe.steps))
+            chosen = data.train_batches(recipe.steps)
+            batches = pipeline.distribute(run.strategy, chosen, data.broken)
             statistics.precise(run.strategy, model, batches, recipe.precise_bn)
         splits = dict.fromkeys([data.eval_split, "test"])
         results = {split: measure(recipe.steps, split) for split in splits}

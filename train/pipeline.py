@@ -1,6 +1,6 @@
 """From the examples of a split to batches for the network; random only by (seed, step)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_resnet.preprocessing import Preprocessing
 from train import augment, datasets, mixing, scaling
-from train.decoding import Broken, decoded, message
+from train.decoding import Broken, decoded, message, watched
 from train.examples import Examples
 from train.recipe import Recipe
 
@@ -103,7 +103,7 @@ def open_data(
         }
         chosen = preprocessing or scaling.preprocessing_of(recipe, splits["train"], broken)
     except tf.errors.OpError as error:
-        raise ValueError(broken.error or message(error)) from error
+        raise ValueError(message(error)) from error
     return Data(recipe, splits, chosen, broken)
 
 
@@ -201,8 +201,14 @@ def eval_batches(
     return stream.batch(rows, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
-def distribute(strategy: tf.distribute.Strategy, batches: Batches) -> Iterable[Any]:
-    """Gives each worker its rows of the global batches, split evenly over its replicas."""
+def distribute(
+    strategy: tf.distribute.Strategy, batches: Batches, broken: Broken | None = None
+) -> Iterator[Any]:
+    """Gives each worker its rows of the global batches, split evenly over its replicas.
+
+    Raises:
+        TooManyBroken: before the batch that has one image too many that cannot be decoded.
+    """
 
     def own(context: tf.distribute.InputContext) -> tf.data.Dataset:
         return batches(
@@ -213,4 +219,4 @@ def distribute(strategy: tf.distribute.Strategy, batches: Batches) -> Iterable[A
             )
         )
 
-    return strategy.distribute_datasets_from_function(own)
+    return watched(strategy.distribute_datasets_from_function(own), broken)

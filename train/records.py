@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import decoding
+from keras_resnet import tfds
+from keras_resnet.decoding.reading import require
+from train import classes
+from train.decoding import message
 from train.examples import Element, Examples, arrays, indices, part
 
 IN_MEMORY_BYTES = 1 << 30
@@ -15,67 +18,78 @@ SHUFFLE_BUFFER = 16_384
 
 
 def load(dataset: str, split: str, data_dir: str | None, validation: int) -> Examples:
-    builder = _tfds_builder(dataset, data_dir)
-    features = builder.info.features
-    _prepare(builder)
-    read = _tfds_split(builder, split, validation)
-    size = builder.info.splits[read].num_examples
-    channels = features["image"].shape[-1]
-    decoders, pixels = decoding.decoder(features["image"])
+    """Opens a split of a data set of TFDS; see `datasets.load`.
+
+    Raises:
+        ValueError: if the set cannot be prepared, or what it holds are not images and classes.
+    """
+    builder = tfds.opened(dataset, data_dir)
+    _check_features(builder)
+    try:
+        return _load(builder, split, validation)
+    except tf.errors.OpError as error:
+        raise ValueError(f"{builder.name}: {message(error)}") from error
+
+
+def has_validation(dataset: str, data_dir: str | None) -> bool:
+    """Whether a data set of TFDS has a validation split besides those to train and test on."""
+    return "validation" in tfds.parts(tfds.opened(dataset, data_dir))[0]
+
+
+def _load(builder: Any, split: str, validation: int) -> Examples:
+    features, (parts, notes) = builder.info.features, tfds.parts(builder)
+    part = _part(builder, split, validation)
+    shape, size = features["image"].shape, sum(part.size for part in parts.values())
+    small = None not in shape and size * np.prod(shape) <= IN_MEMORY_BYTES
+    labels, said = classes.of(builder, list(parts.values()), whole=small)
+    classes.check(builder, part, len(labels), whole=small)
+    decoder = tfds.decoder(builder)
+    channels = shape[-1]
 
     def decode(record: Element) -> tuple[tf.Tensor, tf.Tensor]:
-        example = features.deserialize_example(record["record"], decoders=decoders)
-        return pixels(example["image"]), example["label"]
+        example = features.deserialize_example(record["record"], decoders=decoder.told)
+        label = tf.cast(example["label"], tf.int64)
+        known = require((label >= 0) & (label < len(labels)), "label {}", label)
+        with tf.control_dependencies([known]):
+            return decoder.pixels(example["image"]), tf.identity(label)
 
     def name(record: Element) -> tf.Tensor:
         return tf.strings.join(
             ["record ", tf.strings.as_string(record["number"]), " of ", record["file"]]
         )
 
-    labels, elements = tuple(features["label"].names), _records(builder, read)
-    examples = Examples(size, labels, channels, elements, decode, name, encoded=True)
-    shape = features["image"].shape
-    if None not in shape and size * np.prod(shape) <= IN_MEMORY_BYTES:
-        return _in_memory(examples)
-    return examples
+    elements = _records(builder, str(part))
+    examples = Examples(part.size, labels, channels, elements, decode, name, encoded=True)
+    examples = _in_memory(examples) if small else examples
+    return replace(examples, found=(*notes, *said, *decoder.notes))
 
 
-def _prepare(builder: Any) -> None:
-    try:
-        builder.download_and_prepare()
-    except (AssertionError, OSError) as error:  # files to be got by hand; no way to get them
+def _check_features(builder: Any) -> None:
+    info = builder.info
+    found = dict(info.features) if hasattr(info.features, "keys") else {}
+    if {"image", "label"} <= set(found):
+        return
+    keys = info.supervised_keys
+    hint = f" (its supervised keys are {keys})" if keys else ""
+    names = ", ".join(sorted(found)) or info.features
+    raise ValueError(f"{builder.name} does not classify images: it needs the features image and"
+                     f" label, and has {names}{hint}")  # fmt: skip
+
+
+def _part(builder: Any, split: str, validation: int) -> tfds.Part:
+    """Returns the examples of a split, of which the last of training may be held out."""
+    own = tfds.parts(builder)[0].get("validation")
+    if own and validation:
         raise ValueError(
-            f"{builder.name} {builder.version} is not prepared in {builder.data_dir}, and TFDS"
-            f" cannot do it: {error}"
-        ) from error
-
-
-def _tfds_builder(name: str, data_dir: str | None) -> Any:
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, tfds.core.registered.DatasetNotFoundError) as error:
-        raise ValueError(
-            f"dataset must be 'digits', 'folder' or one of TFDS, got {name!r}"
-        ) from error
-    features = builder.info.features
-    dictionary = isinstance(features, tfds.features.FeaturesDict)
-    if not dictionary or not {"image", "label"} <= set(features.keys()):
-        raise ValueError(f"{name} does not classify images: its features are {features}")
-    return builder
-
-
-def _tfds_split(builder: Any, split: str, validation: int) -> str:
-    splits = set(builder.info.splits)
-    if split == "test":
-        found = "test" if "test" in splits and builder.name != "imagenet2012" else "validation"
-        if found not in splits:
-            raise ValueError(f"{builder.name} has no test split, only {sorted(splits)}")
-        return found
-    size = builder.info.splits["train"].num_examples
-    own = part(split, size, validation)
-    return f"train[{own.start or 0}:{size if own.stop is None else own.stop}]"
+            f"{builder.name} has its own validation split of {own.size:,} examples;"
+            f" validation={validation} cannot be held out as well"
+        )
+    if split == "test" or own:
+        return tfds.part_of(builder, split)
+    whole = tfds.part_of(builder, "train")
+    held = part(split, whole.size, validation)
+    start, stop = held.start or 0, whole.size if held.stop is None else held.stop
+    return tfds.Part(whole.split, whole.start + start, whole.start + stop)
 
 
 def _records(builder: Any, split: str) -> Callable[[tf.Tensor | None], tf.data.Dataset]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_resnet import preprocessing, weights
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.weights import Told
-from train.decoding import Broken, whole
+from train.decoding import Broken, watched, whole
 from train.examples import Examples
 from train.recipe import Recipe
 
@@ -59,12 +59,12 @@ def mean_image(
         lambda image, _: preprocess.resize(image), tf.data.AUTOTUNE
     )
 
-    def add(sums: tuple[tf.Tensor, tf.Tensor], batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        total, count = sums
-        return total + tf.reduce_sum(tf.cast(batch, tf.float64), 0), count + tf.shape(batch)[0]
-
-    start = np.zeros([*preprocess.size, examples.channels], np.float64), 0
-    total, count = images.batch(256).reduce(start, add)
+    total, count = np.zeros([*preprocess.size, examples.channels]), 0
+    for batch in watched(images.batch(256), broken):
+        total += tf.reduce_sum(tf.cast(batch, tf.float64), 0).numpy()
+        count += len(batch)
+    if broken:
+        broken.check()  # where not a single one can be decoded, there is no batch
     if not count:
         raise ValueError("none of the images to train on can be decoded")
-    return total.numpy() / int(count)
+    return total / count

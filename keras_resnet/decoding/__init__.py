@@ -7,6 +7,7 @@ TensorFlow 2.19 knows, so that it can load exports.
 from keras_resnet.decoding.bounds import total
 from keras_resnet.decoding.colours import CHANNELS
 from keras_resnet.decoding.files import decode
-from keras_resnet.decoding.tfds import decoder
+from keras_resnet.decoding.reading import reason
+from keras_resnet.decoding.tfds import Decoder, decoder
 
-__all__ = ["CHANNELS", "decode", "decoder", "total"]
+__all__ = ["CHANNELS", "Decoder", "decode", "decoder", "reason", "total"]

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_resnet import decoding, image_files, image_kinds, labels
+from keras_resnet import decoding, image_files, image_kinds, labels, tfds
 from keras_resnet.manifest import Manifest
 
 Array = np.ndarray[Any, Any]
@@ -56,7 +56,12 @@ class RealImages:
         if self.directory is not None:
             self._check_files()
         if self.dataset not in (None, "digits"):
-            _builder(self.dataset, self.data_dir)
+            features = self._builder().info.features
+            if "image" not in features:
+                raise ValueError(f"{self.dataset} has no images: its features are {features}")
+
+    def _builder(self) -> Any:
+        return tfds.opened(str(self.dataset), None if self.data_dir is None else str(self.data_dir))
 
     @cached_property
     def _found(self) -> image_files.Found:
@@ -105,7 +110,7 @@ class RealImages:
         elif self.dataset == "digits":
             found = itertools.islice(_digits(split), count)
         else:
-            found = _tfds(_builder(self.dataset, self.data_dir), split, count)
+            found = _tfds(self._builder(), split, count)
         pairs = [(_resized(image, manifest), name) for image, name in found]
         if not pairs:
             raise ValueError(f"none of the images of {self.directory or self.dataset} can be read")
@@ -184,40 +189,20 @@ def _digits(split: str) -> Iterator[Named]:
     yield from zip(parts[kind], map(str, parts[2 + kind]), strict=True)
 
 
-@cache
-def _builder(name: str | None, data_dir: Path | None) -> Any:
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise ValueError(f"{name} needs: pip install 'he-keras-resnet[train]'") from error
-    place = data_dir and str(data_dir.expanduser())
-    try:
-        builder = tfds.builder(name, data_dir=place)
-    except (tfds.core.DatasetNotFoundError, tfds.core.registered.DatasetNotFoundError) as error:
-        raise ValueError(f"dataset must be 'digits' or one of TFDS, got {name!r}") from error
-    if "image" not in builder.info.features:
-        raise ValueError(f"{name} has no images: its features are {builder.info.features}")
-    try:
-        builder.download_and_prepare()  # nothing, where that has been done
-    except (AssertionError, OSError) as error:  # files to be got by hand; no way to get them
-        raise ValueError(f"{name} cannot be prepared in {builder.data_dir}: {error}") from error
-    return builder
-
-
 def _tfds(builder: Any, split: str, count: int) -> Iterator[Named]:
     """Yields the first examples of a split: TFDS has shuffled them when it wrote them."""
-    splits = builder.info.splits
-    # As the driver: the labels of ImageNet's test images are not known.
-    own = "test" in splits and builder.name != "imagenet2012"
-    name = split if split == "train" or own else "validation"
-    if name not in splits:
-        raise ValueError(f"{builder.name} has no split {name!r}, only {sorted(splits)}")
-    last = min(count, splits[name].num_examples)
-    decoders, pixels = decoding.decoder(builder.info.features["image"])
-    read = f"{name}[:{last}]"
-    examples = builder.as_dataset(split=read, shuffle_files=False, decoders=decoders)
-    examples = examples.map(lambda example: {**example, "image": pixels(example["image"])})
-    label = dict(builder.info.features).get("label")
-    named = getattr(label, "int2str", None)  # a regression has numbers without names
-    for example in examples.as_numpy_iterator():
-        yield example["image"], named(example["label"]) if named else None
+    part = tfds.part_of(builder, split)
+    first = str(tfds.Part(part.split, part.start, min(part.stop, part.start + count)))
+    decoder, label = tfds.decoder(builder), dict(builder.info.features).get("label")
+    rows = builder.as_dataset(split=first, shuffle_files=False, decoders=decoder.told)
+    named = getattr(label, "int2str", None) if getattr(label, "num_classes", None) else None
+    for i, row in enumerate(rows.as_numpy_iterator()):
+        try:
+            pixels = decoder.pixels(tf.constant(row["image"])).numpy()
+        except tf.errors.InvalidArgumentError as error:
+            reason = decoding.reason(error.message)
+            logging.warning(
+                "left out, as no image can be read from it: %s, %d: %s", first, i, reason
+            )
+            continue
+        yield pixels, named(row["label"]) if named and row["label"] >= 0 else None

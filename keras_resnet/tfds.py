@@ -1,0 +1,233 @@
+"""Data sets of TensorFlow Datasets: opened, prepared where they are not, and their splits.
+
+Opening one runs code of the set's authors, which may raise anything: all of it becomes one
+ValueError that a command can print.
+"""
+
+import difflib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+RETRIES = 2  # of a download, as TFDS's own ten take 200 seconds without a network
+TIMEOUTS = (5, 20)  # seconds to connect, and between two pieces of a file
+HELD_OUT = 10  # of a set with nothing but a training split, one example in so many is for testing
+FIRST = 256  # examples that show what floats, or labels, are
+INFO = "dataset_info.json"
+LEVELS = 3  # name/config/version, or downloads/extracted/folder
+
+
+@dataclass(frozen=True)
+class Part:
+    """The examples of a split from `start` up to `stop`."""
+
+    split: str
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+    def __str__(self) -> str:
+        return f"{self.split}[{self.start}:{self.stop}]"
+
+
+def parts(builder: Any) -> tuple[dict[str, Part], tuple[str, ...]]:
+    """Returns what is for "train", "validation" and "test", as far as there is any, and notes.
+
+    A set without a test split is tested on its validation split, as is the custom with ImageNet,
+    whose test images have no public labels. One with nothing but a training split is tested on
+    the last tenth of it: TFDS shuffled it when it wrote it.
+
+    Raises:
+        ValueError: for a set whose only split is not shuffled.
+    """
+    sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
+    found = {name: Part(name, 0, sizes[name]) for name in ("train", "validation", "test")
+             if name in sizes}  # fmt: skip
+    own = "test" in found and builder.name != "imagenet2012"
+    if own or "train" not in found:
+        return found, ()
+    if "validation" in found:
+        test = found.pop("validation")
+        return {**found, "test": test}, ("tested on its validation split",)
+    if len(sizes) > 1:
+        return found, ()
+    size = sizes["train"]
+    kept = size - -(-size // HELD_OUT)
+    if builder.info.disable_shuffling:
+        raise ValueError(f"{builder.name} has no test split, only {sorted(sizes)}, and its examples"
+                         " are in order: no part of them can stand for the others")  # fmt: skip
+    test = Part("train", kept, size)
+    note = f"no test split: tested on the last {test.size:,} of {size:,} training examples"
+    return {"train": Part("train", 0, kept), "test": test}, (note,)
+
+
+def part_of(builder: Any, name: str) -> Part:
+    """Returns what is for "train", "validation" or "test".
+
+    Raises:
+        ValueError: if there is nothing.
+    """
+    found = parts(builder)[0].get(name)
+    if not found or not found.size:
+        what = "an empty" if found else "no"
+        raise ValueError(
+            f"{builder.name} has {what} {name} split, only {sorted(builder.info.splits)}"
+        )
+    return found
+
+
+@cache
+def decoder(builder: Any) -> Any:
+    """Returns the `decoding.Decoder` of a data set: one for all splits.
+
+    Raises:
+        ValueError: for images that cannot be used.
+    """
+    from keras_resnet import decoding  # deferred, as it is bound to TensorFlow
+
+    part = next(part for part in parts(builder)[0].values() if part.size)
+
+    def first() -> Iterator[Any]:
+        split = str(Part(part.split, part.start, min(part.stop, part.start + FIRST)))
+        rows = builder.as_dataset(split=split, shuffle_files=False)
+        return (row["image"] for row in rows.as_numpy_iterator())
+
+    try:
+        return decoding.decoder(builder.info.features["image"], first)
+    except ValueError as error:
+        raise ValueError(f"{builder.name} cannot be used: {error}") from error
+
+
+@cache
+def opened(name: str, data_dir: str | None = None) -> Any:
+    """Opens a data set, and has TFDS prepare it where nobody has.
+
+    Args:
+        name: "cifar10", or with a configuration and a version: "name/config:1.0.0".
+        data_dir: the folder of all data sets; by default TFDS's own place.
+
+    Raises:
+        ValueError: naming the set, the place, and why it cannot be opened or prepared. What a
+            failed preparation made is removed, except for files that were downloaded completely.
+    """
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise ValueError(f"{name} needs: pip install 'he-keras-resnet[train]'") from error
+    unknown = (tfds.core.DatasetNotFoundError, tfds.core.registered.DatasetNotFoundError)
+    base, place = re.split("[:/]", name)[0], None
+    if data_dir is not None:
+        place = Path(data_dir).expanduser().resolve()
+        _check_place(base, place)
+    try:
+        builder = tfds.builder(name, data_dir=place and str(place))
+    except unknown as error:
+        near = difflib.get_close_matches(base, tfds.list_builders())
+        hint = f"; similar names: {', '.join(near)}" if near else ""
+        raise ValueError(
+            f"dataset must be 'digits', 'folder' or one of TFDS, got {name!r}"
+            f"{_others(base, place) or hint}"
+        ) from error
+    except Exception as error:
+        raise ValueError(
+            f"TFDS cannot open {name!r}: {_line(error)}{_others(base, place)}"
+        ) from error
+    if not builder.data_path.exists():
+        _prepare(builder)
+    if not builder.info.splits:
+        raise ValueError(f"{builder.data_dir} is not a complete data set: {INFO} is missing, or"
+                         " lists no splits; remove the folder and prepare it again")  # fmt: skip
+    return builder
+
+
+def _check_place(base: str, place: Path) -> None:
+    """Refuses a folder inside a data set for the folder of all data sets."""
+    for folder in (place, *place.parents[:2]):
+        if folder.name == base and not (place / base).is_dir() and _prepared(folder.parent, base):
+            raise ValueError(f"data_dir must be the folder that holds {base}/, which is"
+                             f" {folder.parent}; got {place}")  # fmt: skip
+
+
+def _prepared(place: Path, base: str) -> list[str]:
+    """Lists what is prepared of a data set, by the names that TFDS opens it with."""
+    folder = place / base
+    files = [*folder.glob(f"*/{INFO}"), *folder.glob(f"*/*/{INFO}")]
+    found = sorted(file.parent.relative_to(folder).parts for file in files)
+    return ["/".join([base, *config]) + f":{version}" for *config, version in found]
+
+
+def _others(base: str, place: Path | None) -> str:
+    found = _prepared(place, base) if place else []
+    return f"; {place} has {', '.join(found)}" if found else ""
+
+
+def _prepare(builder: Any) -> None:
+    root = Path(builder.data_dir_root)
+    before = _listed(root, builder.name)
+    try:
+        with _impatient():
+            builder.download_and_prepare()
+    except BaseException as error:
+        _remove(_listed(root, builder.name) - before)
+        if not isinstance(error, Exception):
+            raise
+        raise ValueError(
+            f"{builder.name} {builder.version} is not prepared in {builder.data_dir}, and TFDS"
+            f" cannot do it: {_line(error)}{_others(builder.name, root)}"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    text = re.sub(r'^Failed to construct dataset ".*?", builder_kwargs ".*?": ', "", str(error))
+    text = text.strip() or repr(error)
+    if host := re.search(r"host='([^']+)'.*Max retries exceeded", text):
+        return f"{host[1]} cannot be reached"
+    first, _, others = text.partition("\n")
+    return f"{first} {' '.join(others.split())[:300]}" if first.endswith(":") else first.strip()
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Has TFDS give up within seconds on a network that is not there."""
+    from tensorflow_datasets.core.download import downloader
+
+    usual = downloader.MAX_RETRIES, downloader._open_url
+    downloader.MAX_RETRIES = RETRIES
+    downloader._open_url = partial(downloader._open_url, timeout=TIMEOUTS)
+    try:
+        yield
+    finally:
+        downloader.MAX_RETRIES, downloader._open_url = usual
+
+
+def _listed(root: Path, name: str) -> set[Path]:
+    """Lists where a preparation adds something: three levels deep, as TFDS adds whole folders."""
+    found = {root} if root.exists() else set()
+    for folder in (root / name, root / "downloads"):
+        for place, folders, files in os.walk(folder):
+            found |= {Path(place), *(Path(place, file) for file in files)}
+            if len(Path(place).relative_to(root).parts) == LEVELS:
+                folders.clear()
+    return found
+
+
+def _remove(paths: set[Path]) -> None:
+    """Removes files and folders, except for those with a complete download, which has an INFO."""
+    for path in sorted(paths, key=lambda path: len(path.parts), reverse=True):
+        complete = path.suffix == ".INFO" or path.with_name(f"{path.name}.INFO").exists()
+        with suppress(OSError):
+            if path.is_file() and not complete:
+                path.unlink()
+            elif path.is_dir() and ".tmp." in path.name:
+                shutil.rmtree(path)
+            elif path.is_dir():
+                path.rmdir()
