@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -105,13 +106,14 @@ def test_tensorboard_shows_the_same_numbers(whole):
     assert counts.sum() == 3 * 3 * 16 * 32
 
 
-def test_the_first_line_says_what_runs(whole):
+def test_the_first_lines_say_what_runs_on_what(whole):
     """Multiply-adds by hand: 9 n_in n_out a convolution, at 8, 4 and 2 pixels a side."""
     stem, stage1 = 64 * 9 * 1 * 16, 64 * 9 * (16 * 16) * 2
     stage2, stage3 = 16 * 9 * (16 * 32 + 32 * 32), 4 * 9 * (32 * 64 + 64 * 64)
     total = stem + stage1 + stage2 + stage3 + 64 * 10
-    line = whole[1].stdout.splitlines()[0]
-    assert line.startswith("resnet20 on digits: ")
+    lines = whole[1].stdout.splitlines()
+    assert lines[0] == "digits: 1,797 images in 10 classes: 1,437 training, 360 test"
+    (line,) = [line for line in lines if line.startswith("resnet20 on digits: ")]
     assert f" {total:,} multiply-adds; 32 images a step on 1 replica(s) (CPU)" in line
     assert "float32, XLA off; 1,437 examples" in line
 
@@ -184,8 +186,8 @@ def test_the_same_command_goes_on_and_ends_bit_for_bit_the_same(resumed, whole):
         assert actual.files == expected.files
         for key in actual.files:
             np.testing.assert_array_equal(actual[key], expected[key], err_msg=key)
-    first = f"step {STEPS}/{STEPS}"
-    assert first in done.stdout
+    assert f"step {STEPS}/{STEPS}" in done.stdout
+    assert re.search(rf"^goes on from step \d+ of {STEPS}$", done.stdout, re.MULTILINE)
     assert "step 5/" not in done.stdout
 
 
