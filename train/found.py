@@ -26,7 +26,9 @@ def lines(dataset: str, data_dir: str | None, splits: Mapping[str, Examples]) ->
     title = place if dataset == "folder" else dataset
     total = sum(one.size for one in shown.values())
     sizes = ", ".join(f"{one.size:,} {WORDS[name]}" for name, one in shown.items())
-    told = [f"{title}: {total:,} images in {len(first.labels):,} classes: {sizes}"]
+    told = [
+        f"{title}: {total:,} image{'s' * (total != 1)} in {len(first.labels):,} classes: {sizes}"
+    ]
     if all(one.counts for one in shown.values()):
         rows = zip(*(one.counts for one in shown.values()), strict=True)
         told += _wrapped(_of_classes(first.labels, list(rows)))
