@@ -126,8 +126,8 @@ def relabelled(examples: Examples, manifest: Manifest) -> Examples:
 
     counts = np.zeros(len(known), int)
     counts[list(places)] = examples.counts or 0
-    told = tuple(counts.tolist()) if examples.counts else ()
-    return replace(examples, labels=known, decode=decode, counts=told)
+    own = tuple(counts.tolist()) if examples.counts else ()
+    return replace(examples, labels=known, decode=decode, counts=own)
 
 
 def _nameless(names: tuple[str, ...], manifest: Manifest) -> str:
