@@ -1,5 +1,6 @@
-"""Lines of progress, where some steps were left out because float16 overflowed."""
+"""Lines of progress: of steps that float16 left out, and on terminals of few letters."""
 
+import io
 import json
 
 import helpers
@@ -26,3 +27,18 @@ def test_a_line_is_of_the_steps_taken_and_its_speed_of_all(tmp_path, monkeypatch
     printed = capsys.readouterr().out
     assert "50.0% of the steps left out" in printed
     assert "ETA 0:00:02" in printed  # as long as it took so far
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("ascii", b"caf\\xe9: \\u65e5\n"),
+        ("latin-1", b"caf\xe9: \\u65e5\n"),
+        ("utf-8", "caf\xe9: \u65e5\n".encode()),
+    ],
+)
+def test_names_that_a_terminal_cannot_show_are_escaped(monkeypatch, encoding, shown):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding))
+    journal.say("caf\xe9: \u65e5")
+    assert written.getvalue() == shown

@@ -134,7 +134,10 @@ def relabelled(examples: Examples, manifest: Manifest) -> Examples:
         image, label = examples.decode(element)
         return image, table[label]
 
-    return replace(examples, labels=known, decode=decode)
+    counts = np.zeros(len(known), int)
+    counts[list(places)] = examples.counts or 0
+    own = tuple(counts.tolist()) if examples.counts else ()
+    return replace(examples, labels=known, decode=decode, counts=own)
 
 
 def _nameless(names: tuple[str, ...], manifest: Manifest) -> str:

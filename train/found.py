@@ -24,9 +24,10 @@ def lines(dataset: str, data_dir: str | None, splits: Mapping[str, Examples]) ->
     first = next(iter(shown.values()))
     place = printable(Path(data_dir or "").expanduser().resolve().name)
     title = place if dataset == "folder" else dataset
-    total = sum(one.size for one in shown.values())
+    total, classes = sum(one.size for one in shown.values()), len(first.labels)
     sizes = ", ".join(f"{one.size:,} {WORDS[name]}" for name, one in shown.items())
-    told = [f"{title}: {total:,} images in {len(first.labels):,} classes: {sizes}"]
+    images = f"{total:,} image{'s' * (total != 1)}"
+    told = [f"{title}: {images} in {classes:,} class{'es' * (classes != 1)}: {sizes}"]
     if all(one.counts for one in shown.values()):
         rows = zip(*(one.counts for one in shown.values()), strict=True)
         told += _wrapped(_of_classes(first.labels, list(rows)))

@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -179,9 +180,13 @@ class Journal:
 
 
 def say(line: str) -> None:
-    """Prints a line at once; a log on a full disk loses it, and the run goes on."""
+    """Prints a line at once; a log on a full disk loses it, and the run goes on.
+
+    Names of files and classes are of any language: what the terminal cannot show is escaped.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
     try:
-        print(line, flush=True)
+        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except OSError as error:
         if error.errno not in FULL:
             raise
