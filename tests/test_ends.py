@@ -11,7 +11,8 @@ from keras_resnet import resnet, weights
 from keras_resnet.manifest import Manifest
 
 # Runs modules in forks that end as a process usually does: with the interpreter, and with all that
-# TensorFlow has to stop. One that goes on for 10 seconds after its last word is killed.
+# TensorFlow has to stop. One that goes on for 30 seconds after its last word is killed: without
+# other work on the machine it takes one or two.
 ENDS = """
 import json, os, runpy, signal, sys, time, traceback
 import train.loop, train.devices, train.workdirs, sklearn.datasets
@@ -35,7 +36,7 @@ for i, (patch, module, *arguments) in enumerate(cases):
         time.sleep(0.1)
         for child, number in list(children.items()):
             end, done = f"{folder}/{number}.end", os.waitpid(child, os.WNOHANG)
-            if not done[0] and os.path.exists(end) and time.time() - os.path.getmtime(end) > 10:
+            if not done[0] and os.path.exists(end) and time.time() - os.path.getmtime(end) > 30:
                 os.kill(child, signal.SIGKILL)
                 done = os.waitpid(child, 0)
             if done[0]:
