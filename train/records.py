@@ -28,7 +28,7 @@ def load(dataset: str, split: str, data_dir: str | None, validation: int) -> Exa
     try:
         return _load(builder, split, validation)
     except tf.errors.OpError as error:
-        raise ValueError(f"{builder.name}: {message(error)}") from error
+        raise ValueError(message(error)) from error
 
 
 def has_validation(dataset: str, data_dir: str | None) -> bool:
