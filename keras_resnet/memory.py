@@ -20,7 +20,8 @@ def kept_bytes(model: keras.Model, image_shape: Sequence[int], *, recomputed: bo
 
     Gradients need the input of each convolution, of each dense layer and of each normalization that
     learns; the output of each ReLU; and the input and output of each maximum. Each tensor counts
-    once, in the dtype that it has. Before the first layer that learns, nothing is kept.
+    once, in the dtype that its reader computes in. Before the first layer that learns, nothing is
+    kept.
 
     Args:
         model: functional, of the layers of this package; `layer.trainable` says what learns.
@@ -29,7 +30,7 @@ def kept_bytes(model: keras.Model, image_shape: Sequence[int], *, recomputed: bo
             a second time.
     """
     functional = graph.functional(model, "kept_bytes")
-    kept: dict[int, Any] = {}
+    kept: dict[int, tuple[Any, str]] = {}  # tensors and dtypes
     reached: set[int] = set()  # tensors that depend on weights that learn
     for node in _forward(functional):
         layer, inputs, outputs = node.operation, node.input_tensors, node.outputs
@@ -48,7 +49,7 @@ def kept_bytes(model: keras.Model, image_shape: Sequence[int], *, recomputed: bo
             needed = outputs
         elif isinstance(layer, layers.MaxPooling2D) and flows:
             needed = [*inputs, *outputs]
-        kept |= {id(tensor): tensor for tensor in needed}
+        kept |= {id(tensor): (tensor, layer.compute_dtype) for tensor in needed}
     return sum(_bytes(functional, list(kept.values()), image_shape))
 
 
@@ -56,9 +57,12 @@ def widest_bytes(model: keras.Model, image_shape: Sequence[int]) -> int:
     """Returns the bytes per image of the convolution whose input and output are largest."""
     functional = graph.functional(model, "widest_bytes")
     convs = [node for node in _forward(functional) if isinstance(node.operation, layers.Conv2D)]
-    inputs = _bytes(functional, [node.input_tensors[0] for node in convs], image_shape)
-    outputs = _bytes(functional, [node.outputs[0] for node in convs], image_shape)
-    return max(map(sum, zip(inputs, outputs, strict=True)), default=0)
+    dtypes = [node.operation.compute_dtype for node in convs]
+    ends = [
+        _bytes(functional, list(zip(tensors, dtypes, strict=True)), image_shape)
+        for tensors in ([n.input_tensors[0] for n in convs], [n.outputs[0] for n in convs])
+    ]
+    return max(map(sum, zip(*ends, strict=True)), default=0)
 
 
 def _forward(functional: keras.Model) -> list[graph.Node]:
@@ -68,16 +72,15 @@ def _forward(functional: keras.Model) -> list[graph.Node]:
     return [node for node in nodes if not node.is_input]
 
 
-def _bytes(functional: keras.Model, tensors: list[Any], image_shape: Sequence[int]) -> list[int]:
-    if not tensors:
-        return []
+def _bytes(
+    functional: keras.Model, kept: list[tuple[Any, str]], image_shape: Sequence[int]
+) -> list[int]:
+    tensors = [tensor for tensor, _ in kept]
     shapes = [tensor.shape for tensor in tensors]
     if any(None in shape[1:] for shape in shapes):
         shapes = keras.Model(functional.inputs, tensors).compute_output_shape((1, *image_shape))
-    return [
-        math.prod(shape[1:]) * _size(tensor.dtype)
-        for shape, tensor in zip(shapes, tensors, strict=True)
-    ]
+    sizes = [math.prod(shape[1:]) for shape in shapes]
+    return [size * _size(dtype) for size, (_, dtype) in zip(sizes, kept, strict=True)]
 
 
 def _size(dtype: str) -> int:

@@ -9,6 +9,7 @@ is 1 where its only class is right, and 0 where it is not.
 
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +82,15 @@ def main(model: str, examples: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) == 1:
         sys.exit(__doc__)
+    if len(sys.argv) != 3:
+        sys.exit(f"error: expected MODEL EXAMPLES.npz, got {' '.join(sys.argv[1:])!r}")
     sys.stdout.reconfigure(errors="backslashreplace")  # labels are of every language
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except ImportError as error:
+        runtime = "ai-edge-litert" if sys.argv[1].endswith(".tflite") else "tensorflow"
+        sys.exit(f"error: {error}: pip install {runtime}")
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        sys.exit(f"error: {' '.join(f'{error}'.split())}")

@@ -1,6 +1,8 @@
 """Weights from elsewhere: URLs, the official ones of keras.applications, and the hub."""
 
+import errno
 import hashlib
+import os
 import json
 import threading
 from collections.abc import Iterator
@@ -196,6 +198,19 @@ def test_a_cache_that_cannot_be_written_is_one_line(site, tmp_path, monkeypatch)
     with pytest.raises(ValueError, match=told) as caught:
         download.local(f"{url}/tiny.weights.h5")
     assert "\n" not in str(caught.value)
+
+
+def test_a_cache_that_is_full_says_what_to_do(tmp_path, monkeypatch) -> None:
+    def full(*_) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(download, "_copy", full)
+    told = r"cannot be kept in .*: No space left on device. Set KERAS_HOME to a folder that can be"
+    for wanted in (("http://a.b/c.pth", None), ("imagenet", "resnet50")):
+        with pytest.raises(ValueError, match=told):
+            download.local(*wanted)
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
 def test_a_network_that_does_not_answer_is_given_up(tmp_path, monkeypatch) -> None:

@@ -1,12 +1,13 @@
 """Finds weights that are not on this disk yet: official ones, a URL, or the Hugging Face hub."""
 
+import errno
 import hashlib
 import os
 import re
 import urllib.request
 from http.client import HTTPException
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import urldefrag, urlsplit
 
@@ -19,6 +20,7 @@ from keras_resnet.weights.sources import keras_applications
 MD5_DIGITS = 32
 SECONDS = 10  # without an answer
 CHUNK = 1 << 20
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<file>[\w./-]+))?")
 HUB_FILE = "model.safetensors"
 # The MD5 of keras.applications' files without a classifier.
@@ -121,10 +123,7 @@ def _get(name: str, url: str, digest: str) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         target = partial.open("wb")
     except OSError as error:
-        raise ValueError(
-            f"{url} cannot be kept in {place.parent}: {error.strerror}. Set KERAS_HOME to a folder"
-            " that can be written, or download it yourself and give the file"
-        ) from error
+        raise _unkept(url, place, error) from error
     try:
         with target:
             _copy(url, target)
@@ -135,10 +134,19 @@ def _get(name: str, url: str, digest: str) -> Path:
     except (OSError, ValueError, HTTPException) as error:
         if isinstance(error, HTTPError):
             error.close()
+        if getattr(error, "errno", None) in FULL:
+            raise _unkept(url, place, error) from error
         raise ValueError(f"{url} cannot be had: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
     return place
+
+
+def _unkept(url: str, place: Path, error: Any) -> ValueError:
+    return ValueError(
+        f"{url} cannot be kept in {place.parent}: {error.strerror}. Set KERAS_HOME to a folder"
+        " that can be written, or download it yourself and give the file"
+    )
 
 
 def _copy(url: str, target: BinaryIO) -> None:

@@ -23,8 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
-
 from saved_models.serving import files, flags
 from saved_models.serving.transport import SCORES, Failure, Kind, Model, Transport, persist
 
@@ -174,6 +172,8 @@ def _line(result: Result) -> str:
 
 
 def _run(chosen: "argparse.Namespace", client: Client) -> int:
+    from tqdm import tqdm
+
     if chosen.status:
         states = client.status()
         for row in states:
@@ -208,6 +208,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(chosen, client)
     except (Failure, ValueError) as error:
         sys.stderr.write(f"error: {error}\n")
+        return 2
+    except ImportError as error:
+        sys.stderr.write(f"error: {error}: pip install 'he-keras-resnet[serving]'\n")
         return 2
     except KeyboardInterrupt:
         return 130

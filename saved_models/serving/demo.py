@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
             check(chosen.port)
             blocks = build(Network(chosen.directory))
             url = launch(blocks, chosen.port)
-        except (OSError, ValueError, OverflowError) as error:
+        except (ImportError, OSError, ValueError, OverflowError) as error:
             sys.exit(f"error: {error}")
         print(f"{url} shows the page; Ctrl-C ends it", flush=True)
         ended.wait()

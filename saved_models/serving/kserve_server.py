@@ -11,12 +11,18 @@ import base64
 import binascii
 import json
 import struct
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
 
-import kserve
-from kserve import errors, model_server
+try:
+    import kserve
+    from kserve import errors, model_server
+except ImportError as error:
+    if __name__ == "__main__":
+        sys.exit(f"error: {error}: pip install kserve tensorflow")
+    raise
 
 from saved_models.serving.loaded import INPUT, Classifier, Refused
 
@@ -114,4 +120,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(parents=[model_server.parser])
     parser.add_argument("--model_dir", type=Path, required=True, help="an export, NAME/VERSION")
     chosen = parser.parse_args()
-    kserve.ModelServer().start([Model(chosen.model_name, chosen.model_dir)])
+    try:
+        model = Model(chosen.model_name, chosen.model_dir)
+    except (ImportError, OSError, ValueError) as error:
+        sys.exit(f"error: {' '.join(str(error).split())}")
+    kserve.ModelServer().start([model])

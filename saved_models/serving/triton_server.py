@@ -69,7 +69,10 @@ def _stop(*_: object) -> None:
 
 def main() -> None:
     chosen = parse()
-    from pytriton.triton import Triton, TritonConfig
+    try:
+        from pytriton.triton import Triton, TritonConfig
+    except ImportError as error:
+        sys.exit(f"error: {error}: pip install nvidia-pytriton tensorflow")
 
     # Python processes of Triton's find this package by it.
     os.environ["PYTHONPATH"] = os.pathsep.join(
