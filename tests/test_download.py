@@ -2,8 +2,8 @@
 
 import errno
 import hashlib
-import os
 import json
+import os
 import threading
 from collections.abc import Iterator
 from functools import partial
