@@ -142,6 +142,8 @@ def _parse(arguments: list[str]) -> list[str]:
 
 def _command(main: Callable[[], None], words: list[str]) -> None:
     quiet()
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # training has its own handlers
+        signal.signal(signal.SIGTERM, _stopped)  # what is half written is removed on the way out
     if words:
         fail(f"flags begin with --, got {' '.join(words)!r}; see --help")
     try:
@@ -153,7 +155,12 @@ def _command(main: Callable[[], None], words: list[str]) -> None:
     except (ValueError, TypeError, OSError) as error:
         fail(error)
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+        _stopped(signal.SIGINT)
+
+
+def _stopped(number: int, _frame: object = None) -> NoReturn:
+    print("stopped", flush=True)
+    sys.exit(128 + number)
 
 
 def _unimported(error: ImportError) -> str:
@@ -164,6 +171,8 @@ def _unimported(error: ImportError) -> str:
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if isinstance(error, ImportError):
         sys.stderr.write(_line(_unimported(error)) + "\n")
+    elif isinstance(error, KeyboardInterrupt):
+        print("stopped", flush=True)
     else:
         sys.__excepthook__(kind, error, trace)
 

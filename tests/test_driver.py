@@ -187,7 +187,7 @@ def test_the_same_command_goes_on_and_ends_bit_for_bit_the_same(resumed, whole):
         for key in actual.files:
             np.testing.assert_array_equal(actual[key], expected[key], err_msg=key)
     assert f"step {STEPS}/{STEPS}" in done.stdout
-    assert re.search(rf"^goes on from step \d+ of {STEPS}$", done.stdout, re.MULTILINE)
+    assert re.search(rf"^resumes from step \d+ of {STEPS}$", done.stdout, re.MULTILINE)
     assert "step 5/" not in done.stdout
 
 

@@ -76,7 +76,7 @@ def runs(tmp_path_factory) -> dict[str, dict]:
 def test_a_run_needs_its_first_weights_only_once(runs):
     done = runs["weights gone"]
     assert done["code"] == 0, done["stderr"]
-    assert "goes on from step 4 of 8" in done["stdout"].splitlines()
+    assert "resumes from step 4 of 8" in done["stdout"].splitlines()
     manifest = weights.read_manifest(runs["root"]["path"] / "tuned" / "final.weights.h5")
     base = weights.read_manifest(runs["root"]["path"] / "base" / "final.weights.h5")
     assert manifest is not None
@@ -116,8 +116,8 @@ def test_what_changed_is_said(runs):
     done = runs["more"]
     assert done["code"] == 0, done["stderr"]
     lines = done["stdout"].splitlines()
-    assert "changed after step 6: steps=6 there, 9 now" in lines
-    assert "goes on from step 6 of 9" in lines
+    assert "steps changes from 6 to 9 after step 6" in lines
+    assert "resumes from step 6 of 9" in lines
 
 
 def test_new_photos_are_said_and_the_mean_image_stays(runs):

@@ -47,8 +47,8 @@ def test_a_change_is_said_and_kept(tmp_path):
     workdir = started(tmp_path, 20)
     lines = workdirs.claim(workdir, replace(RECIPE, steps=60, log_every=5), 20)
     assert lines == [
-        "changed after step 20: steps=30 there, 60 now",
-        "changed after step 20: log_every=100 there, 5 now",
+        "steps changes from 30 to 60 after step 20",
+        "log_every changes from 100 to 5 after step 20",
     ]
     assert workdirs.claim(workdir, replace(RECIPE, steps=60, log_every=5), 30) == []
     workdirs.claim(workdir, replace(RECIPE, steps=70, log_every=5), 60)

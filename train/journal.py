@@ -74,7 +74,7 @@ class Journal:
         for line in changed:
             self._print(line)
         if step:
-            self._print(f"goes on from step {step} of {self._recipe.steps}")
+            self._print(f"resumes from step {step} of {self._recipe.steps}")
 
     def train(self, step: int, metrics: Mapping[str, tf.Tensor], learning_rate: float) -> None:
         """Takes the metrics of a step, and writes a line if one is due after it.

@@ -96,8 +96,10 @@ def claim(workdir: Path, recipe: Recipe, step: int) -> list[str]:
         write(path, recipe.to_json() + "\n")
     except OSError as error:
         raise _unwritable(workdir, error) from error
-    told = _changes(old, recipe)
-    return [f"changed after step {step}: {told[name]}" for name in changed]
+    return [
+        f"{name} changes from {getattr(old, name)} to {getattr(recipe, name)} after step {step}"
+        for name in changed
+    ]
 
 
 def changes(workdir: Path) -> list[dict[str, Any]]:
