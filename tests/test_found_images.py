@@ -64,7 +64,7 @@ def test_all_else_is_counted_with_its_reason(tree):
         "SVG files": 1,
         "HEIC files": 1,
         "folders without images": 2,
-        "special files": 2,
+        "pipes, sockets or devices": 2,
         "links that lead nowhere": 2,
         "links to folders that contain them": 1,
     }

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet import decoding, image_files, image_kinds
-from keras_resnet.image_files import LeftOut, Reason
+from keras_resnet.image_files import LeftOut, Reason, printable
 from keras_resnet.labels import near, quoted
 from train import layouts
 from train.examples import Examples, indices, part
@@ -112,7 +112,7 @@ def read(data_dir: str | None, validation: int = 0) -> Folder:
         labels = tuple(sorted({name for classes in known for name in classes}))
         _check_known(splits, labels)
     except ValueError as error:
-        raise ValueError(f"{image_files.printable(root)}: {error}") from error
+        raise ValueError(f"{printable(root)}: {error}") from error
     notes = _notes(layout.splits, splits, labels, found.left_out)
     return Folder(root, splits, labels, "" in layout.splits, notes)
 
@@ -154,7 +154,9 @@ def _check_number(classes: Classes, split: str) -> None:
     inside = list(layouts.level(files, 2 if split else 1).below)
     hint = f"; if its folders {quoted(inside)} are the classes, " if inside else ""
     if inside:
-        hint += f"move them up into {split}" if split else f"{name}/ is the data_dir to give"
+        hint += (
+            f"move them up into {split}" if split else f"{printable(name)}/ is the data_dir to give"
+        )
     raise ValueError(f"there is one class, {name!r}; training needs two or more{hint}")
 
 
