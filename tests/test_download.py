@@ -2,8 +2,8 @@
 
 import errno
 import hashlib
-import os
 import json
+import os
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -207,9 +207,9 @@ def test_a_cache_that_is_full_says_what_to_do(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(download, "_copy", full)
     told = r"cannot be kept in .*: No space left on device. Set KERAS_HOME to a folder that can be"
-    for weights, network in (("http://a.b/c.pth", None), ("imagenet", "resnet50")):
+    for wanted in (("http://a.b/c.pth", None), ("imagenet", "resnet50")):
         with pytest.raises(ValueError, match=told):
-            download.local(weights, network)
+            download.local(*wanted)
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
