@@ -33,10 +33,7 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
     """
     if split not in ("train", "validation", "test"):
         raise ValueError(f"split must be 'train', 'validation' or 'test', got {split!r}")
-    if data_dir is not None:
-        data_dir = str(Path(data_dir).expanduser())
-        if not Path(data_dir).is_dir():
-            raise ValueError(f"data_dir must be a directory, got {data_dir!r}")
+    data_dir = _directory(data_dir)
     if split == "validation" and not validation and not has_validation(name, data_dir):
         raise ValueError("the split 'validation' needs validation=, the examples to hold out")
     if name == "digits":
@@ -48,7 +45,17 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
 
 def has_validation(name: str, data_dir: str | None) -> bool:
     """Whether a data set has a validation split of its own, besides its test split."""
-    return name not in ("digits", "folder") and records.has_validation(name, data_dir)
+    place = _directory(data_dir)
+    return name not in ("digits", "folder") and records.has_validation(name, place)
+
+
+def _directory(data_dir: str | None) -> str | None:
+    if data_dir is None:
+        return None
+    place = Path(data_dir).expanduser()
+    if not place.is_dir():
+        raise ValueError(f"data_dir must be a directory, got {str(place)!r}")
+    return str(place)
 
 
 def _digits(split: str, validation: int) -> Examples:
