@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 
 from keras_resnet.export.calibration import RealImages
 from keras_resnet.tfds import opened
-from train import datasets
+from train import datasets, pipeline
 
 
 class Unreachable(tfds.core.GeneratorBasedBuilder):
@@ -113,6 +113,12 @@ def test_a_server_that_never_answers_costs_seconds(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=r"127\.0\.0\.1 cannot be reached"):
             datasets.load("unreachable", "train", str(tmp_path))
         assert time.monotonic() - start < 15
+    assert not everything(tmp_path)
+
+
+def test_nothing_is_prepared_in_a_place_that_is_not_there(tmp_path):
+    with pytest.raises(ValueError, match=f"data_dir must be a directory, got '{tmp_path}/no'"):
+        pipeline.open_data(helpers.recipe(dataset="failing"), str(tmp_path / "no"))
     assert not everything(tmp_path)
 
 

@@ -41,9 +41,10 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
 
 def has_validation(name: str, data_dir: str | None) -> bool:
     """Whether a data set has a validation split of its own beside its test split."""
+    place = _directory(data_dir)
     if name == "folder":
-        return folders.has_validation(_directory(data_dir))
-    return name != "digits" and records.has_validation(name, _directory(data_dir))
+        return folders.has_validation(place)
+    return name != "digits" and records.has_validation(name, place)
 
 
 def _directory(data_dir: str | None) -> str | None:
