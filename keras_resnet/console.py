@@ -4,6 +4,7 @@ Keras picks its backend when it is imported, and fails with a traceback where it
 So this file imports nothing of the package, and `train` runs it by itself.
 """
 
+import errno
 import importlib
 import importlib.metadata
 import importlib.util
@@ -20,6 +21,7 @@ from typing import NoReturn
 
 from absl import app, flags, logging as absl_logging
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a log on a full disk
 OLDEST = (2, 21)  # TensorFlow; see setup.py
 # Modules that are imported where they are needed, by the extra of setup.py that installs them.
 EXTRAS = {
@@ -182,3 +184,16 @@ def quiet() -> None:
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # each attempt of a download
+
+
+def say(line: str) -> None:
+    """Prints a line at once; a log on a full disk loses it, and the run goes on.
+
+    Names of files and classes are of any language: what the terminal cannot show is escaped.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise

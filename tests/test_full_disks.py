@@ -14,6 +14,7 @@ import helpers
 import pytest
 import tensorflow as tf
 
+from keras_resnet import console
 from train import journal, pipeline, workdirs
 from train.journal import Journal
 
@@ -92,7 +93,7 @@ def test_a_log_without_room_is_no_reason_to_stop_but_one_without_readers_is(monk
 
     monkeypatch.setattr("builtins.print", fail)
     with pytest.raises(BrokenPipeError) if number == errno.EPIPE else nullcontext():
-        journal.say("hello")
+        console.say("hello")
 
 
 def test_a_recipe_that_does_not_fit_leaves_the_one_before(tmp_path):

@@ -7,6 +7,7 @@ import helpers
 import pytest
 import tensorflow as tf
 
+from keras_resnet import console
 from train import journal, pipeline
 
 STEPS = [(2.0, 0.5, 0.0), (float("nan"), 0.25, 1.0), (4.0, 1.0, 0.0), (float("inf"), 0.0, 1.0)]
@@ -40,5 +41,5 @@ def test_a_line_is_of_the_steps_taken_and_its_speed_of_all(tmp_path, monkeypatch
 def test_names_that_a_terminal_cannot_show_are_escaped(monkeypatch, encoding, shown):
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding))
-    journal.say("caf\xe9: \u65e5")
+    console.say("caf\xe9: \u65e5")
     assert written.getvalue() == shown

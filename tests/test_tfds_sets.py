@@ -211,7 +211,7 @@ def test_a_validation_split_beside_a_test_split_is_used(tmp_path):
         helpers.tfds_set(tmp_path, {"train": 9, "test": 4, "validation": 5}),
         str(tmp_path),
     )
-    assert datasets.has_validation(name, place)
+    assert list(datasets.splits(name, place)) == ["train", "test", "validation"]
     data = pipeline.open_data(helpers.recipe(dataset=name), place)
     assert {split: part.size for split, part in data.splits.items()} == {
         "train": 9, "test": 4, "validation": 5,

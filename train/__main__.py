@@ -169,7 +169,7 @@ def _data(recipe: Recipe, run: loop.Run) -> pipeline.Data:
     if devices.workers(run.strategy)[0] == 0:
         changed = kept.compare(old, data) if old else []
         for line in [*found.lines(recipe.dataset, FLAGS.data_dir, data.splits), *changed]:
-            journal.say(line)
+            console.say(line)
     return data
 
 

@@ -32,19 +32,28 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
     data_dir = _directory(data_dir)
     if name == "folder":
         return folders.load(split, data_dir, validation)
-    if split == "validation" and not validation and not has_validation(name, data_dir):
+    own = name != "digits" and records.has_validation(name, data_dir)
+    if split == "validation" and not validation and not own:
         raise ValueError("the split 'validation' needs validation=, the examples to hold out")
     if name == "digits":
         return _digits(split, validation)
     return records.load(name, split, data_dir, validation)
 
 
-def has_validation(name: str, data_dir: str | None) -> bool:
-    """Whether a data set has a validation split of its own beside its test split."""
+def splits(name: str, data_dir: str | None, validation: int = 0) -> dict[str, Examples]:
+    """Opens what a training needs: "train", "test" and, where there is one, "validation".
+
+    That is a split of the set's own beside its test split, or `validation` held out examples.
+
+    Raises:
+        ValueError: as `load`.
+    """
     place = _directory(data_dir)
     if name == "folder":
-        return folders.has_validation(place)
-    return name != "digits" and records.has_validation(name, place)
+        return folders.splits(place, validation)
+    held = validation or (name != "digits" and records.has_validation(name, place))
+    names = ("train", "test", "validation") if held else ("train", "test")
+    return {split: load(name, split, data_dir, validation) for split in names}
 
 
 def _directory(data_dir: str | None) -> str | None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_resnet import decoding
+from keras_resnet import console, decoding
 from train.examples import Element, Examples
 
 IN_FLIGHT = 32  # encoded images that are decoded at a time
@@ -64,7 +64,7 @@ class Broken:
             text = name.decode(errors="backslashreplace")
             count = f"{len(self.names)} so far"
             reason = self._reason(self._sources[int(place)], parts)
-            print(f"broken image {text}: {reason}; left out, {count}", flush=True)
+            console.say(f"broken image {text}: {reason}; left out, {count}")
             if len(self.names) > self.limit:
                 raise TooManyBroken(
                     f"{len(rows)} images cannot be decoded, max_broken is {self.limit};"

@@ -17,7 +17,6 @@ from train import (
     devices,
     found,
     interruption,
-    journal,
     memory,
     pipeline,
     scaling,
@@ -68,7 +67,7 @@ def main() -> None:
     memory.check_evaluation(model, manifest.image_shape, FLAGS.batch_size)
     examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     for line in found.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
-        journal.say(line)
+        console.say(line)
     examples = relabelled(examples, manifest)
     broken = Broken(FLAGS.max_broken)
     try:
@@ -124,7 +123,7 @@ def relabelled(examples: Examples, manifest: Manifest) -> Examples:
         if not nameless or len(names) != len(known):
             raise
         told = f"{names[0]!r} of the data set is {known[0]!r} of the network, and so on"
-        journal.say(f"the {nameless} does not name its classes; compared by number: {told}")
+        console.say(f"the {nameless} does not name its classes; compared by number: {told}")
         return examples
     if places == tuple(range(len(known))):
         return examples

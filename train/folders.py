@@ -41,21 +41,29 @@ def load(split: str, data_dir: str | None, validation: int = 0) -> Examples:
     Raises:
         ValueError: for a folder whose splits or classes are not clear, or without this split.
     """
+    return _split(read(data_dir, validation), split)
+
+
+def splits(data_dir: str | None, validation: int = 0) -> dict[str, Examples]:
+    """Opens the splits for training and testing, and for validation if there is one.
+
+    The folder is listed once. Raises as `load`.
+    """
     folder = read(data_dir, validation)
-    if split not in folder.splits:
-        there = " and ".join(f"{name}/" for name in folder.splits)
-        if split == "train":
-            raise ValueError(f"{folder.root} has {there} but no train/: it can be evaluated on, not"
-                             " trained on")  # fmt: skip
-        if split == "validation":
-            raise ValueError("the split 'validation' needs validation=, the examples to hold out")
-        raise ValueError(f"{folder.root} has {there} but no test/, validation/ or val/")
-    return _examples(folder, folder.splits[split])
+    own = ["validation"] if "validation" in folder.splits else []
+    return {name: _split(folder, name) for name in ("train", "test", *own)}
 
 
-def has_validation(data_dir: str | None) -> bool:
-    """Whether a folder has a validation split of its own beside its test split."""
-    return "validation" in read(data_dir).splits
+def _split(folder: Folder, split: str) -> Examples:
+    if split in folder.splits:
+        return _examples(folder, folder.splits[split])
+    there = " and ".join(f"{name}/" for name in folder.splits)
+    if split == "train":
+        raise ValueError(f"{folder.root} has {there} but no train/: it can be evaluated on, not"
+                         " trained on")  # fmt: skip
+    if split == "validation":
+        raise ValueError("the split 'validation' needs validation=, the examples to hold out")
+    raise ValueError(f"{folder.root} has {there} but no test/, validation/ or val/")
 
 
 def _examples(folder: Folder, classes: Classes) -> Examples:

@@ -1,10 +1,8 @@
 """What people watch: a headline, progress lines, `metrics.jsonl`, TensorBoard, a profile."""
 
-import errno
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,13 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import analysis
+from keras_resnet import analysis, console
 from train import devices, workdirs
 from train.decoding import message
 from train.pipeline import Data
 
 Scalars = dict[str, float]
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Diverged(Exception):
@@ -134,7 +131,7 @@ class Journal:
 
     def _print(self, line: str) -> None:
         if self._writes:
-            say(line)
+            console.say(line)
 
     def _write(
         self, split: str, step: int, scalars: Scalars, model: keras.Model | None = None
@@ -177,19 +174,6 @@ class Journal:
             return entry["step"] <= last_step and not again
         except (ValueError, TypeError, KeyError):  # a line that a crash cut short
             return False
-
-
-def say(line: str) -> None:
-    """Prints a line at once; a log on a full disk loses it, and the run goes on.
-
-    Names of files and classes are of any language: what the terminal cannot show is escaped.
-    """
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
 
 
 def _events(folder: Path) -> tf.summary.SummaryWriter:

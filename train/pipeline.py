@@ -96,11 +96,7 @@ def open_data(
     """
     broken = Broken(recipe.max_broken)
     try:
-        held = recipe.validation or datasets.has_validation(recipe.dataset, data_dir)
-        names = ("train", "test", "validation") if held else ("train", "test")
-        splits = {
-            name: datasets.load(recipe.dataset, name, data_dir, recipe.validation) for name in names
-        }
+        splits = datasets.splits(recipe.dataset, data_dir, recipe.validation)
         chosen = preprocessing or scaling.preprocessing_of(recipe, splits["train"], broken)
     except tf.errors.OpError as error:
         raise ValueError(message(error)) from error

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_resnet import weights
+from keras_resnet import console, weights
 from keras_resnet.manifest import Manifest
 from keras_resnet.network import ResidualNetwork
 from train import curves, statistics, workdirs
-from train.journal import Scalars, say
+from train.journal import Scalars
 from train.pipeline import Data
 
 BEST = "best.weights.h5"
@@ -38,7 +38,7 @@ def best(model: ResidualNetwork, data: Data, workdir: Path, step: int, top1: flo
     try:
         _write(model, workdir / BEST, _manifest(data, workdir, told))
     except OSError as error:
-        say(f"step {step}: the best network so far is not in {workdir / BEST}, {error}")
+        console.say(f"step {step}: the best network so far is not in {workdir / BEST}, {error}")
 
 
 def best_until(workdir: Path, step: int) -> dict[str, float]:

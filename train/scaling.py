@@ -13,6 +13,8 @@ from train.decoding import Broken, watched, whole
 from train.examples import Examples
 from train.recipe import Recipe
 
+IN_FLIGHT_BYTES = 1 << 26  # of resized images that are summed at a time
+
 
 def preprocessing_of(
     recipe: Recipe, examples: Examples, broken: Broken | None = None
@@ -60,7 +62,8 @@ def mean_image(
     )
 
     total, count = np.zeros([*preprocess.size, examples.channels]), 0
-    for batch in watched(images.batch(256), broken):
+    at_once = max(1, min(256, IN_FLIGHT_BYTES // (4 * total.size)))
+    for batch in watched(images.batch(at_once), broken):
         total += tf.reduce_sum(tf.cast(batch, tf.float64), 0).numpy()
         count += len(batch)
     if broken:

@@ -10,11 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 import keras_resnet
-from keras_resnet import quantization
+from keras_resnet import console, quantization
 from keras_resnet.network import ResidualNetwork
 from train import devices, schedules, statistics
 from train.checkpoints import Checkpoints, steps
-from train.journal import say
 from train.pipeline import Data
 from train.updates import Update
 
@@ -50,7 +49,7 @@ class TrainState:
         try:
             self.checkpoints.save(step, numbers, int(self.best["best_step"]))
         except OSError as error:
-            say(
+            console.say(
                 f"step {step}: no checkpoint, {error}; the run goes on, and the newest one is"
                 f" {self.checkpoints.newest()}"
             )
