@@ -110,7 +110,7 @@ def test_photos_that_came_and_went_are_said(photos):
         file.rename(folder / "a" / f"new{i}.png")
     for empty in ("new/a", "new/b", "new/c", "new"):
         (folder / empty).rmdir()
-    (line,) = [line for line in compared(photos) if ": train had" in line]
+    (line,) = [line for line in compared(photos) if ": train " in line]
     assert "the data changed since this run began" in line
     assert f"gone: {names[0].decode()}" in line
     assert "new: a/new" in line

@@ -97,11 +97,13 @@ def compare(old: Kept, data: Data) -> list[str]:
 
 
 def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    sizes = f"had {was['size']:,} images, has {now['size']:,}"
+    told = f"had {was['size']:,} images and has {now['size']:,}"
+    if was["size"] == now["size"]:
+        told = f"has {now['size']:,} images as before, but other ones"
     if "files" not in was or "files" not in now:
-        return sizes
+        return told
     before, after = set(was["files"]), set(now["files"])
-    return f"{sizes}; new: {_few(after - before)}; gone: {_few(before - after)}"
+    return f"{told}; new: {_few(after - before)}; gone: {_few(before - after)}"
 
 
 def _few(names: set[str]) -> str:
