@@ -116,6 +116,16 @@ def test_work_goes_on(state):
     assert (running.returncode, out, err) == (0, "went on\n", "")
 
 
+def test_signals_can_be_taken_back():
+    """From a library that has set a handler in C, which Python does not know of."""
+    steal = "ctypes.CDLL(None).signal(15, ctypes.c_void_p(1))"
+    state = f"import ctypes; {steal}; interruption.renew(); time.sleep(60)"
+    with process(state) as (running, target):
+        os.kill(target, signal.SIGTERM)
+        out, _ = running.communicate(timeout=5)
+    assert (running.returncode, out) == (128 + signal.SIGTERM, "stopped\n")
+
+
 def test_what_the_parent_ignores_stays_ignored():
     lines = [
         "import os, signal, time",

@@ -12,6 +12,7 @@ import helpers
 import numpy as np
 import pytest
 import tensorflow as tf
+import trees
 
 from train import augment, datasets, scaling
 
@@ -86,11 +87,18 @@ def jpegs(data_dir, tmp_path_factory) -> Path:
     return folder
 
 
+def held_out(jpegs: Path) -> int:
+    """How many images are for testing, by a rule written down a second time."""
+    classes = [[f"{c.name}/{f.name}" for f in c.iterdir()] for c in jpegs.iterdir()]
+    return sum(len(trees.held_out(files)) for files in classes)
+
+
 def test_real_jpegs_decode_as_their_list_says(jpegs, data_dir):
     with (data_dir / "imagenet_mini" / "labels.csv").open() as lines:
         sizes = sorted((int(r["height"]), int(r["width"])) for r in csv.DictReader(lines))
     found = []
-    for split, size in (("train", 225), ("test", 25)):
+    held = held_out(jpegs)
+    for split, size in (("train", len(sizes) - held), ("test", held)):
         examples = datasets.load("folder", split, str(jpegs))
         assert examples.size == size
         decoded = examples.elements(None).map(examples.decode)
@@ -116,7 +124,7 @@ def test_imagenet_recipe_on_a_folder(jpegs, tmp_path):
     size = ["--image_size=64", "--batch_size=16", "--steps=2", "--log_every=1"]
     place = ["--dataset=folder", f"--data_dir={jpegs}", f"--workdir={tmp_path}"]
     result = last_line(helpers.python("-m", "train", "--recipe=imagenet_resnet18", *size, *place))
-    assert result["examples"] == 25
+    assert result["examples"] == held_out(jpegs)
     assert np.isfinite(losses(tmp_path)).all()
 
 

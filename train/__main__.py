@@ -141,6 +141,7 @@ def main() -> None:
     strategy = devices.strategy(
         FLAGS.strategy, FLAGS.replicas, recipe.batch_size // recipe.micro_batches
     )
+    interruption.renew()
     run = _run(recipe, strategy)
     with _held(run):
         workdirs.check(run.workdir, recipe)

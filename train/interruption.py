@@ -42,11 +42,21 @@ def install() -> None:
     vars(_state).update(vars(_State(os.getpid())))
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    _handle()
+    threading.Thread(target=_watch, args=(reading,), name="signals", daemon=True).start()
+
+
+def renew() -> None:
+    """Takes the signals back from TensorFlow: strategies of several workers handle SIGTERM."""
+    if _state.process == os.getpid():
+        _handle()
+
+
+def _handle() -> None:
     for number in NUMBERS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _nothing)  # a number is written only where there is a handler
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(reading,), name="signals", daemon=True).start()
 
 
 def asked() -> int | None:

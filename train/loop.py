@@ -103,6 +103,7 @@ def fit(data: Data, run: Run) -> Scalars:
 
 def _begun(trained: TrainState, data: Data, run: Run, first: int) -> Journal:
     """Takes the workdir for this run, after step `first`, and says what begins or goes on."""
+    interruption.renew()
     interruption.saved(first)
     changed: list[str] = []
     if trained.chief:  # not before its checkpoints turn out to fit
