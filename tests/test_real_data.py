@@ -89,7 +89,7 @@ def jpegs(data_dir, tmp_path_factory) -> Path:
 
 def held_out(jpegs: Path) -> int:
     """How many images are for testing, by a rule written down a second time."""
-    classes = [[f"{c.name}/{f.name}" for f in c.iterdir()] for c in jpegs.iterdir()]
+    classes = [[f"{c.name}/{f.name}".encode() for f in c.iterdir()] for c in jpegs.iterdir()]
     return sum(len(trees.held_out(files)) for files in classes)
 
 
