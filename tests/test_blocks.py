@@ -121,7 +121,10 @@ def test_stochastic_depth_drops_whole_branches_of_single_examples() -> None:
     assert kept.mean() == pytest.approx(0.5, abs=0.1)
 
 
-@pytest.mark.parametrize("shortcut", ["A", "B", None])
+# Each kind once with projections; all others with the slow tests.
+@pytest.mark.parametrize(
+    "shortcut", ["B", *(pytest.param(x, marks=pytest.mark.slow) for x in ("A", None))]
+)
 @pytest.mark.parametrize("branch", BRANCHES)
 @pytest.mark.parametrize("kind", ["v1", "v1.5", "v2", "deep"])
 def test_a_network_that_dilates_sees_what_one_that_strides_sees(

@@ -118,6 +118,7 @@ def test_the_first_lines_say_what_runs_on_what(whole):
     assert "float32, XLA off; 1,437 examples" in line
 
 
+@pytest.mark.slow
 def test_a_profile_is_recorded_for_tensorboard(tmp_path):
     steps = ["--steps=14", "--batch_size=8", "--profile=3", "--log_every=7"]
     done = helpers.python("-m", "train", helpers.TINY, *steps, f"--workdir={tmp_path}")
@@ -145,7 +146,11 @@ def interrupt(workdir: Path, number: int, after: int) -> tuple[int, str]:
     return process.wait(), rest
 
 
-SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGKILL]
+SIGNALS = [
+    signal.SIGTERM,
+    signal.SIGKILL,
+    pytest.param(signal.SIGINT, marks=pytest.mark.slow),  # the same as SIGTERM; see test_signals
+]
 
 
 @pytest.fixture(scope="module", params=SIGNALS, ids=lambda number: number.name)

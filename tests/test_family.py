@@ -1,6 +1,7 @@
 """Every network of the family costs what its paper says, and can be built by name."""
 
 import inspect
+import re
 
 import counting
 import goldens
@@ -11,7 +12,6 @@ import pytest
 import keras_resnet
 from keras_resnet import FAMILY, builders, cost, resnet
 
-LARGE = ("resnet1001", "resnet1001_v2", "plain1001", "resnet1202_v2", "plain1202")  # 20 s each
 GRADIENTS = "resnet1202"
 UNITS = {"G": 1e9, "M": 1e6}
 
@@ -23,8 +23,15 @@ def rounded(multiply_adds: int, like: str) -> str:
     return f"{multiply_adds / UNITS[unit]:.{decimals}f} {unit}"
 
 
+def large(network: str) -> bool:
+    """Whether it is a deep variant: the slow tests build all, the others the roots."""
+    deep = re.search(r"\d{3,}", network) is not None
+    root = re.fullmatch(r"resnet(101|110|152|164|200)", network) is not None
+    return deep and not root
+
+
 def marked(network: str) -> object:
-    return pytest.param(network, marks=pytest.mark.slow) if network in LARGE else network
+    return pytest.param(network, marks=pytest.mark.slow) if large(network) else network
 
 
 def check_cost(model: keras.Model, network: str, shortcut: str | None) -> None:

@@ -58,6 +58,7 @@ def last_line(done: subprocess.CompletedProcess[str]) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_cifar10_trains_on_two_replicas_in_bfloat16(data_dir, tmp_path):
     place = f"--data_dir={data_dir / 'tfds'}"
     devices = ["--strategy=mirrored", "--replicas=2", "--precision=bfloat16"]

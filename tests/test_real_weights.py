@@ -35,8 +35,8 @@ PUBLISHED = [
     Published("robinc94/resnet20_keras_folded.npz", "resnet20", 90.88, {}),
     Published("mlcommons-tiny/pretrainedResnet.h5", "resnet8", 87.21, {}),
 ]
-# One of 56 layers by default; the other two take half a minute each.
-SLOW = ("a-martyn/plainnet56.pt", "a-martyn/resnet56.pt")
+# Those of 56 layers take half a minute each.
+SLOW = [p.file for p in PUBLISHED if "56" in p.network]
 each = pytest.mark.parametrize(
     "published",
     [pytest.param(p, marks=pytest.mark.slow) if p.file in SLOW else p for p in PUBLISHED],
@@ -120,7 +120,9 @@ def test_weights_do_not_fit_other_networks(network, fields, words, data_dir) -> 
     assert [word for word in words if word not in str(caught.value)] == []
 
 
-@pytest.mark.parametrize("flags", [[], ["--source=akamaster"]], ids=str)
+@pytest.mark.parametrize(
+    "flags", [[], pytest.param(["--source=akamaster"], marks=pytest.mark.slow)], ids=str
+)
 def test_the_command_line_measures_them(flags, data_dir) -> None:
     file = f"--weights={data_dir}/weights/akamaster/resnet20-12fca82f.th"
     data = ["--dataset=cifar10", f"--data_dir={data_dir}/tfds"]
@@ -129,6 +131,7 @@ def test_the_command_line_measures_them(flags, data_dir) -> None:
     assert (result["top1"], result["examples"]) == (pytest.approx(91.73, abs=1e-9), 10_000)
 
 
+@pytest.mark.slow
 def test_the_command_line_finds_a_mean_image_that_nobody_kept(data_dir) -> None:
     file = f"--weights={data_dir}/weights/robinc94/resnet20_keras_folded.npz"
     data = ["--dataset=cifar10", f"--data_dir={data_dir}/tfds"]

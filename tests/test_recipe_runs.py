@@ -11,7 +11,7 @@ import pytest
 from train.recipes_imagenet import IMAGENET
 
 # Between them they have nearly every option of the table.
-QUICK = ["imagenet_resnet50_torchvision2", "imagenet_resnet50_a3"]
+QUICK = ["imagenet_resnet50_torchvision2"]
 OTHERS = [name for name in IMAGENET if name not in QUICK]
 
 

@@ -122,6 +122,7 @@ def test_four_workers_are_four_replicas(tmp_path):
         np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-4 * scale, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_worker_ends_the_others_and_all_go_on_together(two, tmp_path, victim):
     workers = start(tmp_path, 2)
