@@ -143,10 +143,16 @@ def main() -> None:
     )
     interruption.renew()
     run = _run(recipe, strategy)
-    with _held(run):
-        workdirs.check(run.workdir, recipe)
-        interruption.saved(max(checkpoints.steps(run.checkpoints), default=0))
-        result = _result(_data(recipe, run), run)
+    try:
+        with _held(run):
+            workdirs.check(run.workdir, recipe)
+            interruption.saved(max(checkpoints.steps(run.checkpoints), default=0))
+            result = _result(_data(recipe, run), run)
+    except loop.Stopped as stopped:
+        console.say(str(stopped))
+        if devices.workers(strategy)[1] == 1:
+            interruption.leave(stopped.exit_code)
+        sys.exit(stopped.exit_code)  # others wait for this worker to say goodbye
     interruption.over()
     if devices.workers(strategy)[0] == 0:
         print(json.dumps(result))
@@ -191,9 +197,6 @@ def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
     """Follows the recipe to its end, or ends the process with what a user can do about it."""
     try:
         result = loop.fit(data, run)
-    except loop.Stopped as stopped:
-        print(stopped, flush=True)
-        sys.exit(stopped.exit_code)
     except journal.Diverged as error:
         newest = checkpoints.Checkpoints(run.checkpoints, {}).newest()
         sys.exit(f"error: {error}; newest whole checkpoint: {newest}")
