@@ -87,7 +87,8 @@ def announce() -> None:
 
 
 def run(life: Life) -> int:
-    """Returns the exit code; negative for a signal."""
+    """Returns the exit code; negative for a signal. A finished run is put before its last file."""
+    Path(life.workdir, "result.json").unlink(missing_ok=True)
     child = os.fork()
     if not child:
         log = os.open(f"{life.workdir}.log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)

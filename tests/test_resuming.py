@@ -51,6 +51,7 @@ def runs(tmp_path_factory) -> dict[str, dict]:
         "another network": [*tuned, "--steps=9", "--network=resnet18", f"--workdir={root}/tuned"],
         "never begun": [*tuned, "--steps=8", f"--workdir={root}/new"],
         "fewer": [*DIGITS, "--steps=3", f"--workdir={root}/base"],
+        "the same": [*DIGITS, "--steps=6", f"--workdir={root}/base"],
         "more": [*DIGITS, "--steps=9", "--precision=bfloat16", f"--workdir={root}/base"],
         "photos came": [*mean, "--steps=8", f"--workdir={root}/mean"],
         "a class came": [*mean, "--steps=9", f"--workdir={root}/mean"],
@@ -89,6 +90,7 @@ def test_a_run_needs_its_first_weights_only_once(runs):
         ("another network", "network='resnet20' there, 'resnet18' now"),
         ("never begun", "start.weights.h5"),
         ("fewer", "has taken 6 steps of 6, and --steps=3 would"),
+        ("the same", "is finished: 6 steps, top-1 "),
         ("a class came", "the classes changed since this run began: new: middle; gone: none"),
     ],
 )

@@ -31,7 +31,7 @@ LINE = re.compile(
 
 
 def run(workdir: Path, number: int = 0, moment: float = 0.0) -> tuple[int, str, str, float]:
-    """Returns exit code, output, errors, and the seconds until the end or after the signal."""
+    """Returns exit code, output, errors, and the seconds of the run, or after the signal."""
     with subprocess.Popen(
         [*COMMAND, f"--workdir={workdir}"],
         cwd=helpers.ROOT,
@@ -42,11 +42,13 @@ def run(workdir: Path, number: int = 0, moment: float = 0.0) -> tuple[int, str, 
         since = time.monotonic()
         try:
             out, err = process.communicate(timeout=moment or 300)
+            after = 0.0 if moment else time.monotonic() - since
         except subprocess.TimeoutExpired:
             since = time.monotonic()
             process.send_signal(number)
             out, err = process.communicate(timeout=30)
-    return process.returncode, out, err, time.monotonic() - since
+            after = time.monotonic() - since
+    return process.returncode, out, err, after
 
 
 def test_forty_signals(tmp_path):

@@ -35,6 +35,22 @@ def test_others_go_on(tmp_path, now):
     workdirs.check(workdir, replace(RECIPE, steps=now))
 
 
+def test_a_finished_run_is_not_begun_again(tmp_path):
+    workdir = started(tmp_path, 30)
+    workdirs.check(workdir, RECIPE)  # its last step is taken, and its files are not all written
+    workdirs.finish(workdir, 30, {"top1": 98.765, "examples": 360.0})
+    with pytest.raises(ValueError, match=r"is finished: 30 steps, top-1 98\.77 % \(result\.json\)"):
+        workdirs.check(workdir, RECIPE)
+    workdirs.check(workdir, replace(RECIPE, steps=31))
+
+
+@pytest.mark.parametrize("text", ["", '{"step": 30}', "[]"])
+def test_a_result_that_was_cut_short_is_written_again(tmp_path, text):
+    workdir = started(tmp_path, 30)
+    (workdir / "result.json").write_text(text)
+    workdirs.check(workdir, RECIPE)
+
+
 def test_a_finished_run_without_checkpoints_is_not_begun_again(tmp_path):
     workdir = started(tmp_path)
     workdirs.check(workdir, RECIPE)

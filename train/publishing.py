@@ -28,6 +28,7 @@ def final(model: ResidualNetwork, data: Data, workdir: Path, result: Scalars) ->
     for name in FINAL:
         _write(model, workdir / name, _manifest(data, workdir, {"result": result}))
     curves.draw(workdir)
+    workdirs.finish(workdir, data.recipe.steps, result)
 
 
 def best(model: ResidualNetwork, data: Data, workdir: Path, step: int, top1: float) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from train.recipe import Recipe
 FREE = ("steps", "log_every", "eval_every", "save_every", "max_broken", "source", "expected")
 SAID = ("steps", "log_every", "eval_every", "save_every", "max_broken")
 RECIPE, CHANGES, METRICS = "recipe.json", "changes.jsonl", "metrics.jsonl"
+RESULT = "result.json"  # the last file that a run writes
 CHUNK = 1 << 20
 
 
@@ -57,6 +59,7 @@ def check(workdir: Path, recipe: Recipe) -> None:
         raise ValueError(
             f"{workdir} holds a run of another recipe ({'; '.join(differ)}); choose another workdir"
         )
+    _check_unfinished(workdir, recipe)
     saved = checkpoints.steps(workdir / checkpoints.FOLDER)
     reached = max(saved, default=0)
     if reached > recipe.steps:
@@ -70,6 +73,33 @@ def check(workdir: Path, recipe: Recipe) -> None:
             f"{workdir} holds a finished run without its checkpoints, which would be overwritten;"
             " choose another workdir"
         )
+
+
+def _check_unfinished(workdir: Path, recipe: Recipe) -> None:
+    """Refuses to begin a finished run again: there is nothing to train, and files to lose."""
+    path = workdir / RESULT
+    if not path.exists():
+        return
+    try:
+        told = json.loads(path.read_text())
+        step, top1 = int(told["step"]), float(told["top1"])
+    except (ValueError, TypeError, KeyError):  # cut short: the run has not quite ended
+        return
+    if step == recipe.steps:
+        raise ValueError(
+            f"the run in {workdir} is finished: {step} steps, top-1 {top1:.2f} % ({RESULT}); give"
+            " more --steps to train on, another workdir to train anew, or measure it again with"
+            f" python -m train.evaluate --weights={workdir / 'final.keras'}"
+        )
+
+
+def finish(workdir: Path, step: int, result: Mapping[str, float]) -> None:
+    """Writes the result of a run, which is finished then.
+
+    Raises:
+        OSError: if there is no room.
+    """
+    write(workdir / RESULT, json.dumps({"step": step, **result}) + "\n")
 
 
 def claim(workdir: Path, recipe: Recipe, step: int) -> list[str]:
