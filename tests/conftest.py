@@ -1,6 +1,7 @@
 """What all tests share: quiet TensorFlow, and the place of real data."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,10 @@ from typing import Any
 
 import pytest
 
+# A shell has what it starts in the background, as CI may do, ignore SIGINT, and so would every
+# process that the tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # torchvision and timm are installed beside any Torch; the operators of detection, compiled for one
 # version, may be missing then, and their registration would fail. The networks need none of them.
