@@ -106,8 +106,12 @@ def test_a_signal_waits_for_unsaved_steps_and_a_second_one_does_not():
 
 @pytest.mark.parametrize(
     "state",
-    ["interruption.over(); time.sleep(1)", "interruption.unsaved(); time.sleep(1)"],
-    ids=["finished", "unsaved"],
+    [
+        "interruption.over(); time.sleep(1)",
+        "interruption.unsaved(); time.sleep(1)",
+        "interruption.over(); signal.set_wakeup_fd(-1); time.sleep(1)",  # as the interpreter ends
+    ],
+    ids=["finished", "unsaved", "ending"],
 )
 def test_work_goes_on(state):
     with process(state) as (running, target):

@@ -66,7 +66,7 @@ def test_forty_signals(tmp_path):
             assert json.loads(out.splitlines()[-1]) == json.loads(whole.splitlines()[-1])
             continue
         stopped += 1
-        assert code == 128 + number
+        assert code == 128 + number, (out, err)
         told = LINE.fullmatch(out.splitlines()[-1])
         assert told is not None, out
         assert out.count("stopped") == 1

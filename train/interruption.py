@@ -86,8 +86,14 @@ def farewell(step: int, saved: int) -> str:
 
 
 def over() -> None:
-    """From now on signals are ignored: the work is done, and the process about to end."""
+    """From now on signals are ignored: the work is done, and the process about to end.
+
+    Also while the interpreter takes itself down, where it resets handlers but not this.
+    """
     _state.over = True
+    if _state.process == os.getpid():
+        for number in NUMBERS:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def leave(code: int) -> NoReturn:
