@@ -10,7 +10,7 @@ from train import interruption
 if sys.argv[:1] == ["-m"]:
     interruption.install()
 
-from train import requirements  # noqa: E402
+from train import requirements
 
 # TensorFlow reads it when it is imported; its notes on CPU features are not for every run.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

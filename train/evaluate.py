@@ -79,6 +79,7 @@ def main() -> None:
         result = evaluate(step, watched(batches, broken))
     except (ValueError, tf.errors.OpError) as error:
         raise ValueError(message(error)) from error
+    interruption.over()
     print(json.dumps({**result, "examples": int(result["examples"])}))
 
 
