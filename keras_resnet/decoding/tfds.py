@@ -42,7 +42,8 @@ def decoder(feature: Any, first: Callable[[], Iterable[np.ndarray[Any, Any]]]) -
     """
     import tensorflow_datasets as tfds
 
-    shape, kind = feature.shape, np.dtype(feature.np_dtype)
+    shape = feature.shape
+    kind = np.dtype(feature.np_dtype)
     files = isinstance(feature, tfds.features.Image)
     if len(shape or ()) != 3 or shape[-1] is None:
         raise ValueError(f"image has the shape {shape}; it must be (height, width, channels), with"
@@ -75,7 +76,8 @@ def _top(images: Iterable[np.ndarray[Any, Any]]) -> int:
     What is not much above 1 could be either, and so could images that are all black.
     """
     lowest, highest = zip(*((image.min(), image.max()) for image in images), strict=True)
-    low, high = float(np.min(lowest)), float(np.max(highest))
+    low = float(np.min(lowest))
+    high = float(np.max(highest))
     if low >= 0 and 0 < high <= 1:
         return 1
     if low >= 0 and 2 <= high <= 255:
@@ -84,7 +86,8 @@ def _top(images: Iterable[np.ndarray[Any, Any]]) -> int:
 
 
 def _rounded(image: tf.Tensor, top: int) -> tf.Tensor:
-    low, high = tf.reduce_min(image), tf.reduce_max(image)
+    low = tf.reduce_min(image)
+    high = tf.reduce_max(image)
     message = f"levels of {{}} to {{}}, where the first images have 0 to {top}"
     with tf.control_dependencies([require((low >= 0) & (high <= top), message, low, high)]):
         return tf.cast(tf.round(tf.cast(image, tf.float32) * (255 // top)), tf.uint8)

@@ -68,7 +68,8 @@ class RealImages:
         return image_files.find(Path(self.directory or "").expanduser())
 
     def _check_files(self) -> None:
-        files, left_out = self._found.files, str(self._found.left_out)
+        files = self._found.files
+        left_out = str(self._found.left_out)
         if len(files) < len(SPLITS):
             told = f"; left out: {left_out}" if left_out else ""
             raise ValueError(
