@@ -1,5 +1,6 @@
 """What several test files share: tiny recipes, tiny data, and processes of their own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -75,10 +76,14 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
+def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Checks that a process ended well; returns the JSON of the last line that it printed."""
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def python_forks(folder: Path, cases: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
     """Runs `python -m MODULE ARGUMENTS` for each case; returns code, stdout and stderr."""
-    import json
-
     folder.mkdir()
     done = python("-c", FORKS, str(folder), json.dumps(cases))
     assert done.returncode == 0, done.stderr
@@ -102,9 +107,9 @@ def arrays(batches: tf.data.Dataset, count: int = -1) -> list[tuple[np.ndarray, 
     return list(batches.take(count).as_numpy_iterator())
 
 
-def noise(count: int, *shape: int, seed: int = 0) -> np.ndarray:
-    """Images that are all different."""
-    return np.random.default_rng(seed).integers(0, 256, (count, *shape)).astype(np.uint8)
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    """Random pixels of a shape, uint8; images of a batch are all different."""
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
 
 
 def tfds_set(folder: Path, counts: dict[str, int], shape: Sequence[int | None] = (8, 8, 3)) -> str:

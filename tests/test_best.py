@@ -9,7 +9,7 @@ import helpers
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_full_disks import room
+from full_disk import room
 
 import keras_resnet
 from keras_resnet import weights

@@ -8,11 +8,11 @@ import helpers
 import matplotlib as mpl
 import numpy as np
 import pytest
+from history_files import cifar, measure, train, write
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
-from test_history import cifar, measure, train, write
 
 from train import curves
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_checkpoints import checkpoints, contents, restored, save
+from checkpoint_files import checkpoints, contents, restored, save
 
 
 def flip(data: bytes, at: int, bit: int = 0) -> bytes:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 import variants
-from test_weights import manifest, network
+from saved_networks import saved
 
 from keras_resnet import resnet, weights
 from keras_resnet.weights import download
@@ -56,14 +56,6 @@ def site(tmp_path, monkeypatch) -> Iterator[tuple[Path, str]]:
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-def saved(folder: Path, name: str = "tiny.weights.h5") -> tuple[keras.Model, str]:
-    """Writes weights into the site; returns their model and their SHA-256."""
-    model = network()
-    weights.save(model, folder / "tiny.weights.h5", manifest())
-    (folder / "tiny.weights.h5").rename(folder / name)
-    return model, hashlib.sha256((folder / name).read_bytes()).hexdigest()
 
 
 def test_a_url_is_downloaded_once(site) -> None:

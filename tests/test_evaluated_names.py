@@ -8,7 +8,7 @@ import helpers
 import numpy as np
 import pytest
 import trees
-from test_folders import by_class
+from trees import by_class
 
 from keras_resnet.labels import imagenet_labels
 from keras_resnet.manifest import Manifest

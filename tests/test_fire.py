@@ -13,9 +13,9 @@ import hostile_requests
 import numpy as np
 import pytest
 import served
+from cifar10_images import read
 from PIL import Image
 from serving_loader import Loaded
-from test_real_weights import read
 
 PEAK_MB = 2500  # four of the largest images at a time; the library itself takes 400
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import trees
-from trees import classes
+from trees import by_class, classes
 
 from train import datasets, found
 from train.examples import Examples
@@ -15,18 +15,6 @@ from train.examples import Examples
 
 def load(root: Path, split: str, validation: int = 0) -> Examples:
     return datasets.load("folder", split, str(root), validation)
-
-
-def by_class(examples: Examples) -> dict[str, set[bytes]]:
-    """The files of a split by the name of their label, as they are decoded."""
-    files: dict[str, set[bytes]] = {name: set() for name in examples.labels}
-    for i, file in enumerate(examples.listing):
-        _, label = examples.decode(i)
-        assert examples.name(i).numpy().endswith(b"/" + file)
-        files[examples.labels[int(label)]].add(file)
-    assert len(examples.listing) == examples.size == sum(map(len, files.values()))
-    assert examples.counts == tuple(map(len, files.values()))
-    return files
 
 
 def image_folder(root: Path) -> dict[str, set[bytes]]:

@@ -6,13 +6,13 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import helpers
 import pytest
 import tensorflow as tf
+from full_disk import room
 
 from keras_resnet import console
 from train import journal, pipeline, workdirs
@@ -20,17 +20,6 @@ from train.journal import Journal
 
 METRICS = {name: tf.constant(0.0) for name in ("loss", "accuracy", "skipped")}
 TRAIN = ["-m", "train", helpers.TINY, "--batch_size=32", "--log_every=1", "--save_every=20"]
-
-
-@contextmanager
-def room(size: int) -> Iterator[None]:
-    """Lets no file of this process grow beyond a size, as a full disk does."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_line_that_does_not_fit_leaves_no_part_of_it(tmp_path, capsys):

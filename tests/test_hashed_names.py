@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from test_download import saved
+from saved_networks import saved
 
 from keras_resnet import resnet
 from keras_resnet.weights.formats import hashed_names

@@ -198,45 +198,9 @@ def test_what_fits_is_not_refused(refusals):
     assert refusals["fits"]["code"] == 0, refusals["fits"]["stderr"]
 
 
-MEASURE = """
-import json, re, sys
-import numpy as np, tensorflow as tf
-import helpers, keras_resnet
-from keras_resnet import memory
-from train import devices, steps, updates
-from train.memory import Need
-
-def status(name):
-    return 1024 * int(re.search(rf"{name}:\\s+(\\d+)", open("/proc/self/status").read())[1])
-
-network, batch, size, precision, changes = json.loads(sys.argv[1])
-devices.configure(precision, False)
-recipe = helpers.recipe(network=network, batch_size=batch, image_size=size, fields={}, **changes)
-before = status("VmRSS")
-model = keras_resnet.resnet(
-    network, input_shape=(size, size, 3), classes=10, classifier_activation=None
-)
-update = updates.Update(model, recipe)
-slots = [v for group in update.variables.values() for v in group]
-need = Need(
-    memory.variable_bytes([*model.variables, *slots]),
-    memory.variable_bytes(model.trainable_variables),
-    memory.kept_bytes(model, (size, size, 3)),
-    batch,
-)
-step = steps.train_step(tf.distribute.get_strategy(), model, update, recipe)
-images = tf.random.stateless_normal([batch, size, size, 3], [0, 0])
-targets = tf.one_hot(tf.range(batch) % 10, 10)
-open("/proc/self/clear_refs", "w").write("5")  # the peak is that of the steps
-for _ in range(2):
-    step(images, targets, tf.constant(0.1))
-print(json.dumps([need.bytes(recipe.micro_batches), status("VmHWM") - before]))
-"""
-
-
 def measured(*case) -> tuple[float, float]:
     """Returns the bound and the peak of two steps in a process of their own, in MiB."""
-    done = helpers.python("-c", MEASURE, json.dumps(case), PYTHONPATH="tests")
+    done = helpers.python("-m", "tests.step_memory", json.dumps(case))
     assert done.returncode == 0, done.stderr
     bound, peak = json.loads(done.stdout.splitlines()[-1])
     return bound / MIB, peak / MIB

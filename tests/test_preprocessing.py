@@ -10,20 +10,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers import noise
 from keras.applications import imagenet_utils
 
 from keras_resnet import decode_predictions, preprocess
 from keras_resnet.preprocessing import MODES, Preprocessing, imagenet_labels, mode, per_pixel
 
 
-def pixels(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-
-
 @pytest.mark.parametrize("shape", [(8, 9, 3), (2, 8, 9, 3)], ids=["image", "batch"])
 @pytest.mark.parametrize("name", ["caffe", "torch", "tf"])
 def test_modes_are_those_of_keras_applications(name: str, shape) -> None:
-    images = pixels(*shape)
+    images = noise(*shape)
     expected = imagenet_utils.preprocess_input(np.float32(images), "channels_last", name)
     for given in (images, np.float32(images), tf.constant(images)):
         found = preprocess(given, name)
@@ -41,7 +38,7 @@ def test_the_mean_of_the_caffe_models_is_bgr() -> None:
 
 
 def test_no_scaling_only_casts() -> None:
-    images = pixels(2, 4, 4, 1)
+    images = noise(2, 4, 4, 1)
     assert preprocess(images, "none").dtype == "float32"
     np.testing.assert_array_equal(preprocess(images, "none"), images)
     assert preprocess(images, "tf").shape == images.shape
@@ -49,7 +46,7 @@ def test_no_scaling_only_casts() -> None:
 
 @pytest.mark.parametrize("name", ["imagenet", "", "Caffe"])
 def test_unknown_modes_are_named(name: str) -> None:
-    for call in (lambda: preprocess(pixels(2, 2, 3), name), lambda: mode(name)):
+    for call in (lambda: preprocess(noise(2, 2, 3), name), lambda: mode(name)):
         with pytest.raises(ValueError, match="'caffe', 'none', 'tf', 'torch'") as caught:
             call()
         assert repr(name) in str(caught.value)
@@ -58,7 +55,7 @@ def test_unknown_modes_are_named(name: str) -> None:
 @pytest.mark.parametrize("name", ["caffe", "torch"])
 def test_modes_of_three_channels_refuse_others(name: str) -> None:
     with pytest.raises(ValueError, match=f"mode='{name}' needs 3 channels, got 1"):
-        preprocess(pixels(4, 4, 1), name)
+        preprocess(noise(4, 4, 1), name)
 
 
 @pytest.mark.parametrize("crop", [1.0, 0.875])
@@ -66,12 +63,12 @@ def test_modes_exist_for_other_sizes(crop: float) -> None:
     chosen = mode("torch", image_size=20, crop=crop)
     assert (chosen.image_size, chosen.crop) == (20, crop)
     assert (chosen.mean, chosen.std) == (MODES["torch"].mean, MODES["torch"].std)
-    assert chosen(pixels(50, 40, 3)).shape == (20, 20, 3)
+    assert chosen(noise(50, 40, 3)).shape == (20, 20, 3)
 
 
 def test_the_mean_image_is_subtracted_pixel_by_pixel() -> None:
     """arXiv:1512.03385, section 4.2, on images that are not resized."""
-    images = pixels(50, 32, 32, 3)
+    images = noise(50, 32, 32, 3)
     mean = images.mean(0)
     chosen = per_pixel(mean)
     assert (chosen.image_size, chosen.crop, chosen.bgr) == (32, 1.0, False)
@@ -84,11 +81,11 @@ def test_the_mean_image_is_subtracted_pixel_by_pixel() -> None:
 
 
 def test_a_mean_image_may_be_oblong() -> None:
-    images = pixels(50, 20, 32, 3)
+    images = noise(50, 20, 32, 3)
     chosen = per_pixel(images.mean(0))
     assert (chosen.image_size, chosen.size, chosen.channels) == ((20, 32), (20, 32), 3)
     np.testing.assert_allclose(chosen(images), images - images.mean(0), atol=1e-3)
-    assert chosen(pixels(64, 70, 3)).shape == (20, 32, 3)
+    assert chosen(noise(64, 70, 3)).shape == (20, 32, 3)
     with pytest.raises(ValueError, match=r"20x32 pixels, and fits no images of image_size=32"):
         Preprocessing(mean=chosen.mean, image_size=32)
 
@@ -99,15 +96,15 @@ def test_a_mean_image_may_be_oblong() -> None:
         *MODES.values(),
         mode("caffe", image_size=96, crop=0.9),
         mode("torch", image_size=(48, 96)),
-        per_pixel(pixels(4, 4, 3) / 7),
-        per_pixel(pixels(4, 6, 3) / 7),
+        per_pixel(noise(4, 4, 3) / 7),
+        per_pixel(noise(4, 6, 3) / 7),
     ],
     ids=[*MODES, "96", "48x96", "per-pixel", "per-pixel-4x6"],
 )
 def test_preprocessing_survives_json(chosen: Preprocessing) -> None:
     again = Preprocessing(**json.loads(json.dumps(asdict(chosen))))
     height, width = chosen.size
-    image = pixels(height + 5, width, 3)
+    image = noise(height + 5, width, 3)
     np.testing.assert_array_equal(again(image), chosen(image))
     assert (again.size, again.crop, again.bgr) == (chosen.size, chosen.crop, chosen.bgr)
     assert again == chosen

@@ -8,18 +8,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from quantized_steps import FIELDS, ONE, SHAPE, recipe, stepped
 
 from keras_resnet import quantization, resnet, weights
 from keras_resnet.export import tflite
 from keras_resnet.folding import fold
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
-from train import datasets, decoding, devices, loop, pipeline, state, statistics, steps
+from train import datasets, decoding, loop, pipeline, state, statistics, steps
 from train.recipe import Recipe
 from train.recipes import RECIPES
 
-ONE = tf.distribute.get_strategy()
-SHAPE, FIELDS = (8, 8, 1), {"repeats": [1, 1]}
 MEAN, STD = 100.0, 80.0
 LONG = {"steps": 4, "save_every": 2, "eval_every": 2, "ema": 0.5, "freeze": ("stem",)}
 
@@ -37,12 +36,6 @@ def start(tmp_path_factory) -> str:
     scaling = Preprocessing(mean=MEAN, std=STD, image_size=8, crop=1.0)
     weights.save(model, file, Manifest("resnet20", SHAPE, tuple("0123456789"), scaling, FIELDS))
     return str(file)
-
-
-def recipe(start: str, **changes) -> Recipe:
-    values = {"init_weights": start, "quantize": True, "preprocessing": "weights",
-              "fields": FIELDS, "weight_decay": 0.0, "learning_rate": 0.01}  # fmt: skip
-    return helpers.recipe(**{**values, **changes})
 
 
 def fit(start: str, workdir: Path, **changes) -> dict[str, float]:
@@ -114,18 +107,6 @@ def test_a_rounded_network_goes_on_as_one(whole) -> None:
         np.testing.assert_array_equal(here, there, err_msg=there.path)
 
 
-def stepped(start: str, where: tf.distribute.Strategy, folder: Path, **changes) -> keras.Model:
-    """The network after a step on one batch; XLA compiles it on request."""
-    jit = changes.pop("jit_compile", False)
-    data = pipeline.open_data(recipe(start, **changes), None)
-    trained = state.create(data, where, folder)
-    step = steps.train_step(where, trained.model, trained.update, data.recipe, jit_compile=jit)
-    batch = next(iter(pipeline.distribute(where, data.train_batches(0))))
-    assert np.isfinite(step(*batch, tf.constant(0.01))["loss"])
-    trained.average_statistics()
-    return trained.model
-
-
 @pytest.mark.parametrize(
     "changes",
     [pytest.param({"jit_compile": True}, marks=pytest.mark.slow), {"micro_batches": 2}],
@@ -139,22 +120,8 @@ def test_other_ways_of_a_step(changes, start, tmp_path) -> None:
             np.testing.assert_allclose(here, there, rtol=0.01, atol=2e-3, err_msg=there.path)
 
 
-def two_replicas(start: str, folder: str) -> None:
-    """Runs in a process of its own, since devices are split before TensorFlow uses them."""
-    where = devices.strategy("mirrored", 2, 8)
-    model = stepped(start, where, Path(folder))
-    found = {
-        f"{w.path}/{replica}".replace("/", "."): where.experimental_local_results(w.value)[replica]
-        for w in model.weights
-        for replica in range(2)
-    }
-    np.savez(f"{folder}/replicas.npz", **{name: np.asarray(value) for name, value in found.items()})
-
-
 def test_replicas_end_with_one_range(start, tmp_path) -> None:
-    call = f"t.two_replicas({start!r}, {str(tmp_path)!r}); os._exit(0)"
-    code = "import os, sys; sys.path.insert(0, 'tests'); import test_quantized_training as t; "
-    done = helpers.python("-c", code + call)
+    done = helpers.python("-m", "tests.quantized_steps", start, str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = dict(np.load(tmp_path / "replicas.npz").items())
     for name, value in found.items():

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import trees
+from helpers import last_line
 
 from train import augment, datasets, scaling
 
@@ -51,11 +52,6 @@ def test_the_papers_split_holds_5000_out(data_dir):
 def losses(workdir: Path) -> list[float]:
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines if line["split"] == "train"]
-
-
-def last_line(done: subprocess.CompletedProcess[str]) -> dict:
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.mark.slow

@@ -17,21 +17,6 @@ FORMATS = {
     "tflite_dynamic": ("model_dynamic.tflite", 93.1),
     "tflite_int8": ("model_int8.tflite", 93.1),
 }
-LOADER = """
-import json, sys
-sys.path.insert(0, "tests")
-import numpy as np
-from serving_loader import Loaded
-from pathlib import Path
-loaded, right = Loaded(Path(sys.argv[1])), 0
-with np.load(sys.argv[2]) as archive:
-    images, labels = archive["images"].astype(np.float32), archive["labels"]
-for i in range(0, len(images), 100):
-    outputs = loaded.run("serving_default", {"images": images[i : i + 100]})
-    right += int((outputs["logits"].argmax(1) == labels[i : i + 100]).sum())
-assert not {"keras", "tensorflow.python"} & set(sys.modules)
-print(json.dumps([right, len(images)]))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +43,7 @@ def exported(data_dir, tmp_path_factory) -> Path:
 
 def through_the_loader(exported: Path, precision: str) -> float:
     directory, examples = exported / precision / "1", exported / "examples.npz"
-    done = helpers.python("-c", LOADER, str(directory), str(examples))
+    done = helpers.python("-m", "tests.loaded_accuracy", str(directory), str(examples))
     assert done.returncode == 0, done.stderr
     right, count = json.loads(done.stdout)
     assert count == 10_000

@@ -7,7 +7,8 @@ import helpers
 import keras
 import numpy as np
 import pytest
-from test_real_data import last_line
+from cifar10_images import read
+from helpers import last_line
 
 from keras_resnet import resnet, weights
 
@@ -42,15 +43,6 @@ each = pytest.mark.parametrize(
     [pytest.param(p, marks=pytest.mark.slow) if p.file in SLOW else p for p in PUBLISHED],
     ids=str,
 )
-
-
-def read(data_dir, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns images and labels in the order of their keys."""
-    import tensorflow_datasets as tfds
-
-    data = tfds.load("cifar10", split=split, data_dir=data_dir / "tfds", batch_size=-1)
-    order = np.argsort(data["id"].numpy())
-    return data["image"].numpy()[order], data["label"].numpy()[order]
 
 
 @pytest.fixture(scope="module")

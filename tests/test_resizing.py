@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_preprocessing import pixels
+from helpers import noise
 
 from keras_resnet.preprocessing import Preprocessing, mode
 
@@ -62,7 +62,7 @@ def test_an_image_covers_an_oblong_and_loses_its_borders(
 
 
 def test_an_oblong_network_sees_an_oblong_of_a_graph() -> None:
-    chosen, image = mode("torch", image_size=(24, 40)), pixels(3, 61, 77, 3)
+    chosen, image = mode("torch", image_size=(24, 40)), noise(3, 61, 77, 3)
     graph = tf.function(chosen, [tf.TensorSpec((None, None, None, 3), tf.uint8)])
     assert graph.get_concrete_function().output_shapes.as_list()[1:] == [24, 40, 3]
     np.testing.assert_allclose(graph(image), chosen(image), atol=1e-5)
@@ -74,7 +74,7 @@ def test_an_oblong_network_sees_an_oblong_of_a_graph() -> None:
 )
 def test_squares_are_what_they_were_bit_by_bit(shape, interpolation) -> None:
     """The published pixels of squares: the shorter side becomes size / crop."""
-    image, size, crop = pixels(*shape), 64, 0.875
+    image, size, crop = noise(*shape), 64, 0.875
     old = tf.cast(tf.stack(shape[-3:-1]), tf.float32)
     new = tf.floor(old * int(size / crop) / tf.reduce_min(old))
     expected = tf.raw_ops.ScaleAndTranslate(
@@ -130,7 +130,7 @@ def smooth(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(300, 411, 3), (20, 30, 1), (1, 1, 3), (2, 700, 3)])
 def test_other_backends_resize_the_same(monkeypatch, shape, interpolation) -> None:
     """On TensorFlow an operation of its own, elsewhere that of Keras."""
-    image = pixels(*shape)
+    image = noise(*shape)
     chosen = Preprocessing(image_size=32, interpolation=interpolation)
     found = np.asarray(chosen.resize(image))
     monkeypatch.setattr(keras.backend, "backend", lambda: "another")
@@ -138,7 +138,7 @@ def test_other_backends_resize_the_same(monkeypatch, shape, interpolation) -> No
 
 
 def test_an_image_of_the_right_size_stays_as_it_is() -> None:
-    image = pixels(32, 32, 3)
+    image = noise(32, 32, 3)
     found = Preprocessing(image_size=32, crop=1.0).resize(image)
     np.testing.assert_array_equal(found, image)
 
@@ -147,7 +147,7 @@ def test_an_image_of_the_right_size_stays_as_it_is() -> None:
 def test_a_graph_resizes_images_of_unknown_size(shape: tuple[int, int, int]) -> None:
     chosen = Preprocessing(mean=(120.0,), std=(60.0,), image_size=24)
     graph = tf.function(chosen, [tf.TensorSpec((None, None, shape[-1]), tf.uint8)])
-    image = pixels(*shape)
+    image = noise(*shape)
     assert graph.get_concrete_function().output_shapes == (24, 24, shape[-1])
     np.testing.assert_allclose(graph(image), chosen(image), atol=1e-4)
     expected = (np.asarray(chosen.resize(image)) - 120) / 60

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import variants
-from test_weights import SUFFIXES, manifest, network
+from saved_networks import SUFFIXES, manifest, network
 
 from keras_resnet import resnet, weights
 from keras_resnet.preprocessing import mode

@@ -1,21 +1,22 @@
 """Statistics of batch normalization: precise, synchronized and averaged, against numpy."""
 
-from dataclasses import replace
-
 import helpers
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from test_steps import ONE, RATES, RECIPE, batches, network, reference, share
+from statistics_on_replicas import (
+    COUNT,
+    FROZEN,
+    MOMENTUM,
+    Arrays,
+    averaged,
+    precise,
+    prepared,
+    statistics_of,
+)
+from steps_reference import ONE, RECIPE, batches, network, reference, share
 
-from keras_resnet import transfer
-from train import devices, statistics, steps
-from train.updates import Update
-
-Arrays = list[np.ndarray]
-
-FROZEN, COUNT, MOMENTUM = ("stage2",), 3, 0.7
+from train import statistics
 
 
 def convolution(images: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -38,84 +39,11 @@ def moments(activations: Arrays) -> Arrays:
     return [together.mean(0), together.var(0)]
 
 
-def prepared() -> keras.Model:
-    """A network with a frozen stage, whose normalizations forget at a pace of their own."""
-    model = network()
-    transfer.freeze(model, FROZEN)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = MOMENTUM
-    return model
-
-
-def statistics_of(model: keras.Model, strategy=ONE, replica: int = 0) -> dict[str, np.ndarray]:
-    found = [w for w in model.weights if "moving" in w.path]
-    return {
-        w.path: np.asarray(strategy.experimental_local_results(w.value)[replica]) for w in found
-    }
-
-
-def precise(strategy: tf.distribute.Strategy) -> list[dict[str, np.ndarray]]:
-    with strategy.scope():
-        model = prepared()
-    shared = (share(strategy, batch) for batch in batches(COUNT + 1))
-    statistics.precise(strategy, model, shared, COUNT)
-    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    assert {layer.momentum for layer in norms} == {MOMENTUM}
-    count = strategy.num_replicas_in_sync
-    return [statistics_of(model, strategy, replica) for replica in range(count)]
-
-
-def synchronized(strategy: tf.distribute.Strategy, together: bool) -> list[Arrays]:
-    """The weights of each replica after three steps of training."""
-    recipe = replace(RECIPE, sync_bn=together)
-    with strategy.scope():
-        model = network()
-        statistics.synchronize(model, together)
-        update = Update(model, recipe)
-    step = steps.train_step(strategy, model, update, recipe)
-    for rate, batch in zip(RATES, batches(), strict=True):
-        step(*share(strategy, batch), tf.constant(rate))
-    each = [strategy.experimental_local_results(w.value) for w in model.weights]
-    return [[np.asarray(v) for v in replica] for replica in zip(*each, strict=True)]
-
-
-def averaged(strategy: tf.distribute.Strategy) -> list[Arrays]:
-    """Two variables of which each replica has a value of its own, and then the mean of all."""
-    with strategy.scope():
-        variables = [keras.Variable(tf.zeros(shape), trainable=False) for shape in [(3,), ()]]
-
-    def replica() -> None:
-        own = tf.distribute.get_replica_context().replica_id_in_sync_group
-        for variable in variables:
-            variable.assign(tf.fill(variable.shape, 2.0 ** tf.cast(own, tf.float32)))
-
-    tf.function(lambda: strategy.run(replica))()
-    statistics.average(strategy, variables)()
-    each = [strategy.experimental_local_results(v.value) for v in variables]
-    return [[np.asarray(v) for v in row] for row in zip(*each, strict=True)]
-
-
-def several_replicas(folder: str, count: int) -> None:
-    """Runs in a process of its own, since devices are split before TensorFlow uses them."""
-    strategy = devices.strategy("mirrored", count, RECIPE.batch_size)
-    found = {"averaged": averaged(strategy), "together": synchronized(strategy, True)}
-    if count == 2:
-        found["apart"] = synchronized(strategy, False)
-        found["precise"] = [list(row.values()) for row in precise(strategy)]
-    for name, replicas in found.items():
-        for replica, values in enumerate(replicas):
-            np.savez(f"{folder}/{name}{count}_{replica}.npz", *values)
-
-
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> dict[str, Arrays]:
     folder = tmp_path_factory.mktemp("statistics")
-    code = "import os, sys; sys.path.insert(0, 'tests'); import test_statistics as t; "
     for count in (2, 4):
-        # Ends without the second that Python needs to take TensorFlow down.
-        call = f"t.several_replicas({str(folder)!r}, {count}); os._exit(0)"
-        done = helpers.python("-c", code + call)
+        done = helpers.python("-m", "tests.statistics_on_replicas", str(folder), str(count))
         assert done.returncode == 0, done.stderr
     return {file.stem: list(np.load(file).values()) for file in folder.glob("*.npz")}
 

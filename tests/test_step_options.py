@@ -7,15 +7,13 @@ import helpers
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_steps import ONE, RATES, RECIPE, batches, close, network, saved, share, train
+from step_options_on_replicas import CLIPPED, PLAIN
+from steps_reference import ONE, RATES, RECIPE, batches, close, network, saved, share, train
 
-from train import devices, steps
+from train import steps
 from train.updates import Update
 
-PLAIN = replace(RECIPE, weight_decay=0.0, label_smoothing=0.0)
-CLIPPED = replace(PLAIN, clip_norm=0.05, weight_decay=0.01)
 MICRO = replace(RECIPE, micro_batches=4)
-BOTH = replace(CLIPPED, micro_batches=2)
 
 
 def gradients(model, images, labels) -> list[np.ndarray]:
@@ -107,23 +105,13 @@ def test_the_loss_tells_of_a_gradient_that_is_no_number() -> None:
     assert np.isnan(found).all(), found
 
 
-def several_replicas(folder: str, count: int) -> None:
-    """Runs in a process of its own, since devices are split before TensorFlow uses them."""
-    strategy = devices.strategy("mirrored", count, RECIPE.batch_size)
-    for jit_compile in (False, True) if count == 2 else (False,):
-        model, _ = train(strategy, frozen=True, jit_compile=jit_compile, recipe=BOTH)
-        np.savez(f"{folder}/{count}{jit_compile}.npz", *model.get_weights())
-
-
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("options")
-    code = "import os, sys; sys.path.insert(0, 'tests'); import test_step_options as t; "
     quick = "--xla_backend_optimization_level=0"  # to compile
     for count in (2, 4):
-        # Ends without the second that Python needs to take TensorFlow down.
-        call = f"t.several_replicas({str(folder)!r}, {count}); os._exit(0)"
-        done = helpers.python("-c", code + call, XLA_FLAGS=quick)
+        command = ["-m", "tests.step_options_on_replicas", str(folder), str(count)]
+        done = helpers.python(*command, XLA_FLAGS=quick)
         assert done.returncode == 0, done.stderr
     return folder
 

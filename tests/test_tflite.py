@@ -200,7 +200,7 @@ def test_a_missing_runtime_is_named(monkeypatch) -> None:
 
 def in_int8(network: str, data_dir: Path, file: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Writes others' trained weights; returns logits and labels of the first test images."""
-    from test_real_weights import read
+    from cifar10_images import read
 
     weights = next((data_dir / "weights/akamaster").glob(f"{network}-*.th"))
     model = resnet.from_weights(weights, classifier_activation=None)

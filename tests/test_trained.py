@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from test_weights import manifest, network, same
+from saved_networks import manifest, network, same
 
 from keras_resnet import trained, weights
 from keras_resnet.preprocessing import Preprocessing, mode, per_pixel

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 import variants
 from helpers import recipe
-from test_weights import manifest
+from saved_networks import manifest
 
 from keras_resnet import freeze, resnet, transfer, weights
 from train import recipes, steps

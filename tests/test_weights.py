@@ -9,38 +9,14 @@ import keras
 import numpy as np
 import pytest
 import variants
+from saved_networks import SUFFIXES, TINY, manifest, network, same
 from variants import images
 
 from keras_resnet import resnet, weights
 from keras_resnet.manifest import Manifest
-from keras_resnet.preprocessing import mode, per_pixel
+from keras_resnet.preprocessing import per_pixel
 
-SUFFIXES = (".weights.h5", ".keras")
-TINY = {"repeats": (1, 1, 1), "input_shape": (32, 32, 3)}
 both = pytest.mark.parametrize("suffix", SUFFIXES)
-
-
-def network(**fields) -> keras.Model:
-    model = resnet("resnet20", **{**TINY, **fields})
-    variants.randomize(model)
-    return model
-
-
-def manifest(**changes) -> Manifest:
-    values = {
-        "network": "resnet20",
-        "image_shape": (32, 32, 3),
-        "labels": tuple("abcdefghij"),
-        "preprocessing": mode("torch", image_size=32, crop=0.9),
-        "fields": {"repeats": [1, 1, 1]},
-        "training": {"recipe": "mine", "top1": 91.5},
-        "activation": "softmax",
-    }
-    return Manifest(**{**values, **changes})
-
-
-def same(one: Manifest, other: Manifest) -> bool:
-    return json.loads(one.to_json()) == json.loads(other.to_json())
 
 
 @both

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from train.examples import Examples
+
 KINDS = {"PNG": "PNG", "JPEG": "JPEG", "WEBP": "WebP", "BMP": "BMP", "GIF": "GIF", "TIFF": "TIFF"}
 
 
@@ -40,3 +42,15 @@ def held_out(files: Iterable[bytes]) -> set[bytes]:
     ranks = {file: hashlib.sha256(file).hexdigest()[:16] for file in files}
     tenth = {file for file, rank in ranks.items() if int(rank, 16) / 2**64 < 0.1}
     return tenth | {min(ranks, key=lambda file: ranks[file])}
+
+
+def by_class(examples: Examples) -> dict[str, set[bytes]]:
+    """The files of a split by the name of their label, as they are decoded."""
+    files: dict[str, set[bytes]] = {name: set() for name in examples.labels}
+    for i, file in enumerate(examples.listing):
+        _, label = examples.decode(i)
+        assert examples.name(i).numpy().endswith(b"/" + file)
+        files[examples.labels[int(label)]].add(file)
+    assert len(examples.listing) == examples.size == sum(map(len, files.values()))
+    assert examples.counts == tuple(map(len, files.values()))
+    return files
