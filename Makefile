@@ -25,7 +25,7 @@ venv: .venv/installed
 	touch $@
 
 # The real Triton and KServe, in an environment of their own: they want other versions than the library.
-.venv/servers/installed: tests/servers_requirements.txt | .venv/installed
+.venv/servers/installed: tests/support/servers_requirements.txt | .venv/installed
 	$(PYTHON) -m venv .venv/servers
 	.venv/servers/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@

@@ -23,8 +23,8 @@ import tensorflow as tf
 import keras_resnet
 from keras_resnet import preprocessing, weights
 from keras_resnet.export.formats import FORMATS, Source
-from keras_resnet.folding import fold
 from keras_resnet.manifest import Manifest
+from keras_resnet.rewrite.fold import fold
 
 Predict = Callable[[], object]
 SIZE, CALIBRATION = 224, 16

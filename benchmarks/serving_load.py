@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from saved_models.serving import files
-from saved_models.serving.client import connect
-from saved_models.serving.transport import Answer, Failure, Model
+from saved_models.serving.client import files
+from saved_models.serving.client.command import connect
+from saved_models.serving.client.transport import Answer, Failure, Model
 
 CLIENTS, REQUESTS, KINDS = 32, 2000, 32
 NAME = "model"
@@ -39,7 +39,7 @@ def stub(export: Path) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "models.config")
         file.write_text(CONFIG.format(NAME, export.parent, POLICY.format(export.name)))
-        command = [sys.executable, "-m", "tests.serving_stub", str(file)]
+        command = [sys.executable, "-m", "tests.support.serving_stub", str(file)]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with subprocess.Popen(command, cwd=Path(__file__).parents[1], text=True, **pipes) as server:
             assert server.stdout

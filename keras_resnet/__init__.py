@@ -5,12 +5,12 @@ from keras_resnet import console
 if console.command().startswith("keras_resnet."):
     console.check(f"python -m {console.command()}")
 
-from keras_resnet.analysis import Cost, cost, grad_cam
-from keras_resnet.builders import *
+from keras_resnet.analysis.cost import Cost, cost, grad_cam
 from keras_resnet.family import FAMILY
-from keras_resnet.folding import fold
 from keras_resnet.layers import FusedBatchNormalization
 from keras_resnet.models import from_weights, resnet
+from keras_resnet.models.builders import *
 from keras_resnet.preprocessing import Preprocessing, decode_predictions, preprocess
+from keras_resnet.rewrite.fold import fold
 from keras_resnet.specs import Spec
 from keras_resnet.transfer import freeze

@@ -31,7 +31,7 @@ class Manifest:
     fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec that were changed
     training: Mapping[str, Any] = field(default_factory=dict)  # recipe, steps, accuracy
     source: Mapping[str, str] = field(default_factory=dict)  # others' weights: who, file, sha256
-    quantized: str = ""  # "int8" for the weights of `keras_resnet.quantization.quantized`
+    quantized: str = ""  # "int8" for the weights of `keras_resnet.rewrite.int8.quantized`
     activation: str | None = None
     assumed: Mapping[str, str] = field(default_factory=dict)  # fact: whose convention it is
 

@@ -10,9 +10,10 @@ import h5py
 import keras
 import numpy as np
 
-from keras_resnet import family, graph
+from keras_resnet import family
 from keras_resnet.manifest import ENTRY, NONE, SIGMOID, SOFTMAX, Manifest
 from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.rewrite import graph
 from keras_resnet.specs import Spec, differences
 
 HEAD = ("logits", "logits_int8", "predictions")  # layers that can end a classifier

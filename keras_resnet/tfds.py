@@ -92,7 +92,7 @@ def decoder(builder: Any) -> Any:
     Raises:
         ValueError: for images that cannot be used.
     """
-    from keras_resnet import decoding  # deferred, as it is bound to TensorFlow
+    from keras_resnet.preprocessing import decoding
 
     part = next(part for part in parts(builder)[0].values() if part.size)
 

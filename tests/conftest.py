@@ -31,10 +31,8 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory) -> tuple[Path, Any, Any]:
     """What the export's command line makes, twice; the network, and its manifest."""
-    import exporting
-    import helpers
-
     from keras_resnet import weights
+    from tests.support import exporting, helpers
 
     model, manifest = exporting.network("resnet20")
     folder = tmp_path_factory.mktemp("exported")

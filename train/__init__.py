@@ -3,14 +3,14 @@
 import os
 import sys
 
-from train import interruption
+from train.run import interruption
 
 # While Python locates the module of `python -m train…`, this is the name of the program: a command
 # can be interrupted from here on, during the seconds that importing TensorFlow takes, too.
 if sys.argv[:1] == ["-m"]:
     interruption.install()
 
-from train import requirements
+from train.run import requirements
 
 # TensorFlow reads it when it is imported; its notes on CPU features are not for every run.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

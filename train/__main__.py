@@ -12,25 +12,15 @@ from typing import Any
 import tensorflow as tf
 from absl import flags
 
-from keras_resnet import console, family, trained
+from keras_resnet import console, family
+from keras_resnet.models import flags as trained
 from keras_resnet.weights import Told
-from keras_resnet.weights.authority import disagreements
-from train import (
-    checkpoints,
-    decoding,
-    devices,
-    found,
-    interruption,
-    journal,
-    kept,
-    locks,
-    loop,
-    memory,
-    pipeline,
-    recipes,
-    workdirs,
-)
-from train.recipe import FLAGS as FIELDS, Recipe
+from keras_resnet.weights.infer.authority import disagreements
+from train import loop, recipes
+from train.datasets import batches as pipeline, decoding, summary as found
+from train.log import journal
+from train.recipes.recipe import FLAGS as FIELDS, Recipe
+from train.run import checkpoints, devices, interruption, kept, locks, memory, workdirs
 
 FLAGS = flags.FLAGS
 

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from train import history
-from train.history import ERROR, LOSS, PANELS, RATE, Curve
-from train.requirements import console
+from train.log import history
+from train.log.history import ERROR, LOSS, PANELS, RATE, Curve
+from train.run.requirements import console
 
 FLAGS = flags.FLAGS
 HEIGHTS = {ERROR: 3.0, LOSS: 1.7, RATE: 0.9}

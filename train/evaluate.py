@@ -9,21 +9,16 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from keras_resnet import console, labels, trained
+from keras_resnet import console, labels
 from keras_resnet.manifest import Manifest
+from keras_resnet.models import flags as trained
 from keras_resnet.preprocessing import Preprocessing
-from train import (
-    datasets,
-    devices,
-    found,
-    interruption,
-    memory,
-    pipeline,
-    scaling,
-    steps,
-)
-from train.decoding import Broken, message, watched, whole
-from train.examples import Element, Examples
+from train import datasets
+from train.datasets import batches as pipeline, mean_image as scaling, summary as found
+from train.datasets.decoding import Broken, message, watched, whole
+from train.datasets.examples import Element, Examples
+from train.optimize import steps
+from train.run import devices, interruption, memory
 
 FLAGS = flags.FLAGS
 

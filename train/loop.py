@@ -9,24 +9,13 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_resnet import transfer
-from train import (
-    checkpoints,
-    devices,
-    interruption,
-    kept,
-    memory,
-    pipeline,
-    publishing,
-    schedules,
-    state,
-    statistics,
-    steps,
-    workdirs,
-)
+from train.datasets import batches as pipeline
+from train.datasets.batches import Data
 from train.evaluate import evaluate
-from train.journal import Diverged, Journal, Profile, Scalars
-from train.pipeline import Data
-from train.state import TrainState
+from train.log.journal import Diverged, Journal, Profile, Scalars
+from train.optimize import schedules, statistics, steps
+from train.run import checkpoints, devices, interruption, kept, memory, publishing, state, workdirs
+from train.run.state import TrainState
 
 
 class Stopped(Exception):

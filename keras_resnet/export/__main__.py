@@ -5,12 +5,13 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_resnet import console, trained, weights
+from keras_resnet import console, weights
 from keras_resnet.export import directories
 from keras_resnet.export.calibration import RealImages
 from keras_resnet.export.formats import FORMATS
 from keras_resnet.export.job import PRECISIONS, Job, export
 from keras_resnet.export.report import Images
+from keras_resnet.models import flags as trained
 
 FLAGS = flags.FLAGS
 

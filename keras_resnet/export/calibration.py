@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_resnet import decoding, image_files, image_kinds, labels, tfds
+from keras_resnet import labels, tfds
 from keras_resnet.manifest import Manifest
+from keras_resnet.preprocessing import decoding, files as image_files, kinds as image_kinds
 
 Array = np.ndarray[Any, Any]
 COUNT = 512

@@ -11,9 +11,9 @@ import keras
 from keras_resnet.export import calibration, directories, files, head, report
 from keras_resnet.export.formats import BFLOAT16, FORMATS, Format, Source
 from keras_resnet.export.report import Array, Figures, Images
-from keras_resnet.folding import fold
 from keras_resnet.manifest import Manifest
 from keras_resnet.network import ResidualNetwork
+from keras_resnet.rewrite.fold import fold
 from keras_resnet.specs import DEEP_STEM, Spec
 
 PRECISIONS = ("float32", "bfloat16")

@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import analysis, decoding
+from keras_resnet.analysis import cost as analysis
 from keras_resnet.export import head, warmup
 from keras_resnet.export.files import printable, writing
 from keras_resnet.manifest import Manifest
+from keras_resnet.preprocessing import decoding
 
 Outputs = dict[str, tf.Tensor]
 MAX_BATCH = 128  # images of one request: a thousand tiny files would ask for gigabytes of pixels

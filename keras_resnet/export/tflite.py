@@ -26,7 +26,7 @@ from keras_resnet.export.packages import require
 from keras_resnet.export.pixels import from_pixels, rounds
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.quantization import FakeQuantize
+from keras_resnet.rewrite.int8 import FakeQuantize
 
 Array = np.ndarray[Any, Any]
 KINDS = ("float32", "float16", "dynamic", "int8")

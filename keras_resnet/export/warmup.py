@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import decoding
 from keras_resnet.export.packages import require
 from keras_resnet.manifest import Manifest
+from keras_resnet.preprocessing import decoding
 
 FILE = "assets.extra/tf_serving_warmup_requests"  # the place that TensorFlow Serving looks at
 BATCHES = (1, 8)

@@ -11,13 +11,13 @@ import keras
 
 from keras_resnet.manifest import Manifest
 from keras_resnet.specs import Spec
-from keras_resnet.weights.authority import DECIDED, Told, Undecided
 from keras_resnet.weights.download import local
-from keras_resnet.weights.ends import adapted, labels
-from keras_resnet.weights.filling import fill
-from keras_resnet.weights.held import Held, Settled, opened
+from keras_resnet.weights.file import Held, Settled, opened
+from keras_resnet.weights.fill import fill
+from keras_resnet.weights.infer.authority import DECIDED, Told, Undecided
+from keras_resnet.weights.infer.ends import adapted, labels
+from keras_resnet.weights.save import save
 from keras_resnet.weights.sources import SOURCES
-from keras_resnet.weights.writing import save
 
 __all__ = [
     "SOURCES",

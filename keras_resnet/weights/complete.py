@@ -6,7 +6,7 @@ before the stem, another activation after it. Such layers have no weights that w
 
 import keras
 
-from keras_resnet.weights.held import Held
+from keras_resnet.weights.file import Held
 from keras_resnet.weights.sources import native
 
 HEAD = frozenset({"pool", "pool_int8", "logits", "logits_int8", "predictions"})

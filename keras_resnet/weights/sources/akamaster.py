@@ -4,6 +4,7 @@ Others use the same names for other networks, pixels and classes, of which nothi
 """
 
 from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources import torchvision
 from keras_resnet.weights.sources.source import (
     TORCH,
@@ -14,7 +15,6 @@ from keras_resnet.weights.sources.source import (
     Traits,
     cifar10,
 )
-from keras_resnet.weights.structure import Proof
 
 PATTERNS = torchvision.TRUNK | {
     rf"{torchvision.BLOCK}\.shortcut\.0": "stage{stage}_block{block}_shortcut_conv",

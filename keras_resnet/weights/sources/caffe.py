@@ -9,6 +9,7 @@ from dataclasses import replace
 from keras_resnet import preprocessing
 from keras_resnet.weights.formats import caffe_files
 from keras_resnet.weights.formats.containers import Container, reading
+from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import (
     CAFFE,
     TORCH_PADDING,
@@ -17,7 +18,6 @@ from keras_resnet.weights.sources.source import (
     Traits,
     imagenet,
 )
-from keras_resnet.weights.structure import Proof
 
 FIRST = r"(?P<stage>\d)(?P<block>[a-z])"  # res2a, res2b, res2c
 LATER = r"(?P<stage>\d)b(?P<later>\d+)"  # res4a, res4b1 ... res4b22

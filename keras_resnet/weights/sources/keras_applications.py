@@ -8,6 +8,7 @@ import hashlib
 
 from keras_resnet import preprocessing
 from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import (
     KERAS,
     TORCH_PADDING,
@@ -16,7 +17,6 @@ from keras_resnet.weights.sources.source import (
     Traits,
     imagenet,
 )
-from keras_resnet.weights.structure import Proof
 
 BLOCK = r"conv(?P<stage>\d+)_block(?P<block>\d+)"
 PATTERNS = {

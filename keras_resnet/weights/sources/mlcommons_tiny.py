@@ -10,6 +10,7 @@ them too; how their pixels are scaled is not known.
 import re
 
 from keras_resnet import preprocessing
+from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import (
     TENSORFLOW_PADDING,
     Names,
@@ -18,7 +19,6 @@ from keras_resnet.weights.sources.source import (
     by_layer,
     cifar10,
 )
-from keras_resnet.weights.structure import Proof
 
 NAME = re.compile(
     r"(?P<kind>conv2d|batch_normalization|dense)(_(?P<number>\d+))?/(?P<variable>\w+)"

@@ -3,8 +3,8 @@
 import re
 
 from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import Names, Renames, Source, Traits, by_layer
-from keras_resnet.weights.structure import Proof
 
 NAME = re.compile(
     r"(?P<layer>stem_conv\d+(_bn)?|stage\d+_block\d+_\w+|final_bn|logits"

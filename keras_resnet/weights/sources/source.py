@@ -9,7 +9,7 @@ from keras_resnet import preprocessing
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.specs import BASIC
 from keras_resnet.weights.formats.containers import Container
-from keras_resnet.weights.structure import Proof, strided
+from keras_resnet.weights.infer.proof import Proof, strided
 
 Names = Collection[str]
 Renames = Mapping[str, str]  # a foreign name to ours; "" for what is no weight

@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_resnet.preprocessing import MODES, Preprocessing
 from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources import torchvision
 from keras_resnet.weights.sources.source import (
     TORCH,
@@ -24,7 +25,6 @@ from keras_resnet.weights.sources.source import (
     Traits,
     imagenet,
 )
-from keras_resnet.weights.structure import Proof
 
 STEM = {
     r"conv1\.0": "stem_conv1",

@@ -6,6 +6,7 @@ stem can be Caffe's. The files that torchvision publishes are known by their has
 
 from keras_resnet import preprocessing
 from keras_resnet.weights.formats.containers import Container
+from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import (
     TORCH,
     TORCH_PADDING,
@@ -14,7 +15,6 @@ from keras_resnet.weights.sources.source import (
     Traits,
     imagenet,
 )
-from keras_resnet.weights.structure import Proof
 
 BLOCK = r"layer(?P<stage>\d+)\.(?P<block>\d+)"
 TRUNK = {

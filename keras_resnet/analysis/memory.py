@@ -1,0 +1,87 @@
+"""How much memory a network needs at least, from its graph; measured in docs/training.md."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_resnet.rewrite import graph
+
+
+def variable_bytes(variables: Iterable[Any]) -> int:
+    return sum(math.prod(v.shape) * _size(v.dtype) for v in variables)
+
+
+def kept_bytes(model: keras.Model, image_shape: Sequence[int], *, recomputed: bool = False) -> int:
+    """Returns the bytes per image that stay from the forward to the backward pass.
+
+    Gradients need the input of each convolution, of each dense layer and of each normalization that
+    learns; the output of each ReLU; and the input and output of each maximum. Each tensor counts
+    once, in the dtype that its reader computes in. Before the first layer that learns, nothing is
+    kept.
+
+    Args:
+        model: functional, of the layers of this package; `layer.trainable` says what learns.
+        image_shape: (height, width, channels).
+        recomputed: count only what would take convolutions to compute again. XLA may do the rest
+            a second time.
+    """
+    functional = graph.functional(model, "kept_bytes")
+    kept: dict[int, tuple[Any, str]] = {}  # tensors and dtypes
+    reached: set[int] = set()  # tensors that depend on weights that learn
+    for node in _forward(functional):
+        layer, inputs, outputs = node.operation, node.input_tensors, node.outputs
+        learns = bool(layer.trainable_weights)
+        flows = learns or any(id(tensor) in reached for tensor in inputs)
+        if flows:
+            reached.update(map(id, outputs))
+        needed: list[Any] = []
+        if isinstance(layer, layers.BatchNormalization) and learns:
+            needed = inputs
+        elif recomputed:
+            continue
+        elif isinstance(layer, layers.Conv2D | layers.Dense) and learns:
+            needed = inputs
+        elif isinstance(layer, layers.Activation | layers.ReLU) and flows:
+            needed = outputs
+        elif isinstance(layer, layers.MaxPooling2D) and flows:
+            needed = [*inputs, *outputs]
+        kept |= {id(tensor): (tensor, layer.compute_dtype) for tensor in needed}
+    return sum(_bytes(functional, list(kept.values()), image_shape))
+
+
+def widest_bytes(model: keras.Model, image_shape: Sequence[int]) -> int:
+    """Returns the bytes per image of the convolution whose input and output are largest."""
+    functional = graph.functional(model, "widest_bytes")
+    convs = [node for node in _forward(functional) if isinstance(node.operation, layers.Conv2D)]
+    dtypes = [node.operation.compute_dtype for node in convs]
+    ends = [
+        _bytes(functional, list(zip(tensors, dtypes, strict=True)), image_shape)
+        for tensors in ([n.input_tensors[0] for n in convs], [n.outputs[0] for n in convs])
+    ]
+    return max(map(sum, zip(*ends, strict=True)), default=0)
+
+
+def _forward(functional: keras.Model) -> list[graph.Node]:
+    """Returns the calls of layers, each after those that it reads."""
+    depths = functional._nodes_by_depth
+    nodes = [node for depth in sorted(depths, reverse=True) for node in depths[depth]]
+    return [node for node in nodes if not node.is_input]
+
+
+def _bytes(
+    functional: keras.Model, kept: list[tuple[Any, str]], image_shape: Sequence[int]
+) -> list[int]:
+    tensors = [tensor for tensor, _ in kept]
+    shapes = [tensor.shape for tensor in tensors]
+    if any(None in shape[1:] for shape in shapes):
+        shapes = keras.Model(functional.inputs, tensors).compute_output_shape((1, *image_shape))
+    sizes = [math.prod(shape[1:]) for shape in shapes]
+    return [size * _size(dtype) for size, (_, dtype) in zip(sizes, kept, strict=True)]
+
+
+def _size(dtype: str) -> int:
+    return 2 if dtype in ("bfloat16", "float16") else np.dtype(dtype).itemsize

@@ -1,0 +1,184 @@
+"""A trained network named on a command line: the flags that evaluation and export share."""
+
+import json
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from absl import flags
+
+from keras_resnet import family, preprocessing, specs, weights
+from keras_resnet.building import Door
+from keras_resnet.manifest import ACTIVATIONS, Manifest
+from keras_resnet.models.doors import fill_from
+from keras_resnet.network import ResidualNetwork
+from keras_resnet.preprocessing.resizing import METHODS
+from keras_resnet.weights import Held, Settled, Told
+from keras_resnet.weights.infer.authority import NOTHING, disagreements
+
+FLAGS = flags.FLAGS
+ORDERS = ("rgb", "bgr")
+
+
+def define_flags() -> None:
+    """Defines what a user can say of a file of weights; what is not said, the file has to say."""
+    flags.DEFINE_string("network", None, "A name in keras_resnet.FAMILY, such as resnet50.")
+    flags.DEFINE_string(
+        "weights",
+        None,
+        "A file, URL or hf://owner/name, of this package or any source; or imagenet.",
+        required=True,
+    )
+    flags.DEFINE_enum(
+        "source", None, list(weights.SOURCES), "Of the weights; by default known from the content."
+    )
+    flags.DEFINE_string(
+        "prefix", None, "Of the names of the tensors to read, such as backbone.; it is taken off."
+    )
+    flags.DEFINE_multi_string(
+        "field", [], "A field of the spec that differs, such as shortcut=C; may be repeated."
+    )
+    flags.DEFINE_enum(
+        "preprocessing",
+        None,
+        sorted(preprocessing.MODES),
+        "How pixels are scaled; by default what the weights say.",
+    )
+    flags.DEFINE_list("mean", None, "Grey levels of 0..255 to subtract: one, or one per channel.")
+    flags.DEFINE_list("std", None, "Grey levels to divide by: one, or one per channel.")
+    flags.DEFINE_enum("channel_order", None, ORDERS, "Of the network's input, and of mean and std.")
+    flags.DEFINE_list(
+        "image_size", None, "Pixels a side, or height,width; by default what the weights say."
+    )
+    flags.DEFINE_float(
+        "crop", None, "Share of a side that the central crop keeps; by default the weights'.", 0, 1
+    )
+    flags.DEFINE_enum("interpolation", None, list(METHODS), "How images are resized.")
+    flags.DEFINE_enum(
+        "activation", None, ACTIVATIONS, "What follows the logits; by default what the weights say."
+    )
+
+
+def told() -> Told:
+    """Returns what the flags say of a file of weights.
+
+    Raises:
+        ValueError, TypeError: for values that are none.
+    """
+    scaling: dict[str, Any] = {
+        "mean": FLAGS.mean and _numbers("mean", FLAGS.mean, float),
+        "std": FLAGS.std and _numbers("std", FLAGS.std, float),
+        "bgr": None if FLAGS.channel_order is None else FLAGS.channel_order == "bgr",
+        "image_size": FLAGS.image_size and image_size(FLAGS.image_size),
+        "crop": FLAGS.crop,
+        "interpolation": FLAGS.interpolation,
+    }
+    return Told(
+        FLAGS.network,
+        fields=parse_fields(FLAGS.field),
+        preprocessing=FLAGS.preprocessing,
+        scaling={name: value for name, value in scaling.items() if value is not None},
+        activation=FLAGS.activation,
+    )
+
+
+def from_flags(*, ends: bool = False) -> tuple[ResidualNetwork, Manifest]:
+    """Builds the network that the flags name; it returns logits and has its weights.
+
+    Args:
+        ends: whether what follows the logits has to be known.
+
+    Raises:
+        ValueError, TypeError: if flags and file contradict each other, or say too little; and for
+            a file without a classifier.
+    """
+    file = weights.local(FLAGS.weights, FLAGS.network)
+    with weights.opened(file, FLAGS.source, FLAGS.prefix) as held:
+        settled = agreed(held, told())
+        manifest = settled.manifest
+        if held.classes is None:
+            raise ValueError(
+                f"{file} holds no classifier, and none is invented: give weights that have one"
+            )
+        _ = manifest.scaling  # asked for before anything is built
+        if ends:
+            _check_ending(held, manifest)
+        door = Door(input_shape=manifest.image_shape, classifier_activation=None)
+        model = fill_from(held, settled, door, manifest.network)
+    model.manifest = manifest
+    return model, manifest
+
+
+def _check_ending(held: Held, manifest: Manifest) -> None:
+    allowed = ", ".join(ACTIVATIONS)
+    if manifest.activation is None and held.head:
+        raise ValueError(f"{held.path} ends in {held.head}; allowed are {allowed}")
+    if manifest.activation is None:
+        raise ValueError(
+            f"{held.path} does not say what follows its logits: give --activation, one of {allowed}"
+        )
+
+
+def parse_fields(assignments: Iterable[str]) -> dict[str, Any]:
+    """Reads `["shortcut=C", "zero_gamma=true"]`; values are JSON, or strings without quotes."""
+    fields = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or name not in specs.FIELDS:
+            raise ValueError(f"a field is given as NAME=VALUE, got {assignment!r}; the names are"
+                             f" {', '.join(specs.FIELDS)}")  # fmt: skip
+        try:
+            fields[name] = json.loads(text)
+        except json.JSONDecodeError:
+            fields[name] = PYTHON.get(text, text)
+    return fields
+
+
+# What people write who think of Python.
+PYTHON = {"None": None, "True": True, "False": False}
+
+
+def image_size(texts: list[str]) -> int | tuple[int, int]:
+    """Reads a size of images: `["224"]`, or height and width."""
+    sizes = _numbers("image_size", texts, int)
+    if len(sizes) > 2 or min(sizes) < 1:
+        raise ValueError(f"image_size must be a side, or height,width, got {','.join(texts)!r}")
+    return sizes[0] if len(set(sizes)) == 1 else (sizes[0], sizes[1])
+
+
+def _numbers(name: str, texts: list[str], kind: type) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(text) for text in texts)
+    except ValueError as error:
+        raise ValueError(f"{name} must be numbers, got {','.join(texts)!r}") from error
+
+
+def describe(
+    file: str | os.PathLike[str], said: Told = NOTHING, source: str | None = None
+) -> Manifest:
+    """Returns what a file of weights holds, with what its user says of it; see `agreed`."""
+    with weights.opened(weights.local(file, said.network), source) as held:
+        return agreed(held, said).manifest
+
+
+def agreed(held: Held, said: Told) -> Settled:
+    """Settles what an open file holds; the network that its user names has to be that one.
+
+    A name stands here for all networks that differ from it by less than from any other name.
+
+    Raises:
+        ValueError: if user and file contradict each other, or say too little.
+    """
+    settled = held.settle(said)
+    found, named = settled.manifest.network, said.network
+    if named and found != named:
+        differ = disagreements(settled.spec, family.spec(named, **said.fields))
+        if differ:
+            raise ValueError(
+                f"{held.path} holds the weights of {found}, not of {named}: {'; '.join(differ)}."
+                " Leave --network out, or say by --field what is otherwise than usual"
+            )
+    classes = said.fields.get("classes")
+    if classes is not None and held.classes not in (None, classes):
+        raise ValueError(f"{held.path} has {held.classes} classes, not classes={classes}")
+    return settled

@@ -1,0 +1,227 @@
+"""The way from anybody's images to the input of a network, as data: `Preprocessing`."""
+
+import operator
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Self
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_resnet.preprocessing import resizing
+from keras_resnet.preprocessing.pixels import converted, pixels
+from keras_resnet.preprocessing.resizing import METHODS, Interpolation
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Resizes, crops and scales: (x - mean) / std of RGB pixels between 0 and 255.
+
+    `mean` and `std` are a number, one per channel, or an image [height, width, channels]. With
+    `bgr` the channels are reversed first, so that `mean` is BGR too. `image_size` is the pixels of
+    a side, or (height, width). An image is scaled until it covers `image_size / crop`, of which the
+    central `image_size` is kept: for a square, the shorter side becomes `image_size / crop` pixels.
+    A `mean` of None is the mean image of the training images where nobody kept it: whoever
+    has them can `replace` it.
+    """
+
+    mean: Any = (0.0,)
+    std: Any = (1.0,)
+    bgr: bool = False
+    image_size: int | tuple[int, int] = 224
+    crop: float = 0.875
+    interpolation: Interpolation = "bilinear"
+    _bound: ClassVar[int | None] = None  # channels of the network; no part of what is stored
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in METHODS:
+            raise ValueError(
+                f"interpolation must be one of {list(METHODS)}, got {self.interpolation!r}"
+            )
+        object.__setattr__(self, "image_size", _size(self.image_size))
+        if not isinstance(self.crop, int | float) or not 0 < self.crop <= 1:
+            raise ValueError(f"crop must be in (0, 1], got {self.crop!r}")
+        if not isinstance(self.bgr, bool):
+            raise ValueError(f"bgr must be True or False, got {self.bgr!r}")
+        for name in ("std",) if self.mean is None else ("mean", "std"):
+            object.__setattr__(self, name, self._levels(name))
+        counts = [
+            count for count in map(_channels, (self.mean, self.std)) if count not in (None, 1)
+        ]
+        if len(set(counts)) > 1:
+            raise ValueError(f"mean and std must have the same channels, got {counts}")
+
+    def _levels(self, name: str) -> Any:
+        """Returns mean or std as JSON gives it back."""
+        values = np.asarray(getattr(self, name))
+        if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+            raise ValueError(f"{name} must hold grey levels, got {getattr(self, name)!r}")
+        if name == "std" and not values.all():
+            raise ValueError("std must not be 0: pixels are divided by it")
+        if values.ndim not in (0, 1, 3) or not values.size:
+            raise ValueError(
+                f"{name} must be a number, one per channel, or [height, width, channels], got the"
+                f" shape {values.shape}"
+            )
+        if values.ndim == 3 and values.shape[:2] != self.size:
+            raise ValueError(
+                f"{name} is an image of {values.shape[0]}x{values.shape[1]} pixels, and fits no"
+                f" images of image_size={self.image_size}"
+            )
+        return _tuples(values.tolist())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of what comes out."""
+        if isinstance(self.image_size, int):
+            return self.image_size, self.image_size
+        return self.image_size
+
+    @property
+    def channels(self) -> int | None:
+        """Channels of an image; None where neither mean, std nor a network say it."""
+        said = [_channels(self.mean), _channels(self.std)]
+        known = [count for count in (self._bound, *said) if count]
+        return max(known) if known else None
+
+    def for_channels(self, channels: int) -> Self:
+        """Returns the same for a network of so many channels, which images are converted to.
+
+        Raises:
+            ValueError: if mean or std are of other channels.
+        """
+        own = replace(self)
+        if own.channels not in (None, channels):
+            raise ValueError(
+                f"the preprocessing is of {own.channels} channels, the network of {channels}"
+            )
+        object.__setattr__(own, "_bound", channels)
+        return own
+
+    def __call__(self, images: Any) -> Any:
+        """Resizes, crops the middle, and scales: the input of a network from anybody's images.
+
+        It does all that evaluation does, and works inside functions that TensorFlow, XLA or JAX
+        compile. Of a symbolic Keras tensor it becomes a layer, which is saved with its model.
+
+        Args:
+            images: pixels of 0..255 as an array or tensor [height, width, channels] or [batch,
+                height, width, channels], or [height, width] if grey; a PIL image; the path of a
+                JPEG, PNG or WebP; or a list of these, each of a size of its own.
+
+        Returns:
+            float32 [height, width, channels] of `size`, with [batch, ...] before where a batch or
+            a list came. Grey images become RGB, and RGB ones grey, if the network takes the other.
+
+        Raises:
+            TypeError: for what is no image.
+            ValueError: for other channels, files that cannot be decoded, and levels that cannot be
+                of 0..255, such as floats between 0 and 1; a graph does not know its levels.
+        """
+        if isinstance(images, list | tuple):
+            return self._stacked(images)
+        if keras.utils.is_keras_tensor(images):
+            layer = Preprocess(self)
+            layer.compute_output_shape(images.shape)  # refuses in a line what Keras wraps in ten
+            return layer(images)
+        return self.normalize(self.resize(pixels(images, self.channels)))
+
+    def _stacked(self, images: list[Any] | tuple[Any, ...]) -> Any:
+        found = [self(image) for image in images]
+        for one in found:
+            if len(one.shape) != 3:
+                raise ValueError(
+                    f"a list must hold single images, got one of rank {len(one.shape)}"
+                )
+        if not found:
+            raise ValueError("a list must hold one image at least, got none")
+        return ops.stack(found)
+
+    def resize(self, images: Any) -> Any:
+        """Scales [..., height, width, channels] to cover `size / crop`; crops the middle.
+
+        Returns:
+            float32 of 0..255, [..., *size, channels]; channels are as they were.
+        """
+        return resizing.resize(images, self.size, self.crop, self.interpolation)
+
+    def normalize(self, images: Any) -> Any:
+        """Maps [..., height, width, channels] of 0..255 to float32 of the same shape.
+
+        Raises:
+            ValueError: if mean or std are of other channels, or the mean is not known.
+        """
+        if self.mean is None:
+            raise ValueError(
+                "the mean image of these weights is not known; give that of their training images:"
+                " dataclasses.replace(preprocessing, mean=...)"
+            )
+        images = ops.cast(images, "float32")
+        if self.channels and images.shape[-1] not in (None, self.channels):
+            raise ValueError(
+                f"images must have {self.channels} channels, got {tuple(images.shape)}"
+            )
+        if self.bgr:
+            images = ops.flip(images, axis=-1)
+        return (images - np.float32(self.mean)) / np.float32(self.std)
+
+
+@keras.saving.register_keras_serializable("keras_resnet")
+class Preprocess(keras.layers.Layer):
+    """A `Preprocessing` inside a model: maps [batch, height, width, channels] of any size."""
+
+    def __init__(
+        self,
+        preprocessing: Preprocessing | Mapping[str, Any],
+        channels: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})  # grey levels need it under any policy
+        if isinstance(preprocessing, Mapping):  # as a file of Keras has it
+            preprocessing = Preprocessing(**preprocessing)
+        self._preprocessing = preprocessing.for_channels(channels) if channels else preprocessing
+
+    def call(self, inputs: Any) -> Any:
+        return self._preprocessing(inputs)
+
+    def compute_output_shape(self, input_shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(input_shape) != 4 or input_shape[-1] is None:
+            raise ValueError(
+                f"images must be [batch, height, width, channels], got {tuple(input_shape)}"
+            )
+        channels = converted(input_shape[-1], self._preprocessing.channels)
+        return (input_shape[0], *self._preprocessing.size, channels)
+
+    def get_config(self) -> dict[str, Any]:
+        own = self._preprocessing
+        return {**super().get_config(), "preprocessing": asdict(own), "channels": own.channels}
+
+
+def _size(size: Any) -> int | tuple[int, int]:
+    """Returns pixels a side, or (height, width) where they differ; NumPy's integers become ints."""
+    pair = size if isinstance(size, list | tuple) else (size, size)
+    try:
+        whole = [operator.index(side) for side in pair if not isinstance(side, bool)]
+    except TypeError:
+        whole = []
+    if len(pair) != 2 or len(whole) != 2 or min(whole) < 1:
+        raise ValueError(
+            f"image_size must be the pixels of a side, or (height, width), got {size!r}"
+        )
+    height, width = whole
+    return height if height == width else (height, width)
+
+
+def _channels(values: Any) -> int | None:
+    """Returns the channels of a mean or std; None for one number, which holds for any."""
+    if not isinstance(values, tuple):
+        return None
+    if isinstance(values[0], tuple):
+        return len(values[0][0])
+    return len(values) if len(values) > 1 else None
+
+
+def _tuples(numbers: Any) -> Any:
+    """Makes what JSON reads equal to what was written, and nothing that can be changed."""
+    return tuple(map(_tuples, numbers)) if isinstance(numbers, list) else numbers

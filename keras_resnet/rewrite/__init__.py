@@ -1,0 +1,1 @@
+"""Graph in, graph out: folded normalizations, and int8 arithmetic."""

@@ -1,0 +1,286 @@
+"""One open file of weights, whatever its origin, under our names and in our layouts."""
+
+import json
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_resnet import family
+from keras_resnet.manifest import SOFTMAX, Manifest
+from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.specs import Spec
+from keras_resnet.weights.formats import keras_graphs
+from keras_resnet.weights.formats.containers import Container, opened as opened_container, reading
+from keras_resnet.weights.formats.keras_graphs import Graph
+from keras_resnet.weights.formats.tensors import Tensor
+from keras_resnet.weights.infer import authority, ends
+from keras_resnet.weights.infer.authority import NOTHING, Evidence, Told
+from keras_resnet.weights.infer.proof import check as check_structure, prove
+from keras_resnet.weights.sources import SOURCES, native, timm
+from keras_resnet.weights.sources.source import Renames, Source
+
+QUANTIZED = "image_int8/range"  # is in every network that rounds, and in no other
+MOST_TENSORS = 20_000  # ResNet-1202 has 7,300
+log = logging.getLogger("keras_resnet")
+
+
+class Settled(NamedTuple):
+    """What a file holds, after everybody who knows something of it has been heard."""
+
+    spec: Spec
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Held:
+    """The weights in a file: where from, what of, and how to read them."""
+
+    path: Path
+    source: Source
+    tensors: Mapping[str, Tensor]  # by our names, "stem_conv1/kernel"; kernels in our layout
+    evidence: Evidence
+    origin: Mapping[str, str] = field(default_factory=dict)  # of others' weights
+
+    @property
+    def classes(self) -> int | None:
+        """Outputs of the classifier, if there is one."""
+        return self.evidence.proof.classes
+
+    @property
+    def head(self) -> str | None:
+        """The activation that ends the network, by its name in Keras, if the file says it."""
+        return self.evidence.graph.head
+
+    def implies(self, name: str) -> bool:
+        """Whether files of this source leave a weight out, as it would change nothing."""
+        return re.fullmatch(self.source.implied, name) is not None
+
+    def settle(self, told: Told = NOTHING) -> Settled:
+        """Decides what the file holds, by the order of `authority`; shows what is assumed.
+
+        Raises:
+            Undecided: naming what nobody has said, and the choices.
+            ValueError: if the user says what the file proves wrong.
+        """
+        evidence = self.evidence
+        try:
+            spec, assumed = authority.architecture(evidence, told)
+            with reading(self.path):
+                check_structure(self.tensors, spec)
+            manifest = self._describe(spec, told, assumed)
+        except ValueError as error:
+            if str(error).startswith(str(self.path)):
+                raise
+            raise type(error)(f"{self.path} {error}") from error
+        if manifest.assumed:
+            log.warning("%s: %s", self.path, _shown(manifest, spec))
+        height, width, _ = manifest.image_shape
+        if height and height == width:
+            spec = replace(spec, image_size=height)
+        return Settled(spec, manifest)
+
+    def _describe(self, spec: Spec, told: Told, assumed: list[str]) -> Manifest:
+        evidence = self.evidence
+        scaling = ends.preprocessing_of(evidence, told, spec)
+        names, usual = ends.labels_of(evidence, spec)
+        activation, by_convention = ends.activation_of(evidence, told)
+        guessed = {
+            **ends.assumed(evidence, told, scaling),
+            "labels": usual,
+            "activation": by_convention,
+        }
+        assumed = assumed + [name for name, only in guessed.items() if only]
+        network, fields = authority.named(spec, evidence, told)
+        found = evidence.manifest or Manifest(
+            network, (0, 0, 1), names, None, source=self.origin, quantized=evidence.quantized
+        )
+        return replace(
+            found,
+            network=network,
+            image_shape=ends.image_shape(evidence, scaling, told),
+            labels=names,
+            preprocessing=scaling,
+            fields=fields,
+            activation=activation,
+            assumed={**found.assumed, **dict.fromkeys(assumed, self.source.name)},
+        )
+
+    def check(self, found: Spec, wanted: Spec) -> None:
+        """Compares what the weights were trained in with what they are wanted for.
+
+        Raises:
+            ValueError: naming each field that differs, and the door that needs none.
+        """
+        differ = authority.disagreements(found, wanted)
+        if differ:
+            raise ValueError(f"{self.path} {authority.another_network(differ)}")
+
+
+def _shown(manifest: Manifest, spec: Spec) -> str:
+    """Says what is only assumed, so that who knows better can say it."""
+    by_source: dict[str, list[str]] = {}
+    for name, source in manifest.assumed.items():
+        by_source.setdefault(source, []).append(_fact(name, manifest, spec))
+    told = [f"{', '.join(facts)} (usual for {source})" for source, facts in by_source.items()]
+    return f"assumed {'; '.join(told)}; say what is otherwise"
+
+
+def _fact(name: str, manifest: Manifest, spec: Spec) -> str:
+    if name == "labels":
+        return f"labels {manifest.labels[0]!r} ... {manifest.labels[-1]!r}"
+    if name == "preprocessing" and manifest.preprocessing:
+        return f"preprocessing {_pixels(manifest.preprocessing)}"
+    if name == "crop" and manifest.preprocessing:
+        return f"crop={manifest.preprocessing.crop:.4g}"
+    if name == "stem":
+        return f"stem={tuple(map(tuple, spec.stem))}"
+    return f"{name}={getattr(spec if hasattr(spec, name) else manifest, name)!r}"
+
+
+def _pixels(scaling: Preprocessing) -> str:
+    mean, std = (
+        "an image" if np.ndim(v) == 3 else np.round(v, 3).tolist() if v is not None else "unknown"
+        for v in (scaling.mean, scaling.std)
+    )
+    order = "BGR" if scaling.bgr else "RGB"
+    size = f"image_size={scaling.image_size}, crop={scaling.crop:.4g}"
+    return f"({order} - {mean}) / {std}, {size}"
+
+
+@contextmanager
+def opened(path: Path, source: str | None = None, prefix: str | None = None) -> Iterator[Held]:
+    """Opens a file of weights and finds out whose they are and what of.
+
+    Args:
+        path: a local file in any format that `containers` reads.
+        source: a name in `SOURCES`; by default known from the names of the tensors.
+        prefix: of the names of the tensors to read, such as "backbone."; it is taken off.
+
+    Raises:
+        ValueError: if the file is missing, damaged, hostile or of no source.
+    """
+    if source is not None and source not in SOURCES:
+        raise ValueError(f"source must be one of {list(SOURCES)}, got {source!r}")
+    with opened_container(path, prefix) as container:
+        with reading(path):
+            found, renames = _identify(container, source)
+            held = _held(container, found, renames)
+        if container.chosen:
+            log.warning("%s: read %s", path, container.chosen)
+        yield held
+
+
+def _held(container: Container, source: Source, renames: Renames) -> Held:
+    found = _by_our_head(container)
+    tensors = {
+        ours: _laid_out(found[foreign], source.layout) for foreign, ours in renames.items() if ours
+    }
+    proof, graph = prove(tensors, source.options), _graph(container)
+    manifest = _manifest(container.manifest)
+    evidence = Evidence(
+        source=source.name,
+        proof=proof,
+        traits=source.traits(container, proof),
+        spec=_spec(manifest, graph),
+        manifest=manifest,
+        graph=graph,
+        quantized=manifest.quantized if manifest else "int8" if QUANTIZED in tensors else "",
+    )
+    if evidence.spec:
+        check_structure(tensors, evidence.spec)
+    if manifest and manifest.image_shape[2] != proof.channels:
+        raise ValueError(
+            f"its manifest says images of {manifest.image_shape[2]} channels, and its first"
+            f" kernel takes {proof.channels}"
+        )
+    foreign = {"name": source.name, "file": container.path.name}
+    native_file = source is native.SOURCE
+    origin = {} if native_file else {**foreign, "sha256": container.sha256}
+    return Held(container.path, source, tensors, evidence, origin)
+
+
+def _by_our_head(container: Container) -> dict[str, Tensor]:
+    """Returns the tensors with a classifier that somebody else named under the name of ours."""
+    graph = _graph(container)
+    theirs = f"{graph.classifier}/"
+    if not graph.fields or theirs == "logits/":
+        return container.tensors
+    return {
+        f"logits/{name.removeprefix(theirs)}" if name.startswith(theirs) else name: tensor
+        for name, tensor in container.tensors.items()
+    }
+
+
+def _graph(container: Container) -> Graph:
+    return keras_graphs.read(container.keras) or Graph()
+
+
+def _manifest(text: str | None) -> Manifest | None:
+    if text is None:
+        return None
+    values = json.loads(text)
+    if "activation" not in values:  # as of version 0.1, whose networks all ended so
+        values["activation"] = SOFTMAX
+    manifest = Manifest.from_dict(values)
+    if "classes" in manifest.fields:
+        raise ValueError("the number of classes is that of its labels, and no field")
+    return manifest
+
+
+def _spec(manifest: Manifest | None, graph: Graph) -> Spec | None:
+    if manifest:
+        return family.spec(manifest.network, **manifest.fields, classes=len(manifest.labels))
+    return Spec(**graph.spec) if graph.spec else None
+
+
+def _identify(container: Container, name: str | None) -> tuple[Source, Renames]:
+    """Returns the source that knows most of the names, and its names for them.
+
+    Raises:
+        ValueError: if none knows the stem, or the one that does not all.
+    """
+    if name:
+        candidates = [SOURCES[name]]
+    elif container.config:  # torchvision has the same names, but nothing beside its files
+        candidates = [timm.SOURCE, *SOURCES.values()]
+    else:
+        candidates = list(SOURCES.values())
+    names = list(_by_our_head(container))
+    if len(names) > MOST_TENSORS:
+        raise ValueError(f"it has {len(names):,} tensors, and a network {MOST_TENSORS:,} at most")
+    renames = {source.name: source.rename(names) for source in candidates}
+    best = max(candidates, key=lambda source: len(renames[source.name]))
+    found = renames[best.name]
+    if "stem_conv1/kernel" not in found.values():
+        if nested := _graph(container).nested:
+            raise ValueError(
+                f"its network is inside another model, as the layer {', '.join(nested)}: save that"
+                " model by itself"
+            )
+        raise ValueError(
+            f"its tensors {sorted(names)[:3]} ... are none of {name or ', '.join(SOURCES)}"
+        )
+    unknown = sorted(set(names) - set(found))
+    if unknown:
+        raise ValueError(f"it looks like {best.name}, but holds also {unknown[:5]}")
+    counts = Counter(name for name in found.values() if name)
+    twice = sorted(name for name, count in counts.items() if count > 1)
+    if twice:
+        raise ValueError(f"it holds twice {twice[:5]}")
+    return best, found
+
+
+def _laid_out(tensor: Tensor, layout: str) -> Tensor:
+    """Turns kernels to height, width, in, out; classifiers to in, out; all to float32."""
+    axes = tuple(range(len(tensor.shape)))
+    if layout == "OIHW" and len(axes) in (2, 4):
+        axes = (1, 0) if len(axes) == 2 else (2, 3, 1, 0)
+    shape = tuple(tensor.shape[axis] for axis in axes)
+    return Tensor(shape, lambda: np.asarray(tensor.read()).astype(np.float32).transpose(axes))

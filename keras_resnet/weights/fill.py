@@ -1,0 +1,120 @@
+"""Puts the weights of a file into a model: all of them, each once, or none."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_resnet.specs import Spec
+from keras_resnet.weights.biases import EPSILON, Weights, fold
+from keras_resnet.weights.file import Held
+from keras_resnet.weights.formats.containers import reading
+from keras_resnet.weights.sources import native
+
+NAMES = {"moving_mean": "mean", "moving_variance": "variance"}  # Keras's to ours
+STEM = "stem_conv1/kernel"
+HEAD = {"logits/kernel", "logits/bias", "pool_int8/range", "logits_int8/range"}
+Shapes = Mapping[str, tuple[int, ...]]
+log = logging.getLogger("keras_resnet")
+
+
+def fill(model: keras.Model, held: Held, spec: Spec | None, *, fresh_head: bool = False) -> None:
+    """Fills a model from an open file.
+
+    Args:
+        model: the network, with or without its classifier.
+        held: the file; its spec has been checked.
+        spec: of the network in the file; not needed for files of this package.
+        fresh_head: whether the classifier stays as it is.
+
+    Raises:
+        ValueError: listing what is missing, left over, or of another shape; nothing is changed.
+    """
+    if spec is None and held.source is not native.SOURCE:
+        raise ValueError(f"{held.path} is of {held.source.name}: give the spec of {model.name}")
+    variables = {
+        f"{layer.name}/{NAMES.get(weight.name, weight.name)}": weight
+        for layer in model.layers
+        for weight in layer.weights
+    }
+    if fresh_head and variables.keys() & HEAD:
+        log.warning("%s: the classifier stays fresh, its classes are others", held.path)
+        variables = {name: weight for name, weight in variables.items() if name not in HEAD}
+    shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
+    with reading(held.path):
+        _check(shapes, held)
+        weights = _read(shapes, held)
+        if held.source is not native.SOURCE and spec:
+            fold(weights, spec, held.source.epsilon)
+        _check_numbers(weights)
+    for name, variable in variables.items():
+        variable.assign(weights[name])
+    if held.source.frozen_norms:
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+
+
+def _check(shapes: Shapes, held: Held) -> None:
+    """Compares names and shapes before a number is read."""
+    allowed = dict(shapes)
+    if held.source is not native.SOURCE:  # a bias before a BN is folded into it
+        allowed |= {
+            name.replace("/kernel", "/bias"): shape[-1:]
+            for name, shape in shapes.items()
+            if "_conv" in name and name.endswith("/kernel")
+        }
+    missing = [name for name in shapes if name not in held.tensors and not held.implies(name)]
+    left_over = [name for name in held.tensors if name not in allowed and name not in HEAD]
+    if missing or left_over:
+        raise ValueError(
+            f"it holds another network: it lacks {missing[:5] or 'nothing'}, and has"
+            f" {left_over[:5] or 'nothing'} left over"
+        )
+    for name in allowed.keys() & held.tensors.keys():
+        found, expected = held.tensors[name].shape, allowed[name]
+        if found != expected and not (name == STEM and _but_channels(found, expected)):
+            raise ValueError(f"{name} has shape {found} there, {expected} here")
+
+
+def _but_channels(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    return found[:2] == expected[:2] and found[3:] == expected[3:] and len(found) == 4
+
+
+def _read(shapes: Shapes, held: Held) -> Weights:
+    weights = {
+        name: tensor.read()
+        for name, tensor in held.tensors.items()
+        if name in shapes or name not in HEAD
+    }
+    for name, array in weights.items():
+        if array.shape != held.tensors[name].shape:
+            raise ValueError(f"{name} has shape {array.shape}, and not what it seemed to have")
+    channels = shapes[STEM][2]
+    if channels != weights[STEM].shape[2]:
+        log.warning("%s: adapted to images of %d channels", held.path, channels)
+        weights[STEM] = with_channels(weights[STEM], channels)
+    return weights
+
+
+def _check_numbers(weights: Weights) -> None:
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite")
+        if name.endswith("/variance") and array.min(initial=0) < -EPSILON:
+            raise ValueError(f"{name} is negative")
+
+
+def with_channels(kernel: np.ndarray[Any, Any], channels: int) -> np.ndarray[Any, Any]:
+    """Fits a stem [height, width, channels, filters] to images of other channels, as timm does.
+
+    One channel gets the sum, so that grey images give what they gave as RGB; more channels
+    repeat the kernel, scaled by their number.
+    """
+    old = kernel.shape[2]
+    if channels == 1:
+        return kernel.sum(axis=2, keepdims=True)
+    repeated = np.tile(kernel, (1, 1, -(-channels // old), 1))[:, :, :channels]
+    return repeated * np.float32(old / channels)

@@ -1,0 +1,173 @@
+"""What goes into a network and comes out of it, as far as a file and its user say.
+
+The order of authority is that of `authority`; what nobody knows is None, and asked for where it is
+needed.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from keras_resnet import family, preprocessing
+from keras_resnet.labels import imagenet_labels, numbers
+from keras_resnet.manifest import ACTIVATIONS, NONE, SOFTMAX, Manifest
+from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.specs import Spec
+from keras_resnet.weights.infer.authority import Evidence, Told
+
+IMAGE_PARTS = ("image_size", "crop", "interpolation")
+
+
+def preprocessing_of(evidence: Evidence, told: Told, spec: Spec) -> Preprocessing | None:
+    """Returns how pixels become the input of a network; None where nobody knows their scaling.
+
+    Raises:
+        ValueError: if it does not fit the network's images, or the user says half of it.
+    """
+    if isinstance(told.preprocessing, Preprocessing):
+        return _fitting(replace(told.preprocessing, **told.scaling), evidence.proof.channels)
+    found, stated = _of_file(evidence), told.preprocessing is None
+    size = _size(evidence, told)
+    parts = {"image_size": size, "crop": 0.875 if spec.stem_pool else 1.0}
+    if found:
+        parts = {name: getattr(found, name) for name in IMAGE_PARTS}
+    if stated and found is None and not _scales(told):
+        return None
+    parts |= {name: told.scaling[name] for name in IMAGE_PARTS if name in told.scaling}
+    if isinstance(told.preprocessing, str):
+        found = _fitting(preprocessing.mode(told.preprocessing), evidence.proof.channels)
+    if parts["image_size"] is None:
+        raise ValueError("does not say how large its images are: give image_size")
+    found = replace(found or Preprocessing(), **{**parts, **told.scaling})
+    return _fitting(found, evidence.proof.channels)
+
+
+def _scales(told: Told) -> bool:
+    """Whether a user says by mean and std how pixels are scaled.
+
+    Raises:
+        ValueError: if one is said without the other.
+    """
+    given = [name for name in ("mean", "std") if name in told.scaling]
+    if len(given) == 1:
+        raise ValueError(f"{given[0]} alone does not say how pixels are scaled: give mean and std")
+    return bool(given)
+
+
+def assumed(evidence: Evidence, told: Told, found: Preprocessing | None) -> dict[str, bool]:
+    """Says which parts of a preprocessing nobody has said: they are usual for such networks."""
+    if found is None or evidence.manifest or isinstance(told.preprocessing, Preprocessing):
+        return {}
+    said = told.preprocessing is not None or {"mean", "std"} <= set(told.scaling)
+    usual = evidence.traits.preprocessing
+    return {
+        "preprocessing": usual is not None and not said and not evidence.traits.known,
+        "crop": usual is None and "crop" not in told.scaling and found.crop < 1,
+    }
+
+
+def _of_file(evidence: Evidence) -> Preprocessing | None:
+    if evidence.manifest:
+        return evidence.manifest.preprocessing
+    found, (height, width, _) = evidence.traits.preprocessing, _configured(evidence)
+    if found and height and width:
+        return replace(found, image_size=_square(height, width))
+    return found
+
+
+def _configured(evidence: Evidence) -> tuple[int | None, int | None, int | None]:
+    return evidence.graph.image_shape or (None, None, None)
+
+
+def _size(evidence: Evidence, told: Told) -> Any:
+    """Returns the size of an image where no preprocessing tells it; None if nobody does."""
+    known = evidence.manifest.image_shape if evidence.manifest else _configured(evidence)
+    height, width, _ = known
+    if height and width:
+        return _square(height, width)
+    return family.FAMILY[told.network].image_size if told.network else None
+
+
+def _square(height: int, width: int) -> Any:
+    return height if height == width else (height, width)
+
+
+def _fitting(found: Preprocessing, channels: int) -> Preprocessing:
+    for name in ("mean", "std"):
+        value = getattr(found, name)
+        shape = np.shape(value)
+        if value is not None and shape and shape[-1] not in (1, channels):
+            raise ValueError(
+                f"{name} has {shape[-1]} channels, and images of this network {channels}:"
+                f" give {name}= with one number, or {channels}"
+            )
+    return found
+
+
+def image_shape(
+    evidence: Evidence, found: Preprocessing | None, told: Told
+) -> tuple[int, int, int]:
+    """Returns height, width and channels of an image; a side is 0 if nobody knows it."""
+    if found:
+        return (*found.size, evidence.proof.channels)
+    size = told.scaling.get("image_size", _size(evidence, told)) or 0
+    height, width = size if isinstance(size, tuple) else (size, size)
+    return height, width, evidence.proof.channels
+
+
+def labels_of(evidence: Evidence, spec: Spec) -> tuple[tuple[str, ...], bool]:
+    """Returns the names of the classes, and whether they are only assumed."""
+    if evidence.manifest and len(evidence.manifest.labels) == spec.classes:
+        return evidence.manifest.labels, False
+    found = labels(spec.classes, evidence.traits.labels)
+    return found, not evidence.traits.known and found != numbers(spec.classes)
+
+
+def labels(classes: int, known: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Returns the names of classes: those known, ImageNet's where there are 1,000, or numbers."""
+    for names in (known, tuple(name for _, name in imagenet_labels())):
+        if len(names) == classes:
+            return names
+    return numbers(classes)
+
+
+def activation_of(evidence: Evidence, told: Told) -> tuple[str | None, bool]:
+    """Returns what follows the logits, and whether it is only assumed; None if nobody says.
+
+    Raises:
+        ValueError: if the user says something else than the graph in the file does.
+    """
+    head = evidence.graph.head
+    if told.activation is not None:
+        if head not in (None, NONE, told.activation):
+            raise ValueError(f"ends in {head}, and not in activation={told.activation!r}")
+        return told.activation, False
+    if evidence.manifest and evidence.manifest.activation:
+        return evidence.manifest.activation, False
+    if head is not None:
+        return (head if head in ACTIVATIONS else None), False
+    if evidence.proof.classes is None or evidence.source == "keras_resnet":
+        return None, False
+    return SOFTMAX, not evidence.traits.known
+
+
+def adapted(manifest: Manifest, spec: Spec, channels: int) -> Manifest:
+    """Returns a manifest that fits another classifier, other channels or other free fields.
+
+    Other channels than the weights were trained on get the average of the means.
+    """
+    network, fields = family.nearest(spec)
+    names = manifest.labels if len(manifest.labels) == spec.classes else labels(spec.classes)
+    scaling, shape = manifest.preprocessing, manifest.image_shape
+    if channels != shape[2] and scaling:
+        mean = None if scaling.mean is None else float(np.mean(scaling.mean))
+        scaling = replace(scaling, bgr=False, mean=mean, std=float(np.mean(scaling.std)))
+    return replace(
+        manifest,
+        network=network,
+        fields=fields,
+        labels=names,
+        preprocessing=scaling,
+        image_shape=(*shape[:2], channels),
+    )

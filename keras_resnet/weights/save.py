@@ -1,0 +1,129 @@
+"""Writes weights: in our own formats with their manifest, or as torchvision and timm read them."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+
+from keras_resnet.manifest import Manifest
+from keras_resnet.network import ResidualNetwork
+from keras_resnet.rewrite.int8 import precision
+from keras_resnet.specs import BASIC, BOTTLENECK, WIDE_BOTTLENECK, Spec
+
+SUFFIXES = (".weights.h5", ".keras")
+Format = Literal["keras_resnet", "torchvision"]
+TORCH_NORM = ("weight", "bias", "running_mean", "running_var")
+
+
+def save(
+    model: keras.Model,
+    path: str | os.PathLike[str],
+    manifest: Manifest | None = None,
+    *,
+    as_: Format = "keras_resnet",
+) -> None:
+    """Writes a model's weights; a crash leaves the old file or the new one.
+
+    Args:
+        model: one that this package built.
+        path: ends in `.weights.h5` or `.keras`, or as torchvision in `.safetensors`.
+        manifest: what to say of the weights; by default the model's own, which stays as it is.
+        as_: "torchvision" for a file with the names and layouts of torchvision and timm, which
+            compute v1.5 and D.
+
+    Raises:
+        ValueError: for another suffix, a manifest that does not fit the model, or a network that
+            torchvision and timm do not compute.
+    """
+    if as_ not in ("keras_resnet", "torchvision"):
+        raise ValueError(f"as_ must be 'keras_resnet' or 'torchvision', got {as_!r}")
+    if not isinstance(model, ResidualNetwork):
+        raise TypeError(f"only models that keras_resnet built are saved, got {model!r}")
+    suffixes = SUFFIXES if as_ == "keras_resnet" else (".safetensors",)
+    final = Path(path).expanduser()
+    if not final.name.endswith(suffixes):
+        raise ValueError(
+            f"weights are files that end in {' or '.join(suffixes)}, got {str(path)!r}"
+        )
+    if isinstance(manifest, Manifest):
+        manifest = replace(manifest, quantized=precision(model))
+    model.check_manifest(manifest)
+    partial = final.with_name(f".partial.{final.name}")
+    try:
+        with model.described(manifest):
+            if as_ == "torchvision":
+                _write_torch(model, partial)
+            elif final.name.endswith(".keras"):
+                model.save(partial)
+            else:
+                model.save_weights(partial)
+        partial.replace(final)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _write_torch(model: ResidualNetwork, path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    _check_torch(model.spec)
+    deep = len(model.spec.stem) > 1
+    tensors: dict[str, np.ndarray[Any, Any]] = {}
+    for layer in model.layers:
+        values = [np.asarray(value, np.float32) for value in layer.get_weights()]
+        if values:
+            name = _torch_name(layer.name, deep=deep, pooled=model.spec.shortcut == "D")
+            tensors |= {f"{name}.{part}": value for part, value in _torch_parts(layer.name, values)}
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def _check_torch(spec: Spec) -> None:
+    computed = (
+        spec.branch in (BASIC, BOTTLENECK, WIDE_BOTTLENECK)
+        and spec.strided == len(spec.branch) - 2
+        and spec.shortcut in ("B", "D")
+        and not spec.preact
+        and (len(spec.repeats), spec.stem_pool) == (4, "symmetric")
+        and [row[::2] for row in spec.stem] in ([(7, 2)], [(3, 2), (3, 1), (3, 1)])
+        and (spec.stride_block, spec.padding) == ("first", "symmetric")
+    )
+    if not computed:
+        raise ValueError(
+            "torchvision and timm compute v1.5 and D: stride_on='3x3', shortcut='B' or 'D', a stem"
+            f" of one 7x7 or three 3x3, four stages, symmetric padding, no preact; got {spec}"
+        )
+
+
+def _torch_name(layer: str, *, deep: bool, pooled: bool) -> str:
+    """Returns torchvision's name of a layer, or timm's in a deep stem and a pooled shortcut."""
+    if layer == "logits":
+        return "fc"
+    norm = layer.endswith("_bn")
+    if match := re.fullmatch(r"stem_conv(\d)(_bn)?", layer):
+        position = 3 * (int(match[1]) - 1) + norm
+        return f"conv1.{position}" if deep and position < 7 else "bn1" if norm else "conv1"
+    match = re.fullmatch(r"stage(\d+)_block(\d+)_(shortcut_conv|conv(\d))(_bn)?", layer)
+    if not match:
+        raise ValueError(f"torchvision has no layer {layer}")
+    block = f"layer{match[1]}.{int(match[2]) - 1}"
+    if match[4] is None:
+        return f"{block}.downsample.{pooled + norm}"
+    return f"{block}.{'bn' if norm else 'conv'}{match[4]}"
+
+
+def _torch_parts(
+    layer: str, values: list[np.ndarray[Any, Any]]
+) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
+    if layer.endswith("_bn"):
+        yield from zip(TORCH_NORM, values, strict=True)
+        yield "num_batches_tracked", np.zeros((), np.int64)
+        return
+    kernel, *bias = values
+    axes = (3, 2, 0, 1) if kernel.ndim == 4 else (1, 0)
+    yield "weight", np.ascontiguousarray(kernel.transpose(axes))
+    if bias:
+        yield "bias", bias[0]

@@ -1,0 +1,1 @@
+"""The client of a server; it needs neither Keras nor TensorFlow."""

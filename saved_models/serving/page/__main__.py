@@ -1,0 +1,8 @@
+"""`python -m saved_models.serving.page`: see `demo`."""
+
+import sys
+
+from saved_models.serving.page import demo
+
+if __name__ == "__main__":
+    sys.exit(demo.main())

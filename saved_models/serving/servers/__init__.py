@@ -1,0 +1,1 @@
+"""An export in the model servers of others: Triton and KServe."""

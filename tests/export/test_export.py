@@ -1,0 +1,207 @@
+"""Exports compute what the network does, and run without Keras."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_resnet
+from keras_resnet import weights
+from keras_resnet.export import formats, job
+from keras_resnet.manifest import Manifest
+from keras_resnet.models import flags as trained
+from tests.support import helpers, variants
+from tests.support.exporting import CAFFE, LABELS, by_hand, close, network, pixels
+
+# Of both kinds of block, with all that is not a convolution or its BN; all others are slow.
+VARIANTS = {
+    "v1 basic A padded around": ("resnet20", {"zero_channels": "around"}),
+    "v1 basic C": ("resnet18", {"shortcut": "C", "stem_pool": "ceil"}),
+    "v2 bottleneck": ("resnet50_v2", {}),
+    "D": ("resnet50_d", {}),
+}
+
+
+def served(out: Path, images: np.ndarray) -> dict[str, np.ndarray]:
+    loaded = tf.saved_model.load(str(out))
+    return loaded.signatures["serving_default"](images=images)
+
+
+def compare(out: Path, model: keras.Model) -> None:
+    logits, probabilities = by_hand(model, pixels())
+    found = served(out, pixels())
+    close(found["logits"], logits)
+    close(found["probabilities"], probabilities)
+
+
+SAVED_MODEL = job.Job(["saved_model"])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_saved_model_computes_what_the_network_does(tmp_path, variant):
+    name, fields = VARIANTS[variant]
+    model, manifest = network(name, **fields)
+    figures = job.export(model, manifest, tmp_path / "1", SAVED_MODEL)["saved_model"]
+    assert figures.relative < 1e-4
+    assert figures.agreement == 100
+    compare(tmp_path / "1", model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", variants.ALL, ids=str)
+def test_every_kind_of_network_is_exported(tmp_path, variant):
+    model = variant.build(classifier_activation=None, input_shape=(32, 32, 3))
+    variants.randomize(model)
+    manifest = Manifest("resnet18", (32, 32, 3), LABELS[:5], CAFFE, {})
+    job.export(model, manifest, tmp_path / "1", SAVED_MODEL)
+    compare(tmp_path / "1", model)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_network_trained_in_mixed_precision_is_exported_in_float32(tmp_path, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model, manifest = network("resnet20")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    weights.save(model, tmp_path / "a.weights.h5", manifest)
+    found = trained.describe(tmp_path / "a.weights.h5")
+    assert found.to_json() == manifest.to_json()
+    same, _ = network("resnet20")
+    weights.load(same, tmp_path / "a.weights.h5")
+    job.export(same, found, tmp_path / "1", SAVED_MODEL)
+    compare(tmp_path / "1", same)
+    # bfloat16 has 8 bits: what it computes is only near.
+    np.testing.assert_allclose(by_hand(same, pixels())[1], by_hand(model, pixels())[1], atol=0.05)
+
+
+def test_bfloat16_is_half_the_size_and_near(tmp_path):
+    model, manifest = network("resnet20", repeats=[3, 3])
+    rows = {
+        precision: job.export(
+            model, manifest, tmp_path / precision / "1", job.Job(["saved_model"], precision)
+        )["saved_model"]
+        for precision in ("float32", "bfloat16")
+    }
+    sizes = [
+        sum(file.stat().st_size for file in (tmp_path / name).rglob("variables.data*"))
+        for name in rows
+    ]
+    assert sizes[1] < 0.55 * sizes[0]
+    assert rows["bfloat16"].sqnr > 25
+    close_enough = by_hand(model, pixels())[1]
+    np.testing.assert_allclose(
+        served(tmp_path / "bfloat16" / "1", pixels())["probabilities"], close_enough, atol=0.05
+    )
+
+
+def test_signatures(exported):
+    signatures = tf.saved_model.load(str(exported[0])).signatures
+    found = {
+        name: (
+            signature.structured_input_signature[1],
+            {key: (tuple(x.shape), x.dtype) for key, x in signature.structured_outputs.items()},
+        )
+        for name, signature in signatures.items()
+    }
+    images = {"images": tf.TensorSpec([None, 32, 32, 3], tf.float32, name="images")}
+    image_bytes = {"image_bytes": tf.TensorSpec([None], tf.string, name="image_bytes")}
+    classes = dict.fromkeys(("logits", "probabilities"), ((None, 7), tf.float32))
+    top = {
+        "classes": ((None, 5), tf.int64),
+        "labels": ((None, 5), tf.string),
+        "probabilities": ((None, 5), tf.float32),
+    }
+    maps = {
+        "stem": ((None, 32, 32, 16), tf.float32),
+        "stage1": ((None, 32, 32, 16), tf.float32),
+        "stage2": ((None, 16, 16, 32), tf.float32),
+    }
+    assert found == {
+        "serving_default": (images, classes),
+        "predict_bytes": (image_bytes, top),
+        "explain": (
+            image_bytes,
+            {
+                **top,
+                "maps": ((None, 5, 16, 16), tf.float32),
+                "images": ((None, 32, 32, 3), tf.uint8),
+            },
+        ),
+        "features": (images, {"features": ((None, 32), tf.float32)}),
+        "endpoints": (images, maps),
+    }
+
+
+def test_endpoints_and_features_are_those_of_the_network(exported):
+    out, model, manifest = exported
+    signatures = tf.saved_model.load(str(out))
+    pyramid = keras_resnet.resnet("resnet20", endpoints=True, repeats=[2, 1])
+    for layer in pyramid.layers:
+        layer.set_weights(model.get_layer(layer.name).get_weights())
+    expected = pyramid(manifest.preprocessing.normalize(pixels()), training=False)
+    found = signatures.signatures["endpoints"](images=pixels())
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        close(found[name], np.asarray(value))
+    features = signatures.signatures["features"](images=pixels())["features"]
+    close(features, np.asarray(expected["stage2"]).mean((1, 2)))
+
+
+BAD_INPUTS = """
+import sys
+import numpy as np, tensorflow as tf
+assert not any(name.split(".")[0] == "keras_resnet" for name in sys.modules)
+predict = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+shapes = {"empty": (0, 32, 32, 3), "many": (129, 32, 32, 3),
+          "rank 3": (32, 32, 3), "rank 5": (1, 1, 32, 32, 3), "size": (1, 31, 32, 3),
+          "channels": (1, 32, 32, 1), "dtype": (1, 32, 32, 3), "scalar": ()}
+for name, shape in shapes.items():
+    try:
+        predict(images=tf.zeros(shape, tf.uint8 if name == "dtype" else tf.float32))
+        print(name, "accepted")
+    except (tf.errors.InvalidArgumentError, TypeError) as error:
+        print(name, "refused:", type(error).__name__)
+good = predict(images=tf.zeros((2, 32, 32, 3)))
+print("alive", good["probabilities"].shape)
+"""
+
+
+def test_wrong_inputs_are_refused_and_the_server_lives(exported):
+    done = helpers.python("-c", BAD_INPUTS, str(exported[0]))
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "alive (2, 7)"
+    for line in lines[:-1]:
+        name = line.split(" refused")[0]
+        allowed = (
+            {"TypeError", "InvalidArgumentError"} if name == "dtype" else {"InvalidArgumentError"}
+        )
+        assert line.split(": ")[-1] in allowed, line
+    assert len(lines) == 9
+
+
+def test_an_existing_directory_is_left_alone(exported, tmp_path):
+    _, model, manifest = exported
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="exists; export a new version beside it"):
+        job.export(model, manifest, tmp_path / "1", SAVED_MODEL)
+    assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")] == ["1", "1/mine.txt"]
+
+
+def test_a_failed_check_leaves_nothing_behind(exported, tmp_path, monkeypatch):
+    _, model, manifest = exported
+    honest = formats.FORMATS["saved_model"]
+
+    def wrong(path):
+        run = honest.runner(path)
+        return lambda images: run(images) * 1.001
+
+    monkeypatch.setitem(formats.FORMATS, "saved_model", replace(honest, runner=wrong))
+    with pytest.raises(ValueError, match=r"saved_model is not .* differs by 1.0e-03 of"):
+        job.export(model, manifest, tmp_path / "new" / "1", SAVED_MODEL)
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]

@@ -1,0 +1,72 @@
+"""What the export refuses, before it computes anything, and in one line."""
+
+from dataclasses import replace
+
+import pytest
+
+from keras_resnet import weights
+from keras_resnet.export import job
+from tests.support import exporting, helpers
+
+CASES = {
+    "format": (["--formats=saved_model,tensorrt"], "tensorrt"),
+    "no format": (["--formats="], "formats must be of saved_model, tflite"),
+    "precision": (["--precision=float16"], "float16"),
+    "int8 without images": (["--formats=tflite_int8"], "--calibration_dir or --calibration_data"),
+    "two kinds of images": (
+        ["--calibration_dir=.", "--calibration_dataset=digits"],
+        "a directory or from a data set",
+    ),
+    "no directory": (["--calibration_dir=/nowhere"], "/nowhere"),
+    "no images": (["--calibration_dir=keras_resnet/export"], "needs two images"),
+    "no data set": (["--calibration_dataset=nothing"], "'nothing'"),
+    "data_dir alone": (["--data_dir=."], "data_dir needs calibration_dataset"),
+    "other channels": (["--calibration_dataset=digits"], "3 channels, got 1"),
+    "no weights": (["--weights=nowhere.keras"], "nowhere.keras"),
+    "existing": (["--out=."], "exists; export a new version beside it"),
+    "no version": (
+        ["--out=nowhere/v1"],
+        "nowhere/v1 is not NAME/VERSION: TensorFlow Serving reads",
+    ),
+    "features of nothing": (
+        ["--tflite_features", "--formats=onnx"],
+        "tflite_features needs a format of TFLite, got ['onnx']",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> dict[str, dict]:
+    folder = tmp_path_factory.mktemp("refusals")
+    model, manifest = exporting.network("resnet20")
+    weights.save(model, folder / "a.keras", manifest)
+    places = [f"--weights={folder}/a.keras", f"--out={folder}/new/1"]
+    cases = [["keras_resnet.export", *places, *arguments] for arguments, _ in CASES.values()]
+    answers = helpers.python_forks(folder / "forks", cases)
+    assert not (folder / "new").exists()
+    return dict(zip(CASES, answers, strict=True))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_says_what_is_wrong(done, case):
+    answer, reason = done[case], CASES[case][1]
+    assert answer["code"] == 1
+    assert reason in answer["stderr"]
+    assert "Traceback" not in answer["stderr"]
+
+
+@pytest.mark.parametrize(
+    ("formats", "precision"),
+    [(["tflite"], "float32"), (["onnx"], "float32"), (["saved_model"], "bfloat16")],
+)
+def test_networks_that_round_leave_as_int8_only(formats, precision):
+    _, manifest = exporting.network("resnet20")
+    with pytest.raises(ValueError, match="tflite_int8 and saved_model, not as"):
+        job.Job(formats, precision).check(replace(manifest, quantized="int8"), calibrated=True)
+
+
+def test_missing_packages_are_named(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for name, extra in {"saved_model": "serving", "tflite": "serving", "onnx": "onnx"}.items():
+        with pytest.raises(ValueError, match=rf"pip install 'he-keras-resnet\[{extra}\]'"):
+            job.Job([name])

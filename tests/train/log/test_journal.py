@@ -1,0 +1,46 @@
+"""Lines of progress: of steps that float16 left out, and on terminals of few letters."""
+
+import io
+import json
+
+import pytest
+import tensorflow as tf
+
+from keras_resnet import console
+from tests.support import helpers
+from train.datasets import batches as pipeline
+from train.log import journal
+
+STEPS = [(2.0, 0.5, 0.0), (float("nan"), 0.25, 1.0), (4.0, 1.0, 0.0), (float("inf"), 0.0, 1.0)]
+
+
+def test_a_line_is_of_the_steps_taken_and_its_speed_of_all(tmp_path, monkeypatch, capsys):
+    data = pipeline.open_data(helpers.recipe(log_every=4, steps=8, batch_size=8), None)
+    now = [100.0]
+    monkeypatch.setattr(journal.time, "monotonic", lambda: now[0])
+    lines = journal.Journal(tmp_path, data, 0)
+    for step, (loss, accuracy, skipped) in enumerate(STEPS, 1):
+        now[0] += 0.5
+        metrics = {"loss": loss, "accuracy": accuracy, "skipped": skipped}
+        lines.train(step, {name: tf.constant(x) for name, x in metrics.items()}, 0.1)
+    (line,) = (json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert (line["loss"], line["accuracy"], line["skipped"]) == (3.0, 0.75, 0.5)
+    assert line["images_per_second"] == pytest.approx(4 * 8 / 2.0)
+    printed = capsys.readouterr().out
+    assert "50.0% of the steps left out" in printed
+    assert "ETA 0:00:02" in printed  # as long as it took so far
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"),
+    [
+        ("ascii", b"caf\\xe9: \\u65e5\n"),
+        ("latin-1", b"caf\xe9: \\u65e5\n"),
+        ("utf-8", "caf\xe9: \u65e5\n".encode()),
+    ],
+)
+def test_names_that_a_terminal_cannot_show_are_escaped(monkeypatch, encoding, shown):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding))
+    console.say("caf\xe9: \u65e5")
+    assert written.getvalue() == shown

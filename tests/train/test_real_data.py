@@ -1,0 +1,153 @@
+"""Real images through the whole house: CIFAR-10 as TFDS has it, and JPEGs of ImageNet."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.support import helpers, trees
+from tests.support.helpers import last_line
+from train import datasets
+from train.augment import images as augment
+from train.datasets import mean_image as scaling
+from train.datasets.examples import Examples
+
+CIFAR10 = "--recipe=cifar10_resnet20"
+
+
+@pytest.fixture(scope="module")
+def cifar(data_dir) -> dict[str, Examples]:
+    place = str(data_dir / "tfds")
+    return {split: datasets.load("cifar10", split, place) for split in ("train", "test")}
+
+
+def test_cifar10_is_whole(cifar):
+    for split, size in (("train", 50_000), ("test", 10_000)):
+        examples = cifar[split]
+        assert (examples.size, examples.channels) == (size, 3)
+        decoded = examples.elements(None).map(examples.decode).batch(size)
+        _, labels = next(iter(decoded))
+        np.testing.assert_array_equal(np.bincount(labels), [size // 10] * 10)
+
+
+def test_cifar10_has_its_known_mean_colour(cifar, data_dir):
+    """(125.3, 123.0, 113.9), as in fb.resnet.torch, datasets/cifar10.lua."""
+    recipe = helpers.recipe(dataset="cifar10", image_size=32, preprocessing="per_pixel")
+    mean = np.asarray(scaling.preprocessing_of(recipe, cifar["train"]).mean)
+    assert mean.shape == (32, 32, 3)
+    np.testing.assert_allclose(mean.mean((0, 1)), (125.3, 123.0, 113.9), atol=0.1)
+
+
+def test_the_papers_split_holds_5000_out(data_dir):
+    place = str(data_dir / "tfds")
+    sizes = {s: datasets.load("cifar10", s, place, 5000).size for s in ("train", "validation")}
+    assert sizes == {"train": 45_000, "validation": 5_000}
+
+
+def losses(workdir: Path) -> list[float]:
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if line["split"] == "train"]
+
+
+@pytest.mark.slow
+def test_cifar10_trains_on_two_replicas_in_bfloat16(data_dir, tmp_path):
+    place = f"--data_dir={data_dir / 'tfds'}"
+    devices = ["--strategy=mirrored", "--replicas=2", "--precision=bfloat16"]
+    tiny = [helpers.TINY, "--steps=40", "--log_every=10", f"--workdir={tmp_path}"]
+    result = last_line(helpers.python("-m", "train", CIFAR10, place, *devices, *tiny))
+    assert losses(tmp_path)[-1] < 0.9 * losses(tmp_path)[0]
+    weights = f"--weights={tmp_path}/final.keras"
+    evaluated = last_line(
+        helpers.python("-m", "train.evaluate", weights, "--dataset=cifar10", place)
+    )
+    assert evaluated["examples"] == result["examples"] == 10_000
+    # Evaluation computes in float32 what the run measured in bfloat16.
+    assert evaluated["top1"] == pytest.approx(result["top1"], abs=2)
+    assert evaluated["loss"] == pytest.approx(result["loss"], rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def jpegs(data_dir, tmp_path_factory) -> Path:
+    """ImageNet as a folder of classes: each image under two ids, all of the same ten classes."""
+    folder = tmp_path_factory.mktemp("imagenet")
+    source = data_dir / "imagenet_mini"
+    with (source / "labels.csv").open() as lines:
+        for i, row in enumerate(csv.DictReader(lines)):
+            place = folder / f"class{i % 10}"
+            place.mkdir(exist_ok=True)
+            (place / row["file"]).symlink_to(source / "images" / row["file"])
+    return folder
+
+
+def held_out(jpegs: Path) -> int:
+    """How many images are for testing, by a rule written down a second time."""
+    classes = [[f"{c.name}/{f.name}".encode() for f in c.iterdir()] for c in jpegs.iterdir()]
+    return sum(len(trees.held_out(files)) for files in classes)
+
+
+def test_real_jpegs_decode_as_their_list_says(jpegs, data_dir):
+    with (data_dir / "imagenet_mini" / "labels.csv").open() as lines:
+        sizes = sorted((int(r["height"]), int(r["width"])) for r in csv.DictReader(lines))
+    found = []
+    held = held_out(jpegs)
+    for split, size in (("train", len(sizes) - held), ("test", held)):
+        examples = datasets.load("folder", split, str(jpegs))
+        assert examples.size == size
+        decoded = examples.elements(None).map(examples.decode)
+        found += [tuple(map(int, image.shape[:2])) for image, _ in decoded]
+    assert sorted(found) == sizes
+
+
+@pytest.mark.parametrize("augmentation", ["random_resized_crop", "scale_jitter"])
+def test_real_jpegs_go_through(jpegs, augmentation):
+    recipe = helpers.recipe(augmentation=augmentation, image_size=64, preprocessing="caffe")
+    examples = datasets.load("folder", "train", str(jpegs))
+    change = augment.build(recipe, scaling.preprocessing_of(recipe, examples))
+    paths = examples.elements(None).take(16)
+    images = [
+        change(examples.decode(e)[0], tf.constant([0, i], tf.int64)) for i, e in enumerate(paths)
+    ]
+    assert {tuple(image.shape) for image in images} == {(64, 64, 3)}
+    assert np.isfinite(images).all()
+    assert np.min([np.std(image) for image in images]) > 5
+
+
+def test_imagenet_recipe_on_a_folder(jpegs, tmp_path):
+    size = ["--image_size=64", "--batch_size=16", "--steps=2", "--log_every=1"]
+    place = ["--dataset=folder", f"--data_dir={jpegs}", f"--workdir={tmp_path}"]
+    result = last_line(helpers.python("-m", "train", "--recipe=imagenet_resnet18", *size, *place))
+    assert result["examples"] == held_out(jpegs)
+    assert np.isfinite(losses(tmp_path)).all()
+
+
+@pytest.mark.slow
+def test_cifar10_killed_and_resumed_learns_and_is_served(data_dir, tmp_path):
+    place = f"--data_dir={data_dir / 'tfds'}"
+    command = ["-m", "train", CIFAR10, place, "--steps=400", "--save_every=50"]
+    command += ["--log_every=10", f"--workdir={tmp_path}/run"]
+    with subprocess.Popen(
+        [sys.executable, *command], cwd=helpers.ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.startswith("step 120/") for line in process.stdout)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    done = helpers.python(*command)
+    assert last_line(done)["top1"] > 40
+    assert "step 50/" not in done.stdout
+    weights = f"--weights={tmp_path}/run/final.weights.h5"
+    examples = f"{tmp_path}/test.npz"
+    arguments = [weights, "--dataset=cifar10", place, f"--examples_out={examples}"]
+    evaluated = last_line(helpers.python("-m", "train.evaluate", *arguments))
+    out = f"{tmp_path}/cifar10/1"
+    assert helpers.python("-m", "keras_resnet.export", weights, f"--out={out}").returncode == 0
+    classified = last_line(helpers.python("saved_models/classify.py", out, examples))
+    assert classified["images"] == 10_000
+    assert classified["top1"] == pytest.approx(evaluated["top1"], abs=0.02)

@@ -1,0 +1,203 @@
+"""Weights that others trained, on CIFAR-10's 10,000 test images: their logits, their accuracy."""
+
+import json
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+
+from keras_resnet import resnet, weights
+from tests.support import helpers
+from tests.support.cifar10_images import read
+from tests.support.helpers import last_line
+
+
+class Published(NamedTuple):
+    """A file, what its maker says of it, and where an independent Torch computed its logits."""
+
+    file: str
+    network: str
+    accuracy: float  # percent of the 10,000 test images
+    fields: dict  # what the file does not tell, or tells against the default
+    logits: str = ""
+
+    def __str__(self) -> str:
+        return self.file.replace("/", "-")
+
+
+PUBLISHED = [
+    Published("akamaster/resnet20-12fca82f.th", "resnet20", 91.73, {}, "resnet20"),
+    Published("akamaster/resnet56-4bfd9763.th", "resnet56", 93.39, {}, "resnet56"),
+    Published("a-martyn/plainnet20.pt", "plain20", 90.31, {"shortcut": None}, "plainnet20"),
+    Published("a-martyn/plainnet56.pt", "plain56", 86.93, {"shortcut": None}, "plainnet56"),
+    Published("a-martyn/resnet20.pt", "resnet20", 91.98, {"shortcut": "A"}, "resnet20"),
+    Published("a-martyn/resnet56.pt", "resnet56", 92.55, {"shortcut": "A"}, "resnet56"),
+    Published("robinc94/resnet20_keras_folded.npz", "resnet20", 90.88, {}),
+    Published("mlcommons-tiny/pretrainedResnet.h5", "resnet8", 87.21, {}),
+]
+# Those of 56 layers take half a minute each.
+SLOW = [p.file for p in PUBLISHED if "56" in p.network]
+each = pytest.mark.parametrize(
+    "published",
+    [pytest.param(p, marks=pytest.mark.slow) if p.file in SLOW else p for p in PUBLISHED],
+    ids=str,
+)
+
+
+@pytest.fixture(scope="module")
+def cifar(data_dir):
+    return read(data_dir, "test")
+
+
+@pytest.fixture(scope="module")
+def mean_image(data_dir) -> np.ndarray:
+    return read(data_dir, "train")[0].mean(0)
+
+
+@each
+def test_accuracy_and_logits_are_those_of_their_makers(published, cifar, data_dir, request) -> None:
+    file = data_dir / "weights" / published.file
+    model = resnet.from_weights(file, classifier_activation=None, **published.fields)
+    assert model.name == model.manifest.network == published.network
+    assert model.manifest.labels[:3] == ("airplane", "automobile", "bird")
+    (images, labels), scaling = cifar, model.preprocessing
+    if scaling.mean is None:  # not in the file, and subtracted after x / 255
+        mean = request.getfixturevalue("mean_image")
+        with pytest.raises(ValueError, match="mean image of these weights is not known"):
+            scaling(images[:1])
+        x = images / np.float32(255) - np.float32(mean / 255)
+    else:
+        x = scaling(images)
+    logits = model.predict(x, batch_size=500, verbose=0)
+    assert 100 * np.mean(logits.argmax(1) == labels) == pytest.approx(published.accuracy, abs=1e-9)
+    if published.logits:
+        golden = np.load(file.with_name("reference_logits_cifar10_test.npz"))[published.logits]
+        np.testing.assert_allclose(logits, golden, rtol=0, atol=1e-3)
+
+
+def test_a_plain_net_is_no_residual_net(cifar, data_dir) -> None:
+    """The tensors of both are alike: only their maker can tell, and the accuracy."""
+    file = data_dir / "weights" / "a-martyn" / "plainnet20.pt"
+    with pytest.raises(
+        ValueError, match=r"do not say their shortcut.*shortcut='A' or shortcut=None"
+    ):
+        resnet.from_weights(file)
+    wrong = resnet("resnet20", weights=file)
+    images, labels = (part[:500] for part in cifar)
+    assert np.mean(np.argmax(wrong(wrong.preprocessing(images)), 1) == labels) < 0.5
+    with pytest.raises(ValueError, match="shortcut"):
+        resnet("resnet20", weights=file, shortcut="B")
+
+
+@pytest.mark.parametrize(
+    ("network", "fields", "words"),
+    [
+        ("resnet20", {}, ["zero_channels='around' there, 'after' here", "from_weights"]),
+        (
+            "resnet20",
+            {"zero_channels": "around", "shortcut": "B"},
+            ["shortcut='A' there, 'B' here"],
+        ),
+        ("resnet32", {"zero_channels": "around"}, ["repeats=(3, 3, 3) there, (5, 5, 5) here"]),
+        ("resnet20_v2", {"zero_channels": "around"}, ["preact=False there, True here"]),
+        ("resnet50", {}, ["branch=", "stem_pool=None there, 'symmetric' here"]),
+    ],
+    ids=str,
+)
+def test_weights_do_not_fit_other_networks(network, fields, words, data_dir) -> None:
+    file = data_dir / "weights" / "akamaster" / "resnet20-12fca82f.th"
+    with pytest.raises(ValueError, match=r"resnet20-12fca82f\.th holds the weights of") as caught:
+        resnet(network, weights=file, **fields)
+    assert [word for word in words if word not in str(caught.value)] == []
+
+
+@pytest.mark.parametrize(
+    "flags", [[], pytest.param(["--source=akamaster"], marks=pytest.mark.slow)], ids=str
+)
+def test_the_command_line_measures_them(flags, data_dir) -> None:
+    file = f"--weights={data_dir}/weights/akamaster/resnet20-12fca82f.th"
+    data = ["--dataset=cifar10", f"--data_dir={data_dir}/tfds"]
+    command = ["-m", "train.evaluate", "--network=resnet20", file, *data, *flags]
+    result = last_line(helpers.python(*command))
+    assert (result["top1"], result["examples"]) == (pytest.approx(91.73, abs=1e-9), 10_000)
+
+
+@pytest.mark.slow
+def test_the_command_line_finds_a_mean_image_that_nobody_kept(data_dir) -> None:
+    file = f"--weights={data_dir}/weights/robinc94/resnet20_keras_folded.npz"
+    data = ["--dataset=cifar10", f"--data_dir={data_dir}/tfds"]
+    result = last_line(helpers.python("-m", "train.evaluate", file, *data))
+    assert result["top1"] == pytest.approx(90.88, abs=1e-9)
+
+
+def test_what_is_known_of_weights_travels(cifar, data_dir, tmp_path) -> None:
+    """Into every file that leaves, so that 91.73 % stay 91.73 %."""
+    file = data_dir / "weights" / "akamaster" / "resnet20-12fca82f.th"
+    model = resnet.from_weights(file)
+    assert model.manifest.source["name"] == "akamaster"
+    assert model.manifest.source["sha256"].startswith("12fca82f")  # as its name says
+    images = cifar[0][:8]
+    expected = model(model.preprocessing(images))
+    weights.save(model, tmp_path / "a.keras")
+    model.save(tmp_path / "b.keras")
+    model.save_weights(tmp_path / "c.weights.h5")
+    for name in ("a.keras", "b.keras", "c.weights.h5"):
+        again = resnet.from_weights(tmp_path / name)
+        assert again.manifest == model.manifest
+        np.testing.assert_array_equal(again(again.preprocessing(images)), expected)
+    loaded = keras.saving.load_model(tmp_path / "b.keras")
+    assert loaded.manifest == model.manifest
+    # A clone has fresh weights, of which nothing is known.
+    assert keras.models.clone_model(loaded).manifest is None
+
+
+def test_weights_leave_as_an_export(cifar, data_dir, tmp_path) -> None:
+    file = data_dir / "weights" / "akamaster" / "resnet20-12fca82f.th"
+    out = tmp_path / "resnet20" / "1"
+    done = helpers.python("-m", "keras_resnet.export", f"--weights={file}", f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    told = json.loads((out / "model.json").read_text())
+    assert (told["labels"][9], told["source"]["name"]) == ("truck", "akamaster")
+    examples = tmp_path / "test.npz"
+    np.savez(examples, images=cifar[0].astype("float32"), labels=cifar[1])
+    served = last_line(helpers.python("saved_models/classify.py", str(out), str(examples)))
+    assert served["top1"] == pytest.approx(91.73, abs=1e-9)
+
+
+@pytest.fixture(scope="module")
+def kinds(data_dir, tmp_path_factory):
+    """250 real photographs: those of ImageNet's first 398 classes show animals."""
+    import csv
+
+    folder = tmp_path_factory.mktemp("kinds")
+    source = data_dir / "imagenet_mini"
+    with (source / "labels.csv").open() as lines:
+        for i, row in enumerate(csv.DictReader(lines)):
+            kind = "animal" if int(row["class_index"]) < 398 else "thing"
+            place = folder / ("train" if i % 4 else "test") / kind
+            place.mkdir(parents=True, exist_ok=True)
+            (place / row["file"]).symlink_to(source / "images" / row["file"])
+    return folder
+
+
+def test_weights_of_cifar_learn_to_tell_animals_from_things(kinds, data_dir, tmp_path) -> None:
+    """187 photographs are too few to learn from alone; 60 % of them show things."""
+    file = data_dir / "weights" / "akamaster" / "resnet20-12fca82f.th"
+    flags = ["--recipe=finetune", f"--data_dir={kinds}", "--steps=80", "--log_every=80"]
+    command = ["-m", "train", *flags, f"--init_weights={file}", f"--workdir={tmp_path}"]
+    assert last_line(helpers.python(*command))["top1"] > 68
+    tuned = resnet.from_weights(tmp_path / "final.keras")
+    first = resnet.from_weights(file)
+    assert tuned.manifest.labels == ("animal", "thing")
+    assert tuned.preprocessing.mean == first.preprocessing.mean
+    assert tuned.manifest.image_shape == (32, 32, 3)
+    frozen = [part for part in tuned.spec.parts if part in ("stem", "stage1", "stage2")]
+    for layer in first.layers:
+        same = [
+            np.array_equal(a, b)
+            for a, b in zip(
+                layer.get_weights(), tuned.get_layer(layer.name).get_weights(), strict=True
+            )
+        ]
+        assert same == [layer.name.startswith(tuple(frozen))] * len(same), layer.name

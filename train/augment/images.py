@@ -1,0 +1,176 @@
+"""Random changes to training images; stateless, so that a seed decides each of them.
+
+A seed is [2]: that of the run, and the position of the example in the stream of all epochs. An
+image comes as uint8 or float [height, width, channels] and leaves as [size, size, channels] with
+pixels between 0 and 255, which only a change of colour may leave a little; preprocessing follows.
+"""
+
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from keras_resnet.preprocessing import Preprocessing
+from train.augment import policies
+from train.recipes.recipe import Recipe
+
+Augment = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+# Principal components of the colours of ImageNet, for RGB between 0 and 1 (Krizhevsky et al.,
+# 2012, section 4.1; the values are those of fb.resnet.torch).
+COLOUR_DEVIATIONS = (0.2175, 0.0188, 0.0045)
+COLOUR_AXES = (
+    (-0.5675, 0.7192, 0.4009),
+    (-0.5808, -0.0045, -0.8140),
+    (-0.5836, -0.6948, 0.4203),
+)
+JITTER = 0.4  # most that a factor of brightness, contrast or saturation differs from 1
+AREAS, RATIOS, ATTEMPTS = (0.02, 0.33), (0.3, 3.3), 10  # of what is erased, as torchvision
+
+
+def build(recipe: Recipe, preprocessing: Preprocessing) -> Augment:
+    """Returns the augmentation of a recipe: (image, seed [2]) -> image.
+
+    It is cut and mirrored first; then comes the policy, and then the change of colours.
+    """
+    cut, policy, colours = _cut(recipe, preprocessing), policies.build(recipe), _colours(recipe)
+
+    def augment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return colours(policy(cut(image, seed), _fold(seed, 6)), seed)
+
+    return augment
+
+
+def _cut(recipe: Recipe, preprocessing: Preprocessing) -> Augment:
+    """Those that do not choose a scale start from the one that evaluation sees."""
+    size = recipe.image_size
+    fit = Preprocessing(  # evaluation may have another size
+        image_size=size, crop=preprocessing.crop, interpolation=preprocessing.interpolation
+    ).resize
+    return {
+        "none": lambda image, seed: fit(image),
+        "shift": lambda image, seed: shift(fit(image), seed, size // 8),
+        "shift_flip": lambda image, seed: flip(shift(fit(image), seed, size // 8), seed),
+        "random_resized_crop": lambda image, seed: flip(resized_crop(image, seed, size), seed),
+        "scale_jitter": lambda image, seed: flip(scale_jitter(image, seed, size), seed),
+    }[recipe.augmentation]
+
+
+def _colours(recipe: Recipe) -> Augment:
+    return {
+        "none": lambda image, seed: image,
+        "pca": lighting,
+        "jitter_pca": lambda image, seed: lighting(jitter(image, seed), seed),
+    }[recipe.colour]
+
+
+def flip(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return tf.image.stateless_random_flip_left_right(image, _fold(seed, 0))
+
+
+def shift(image: tf.Tensor, seed: tf.Tensor, pixels: int) -> tf.Tensor:
+    """Pads each side with zeros, then crops the old size: 4 pixels of 32 in the paper."""
+    shape = tf.shape(image)
+    padded = tf.pad(image, [(pixels, pixels), (pixels, pixels), (0, 0)])
+    return tf.image.stateless_random_crop(padded, shape, _fold(seed, 1))
+
+
+def scale_jitter(image: tf.Tensor, seed: tf.Tensor, size: int) -> tf.Tensor:
+    """Scales the shorter side to U[256, 480] pixels, then crops 224 (section 3.4 of the paper).
+
+    Other sizes keep the proportions. Cropping first and scaling what is left is the same.
+    """
+    jitter = tf.random.stateless_uniform([], _fold(seed, 2), 256 / 224, 480 / 224)
+    shorter = tf.cast(tf.minimum(tf.shape(image)[0], tf.shape(image)[1]), tf.float32)
+    side = tf.maximum(1, tf.cast(tf.round(shorter / jitter), tf.int32))
+    crop = tf.image.stateless_random_crop(image, [side, side, image.shape[-1]], _fold(seed, 3))
+    return _resize(crop, size)
+
+
+def resized_crop(image: tf.Tensor, seed: tf.Tensor, size: int) -> tf.Tensor:
+    """Crops 8 % to 100 % of the area at an aspect ratio of 3/4 to 4/3 (Szegedy et al., 2014)."""
+    begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
+        tf.shape(image),
+        tf.zeros([1, 0, 4]),
+        _fold(seed, 4),
+        min_object_covered=0.0,
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        area_range=(0.08, 1.0),
+        max_attempts=10,
+        use_image_if_no_bounding_boxes=True,
+    )
+    extent = tf.concat([extent[:2], [image.shape[-1]]], 0)
+    return _resize(tf.slice(image, begin, extent), size)
+
+
+def lighting(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Moves all pixels along the principal colours by N(0, 0.1) of their deviation.
+
+    An image of other than three channels has no such colours and stays as it is.
+    """
+    if image.shape[-1] != 3:
+        return image
+    alpha = tf.random.stateless_normal([3], _fold(seed, 5), stddev=0.1)
+    shift = tf.linalg.matvec(COLOUR_AXES, alpha * COLOUR_DEVIATIONS)
+    return tf.cast(image, tf.float32) + 255.0 * shift
+
+
+def jitter(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Changes brightness, contrast and saturation, each by a factor of U[0.6, 1.4].
+
+    As fb.resnet.torch, datasets/transforms.lua, which draws their order too: with nothing cut off
+    in between, every order gives the same. An image of other than three channels has no saturation.
+    """
+    brightness, contrast, saturation = tf.unstack(
+        tf.random.stateless_uniform([3], _fold(seed, 7), 1 - JITTER, 1 + JITTER)
+    )
+    image = tf.cast(image, tf.float32)
+    grey = policies.luminance(image)
+    mean = tf.reduce_mean(grey)
+    return brightness * (mean + contrast * (grey - mean + saturation * (image - grey)))
+
+
+def erase(image: tf.Tensor, seed: tf.Tensor, probability: float) -> tf.Tensor:
+    """Fills a rectangle with 0, the mean of an image that is normalized (arXiv:1708.04896).
+
+    It covers 2 % to 33 % of [height, width, channels] at a ratio of height to width of 0.3 to 3.3;
+    a rectangle that does not fit is drawn anew, up to ten times.
+    """
+    height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
+    logs = [math.log(ratio) for ratio in RATIOS]
+    area = height * width * tf.random.stateless_uniform([ATTEMPTS], _fold(seed, 8), *AREAS)
+    ratio = tf.exp(tf.random.stateless_uniform([ATTEMPTS], _fold(seed, 9), *logs))
+    high, wide = tf.round(tf.sqrt(area * ratio)), tf.round(tf.sqrt(area / ratio))
+    fits = (high < height) & (wide < width)
+    chosen = tf.argmax(fits)
+    high, wide = high[chosen], wide[chosen]
+    place = tf.random.stateless_uniform([3], _fold(seed, 10))
+    top, left = tf.floor(place[0] * (height - high + 1)), tf.floor(place[1] * (width - wide + 1))
+    inside = rectangle(image, top, left, top + high, left + wide)
+    return tf.where(inside & fits[chosen] & (place[2] < probability), 0.0, image)
+
+
+def rectangle(
+    image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, bottom: tf.Tensor, right: tf.Tensor
+) -> tf.Tensor:
+    """Returns which pixels of [..., height, width, channels] lie in a box: [..., height, width, 1].
+
+    The four sides, in pixels, have the shape of `...`; bottom and right are the first outside.
+    """
+    rows, columns = tf.range(tf.shape(image)[-3]), tf.range(tf.shape(image)[-2])
+
+    def between(places: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+        places = tf.cast(places, low.dtype)
+        return (places >= low[..., tf.newaxis]) & (places < high[..., tf.newaxis])
+
+    vertical, horizontal = between(rows, top, bottom), between(columns, left, right)
+    return vertical[..., :, tf.newaxis, tf.newaxis] & horizontal[..., tf.newaxis, :, tf.newaxis]
+
+
+def _resize(image: tf.Tensor, size: int) -> tf.Tensor:
+    return tf.image.resize(image, [size, size], antialias=True)
+
+
+def _fold(seed: tf.Tensor, number: int) -> tf.Tensor:
+    """Returns the seed of one draw; each has a number of its own, and mixing those from 20 on."""
+    return tf.random.experimental.stateless_fold_in(seed, number)

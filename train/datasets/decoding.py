@@ -1,0 +1,147 @@
+"""From raw elements to images; those that cannot be decoded are counted, named, and left out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from keras_resnet import console
+from keras_resnet.preprocessing import decoding
+from train.datasets.examples import Element, Examples
+
+IN_FLIGHT = 32  # encoded images that are decoded at a time
+
+
+class TooManyBroken(ValueError):
+    """More images than allowed cannot be decoded."""
+
+
+class Broken:
+    """The different records that cannot be decoded: a graph notes them, `check` tells of them.
+
+    No Python runs inside a pipeline for it: a thread of TensorFlow that calls Python while the
+    interpreter ends is ended by Python, and whoever waits for its work waits forever.
+
+    Args:
+        limit: how many may be left out.
+    """
+
+    def __init__(self, limit: int = 0) -> None:
+        self.limit = limit
+        self.names: set[bytes] = set()
+        self._sources: list[Examples] = []
+        with tf.device("CPU:0"):
+            # By a hash of the name, as TensorFlow has no table from strings to strings.
+            self._rows = tf.lookup.experimental.MutableHashTable(tf.int64, tf.string, b"")
+
+    def source(self, examples: Examples) -> Callable[[Element], tf.Operation]:
+        """Returns what notes, inside a graph, an element of these examples."""
+        places = [i for i, known in enumerate(self._sources) if known is examples]
+        if not places:
+            self._sources.append(examples)
+        place = str(places[0] if places else len(self._sources) - 1)
+
+        def note(element: Element) -> tf.Operation:
+            parts = [tf.io.serialize_tensor(part) for part in tf.nest.flatten(element)]
+            name = examples.name(element)
+            row = tf.io.serialize_tensor(tf.stack([name, place, *parts]))
+            return self._rows.insert(tf.strings.to_hash_bucket_fast(name, tf.int64.max), row)
+
+        return note
+
+    def check(self) -> None:
+        """Prints a line about each record that was noted since the last call.
+
+        Raises:
+            TooManyBroken: if there are more than the limit.
+        """
+        if int(self._rows.size()) == len(self.names):
+            return
+        rows = [tf.io.parse_tensor(row, tf.string).numpy() for row in self._rows.export()[1]]
+        for name, place, *parts in sorted(map(tuple, rows)):
+            if name in self.names:
+                continue
+            self.names.add(name)
+            text = name.decode(errors="backslashreplace")
+            count = f"{len(self.names)} so far"
+            reason = self._reason(self._sources[int(place)], parts)
+            console.say(f"broken image {text}: {reason}; left out, {count}")
+            if len(self.names) > self.limit:
+                raise TooManyBroken(
+                    f"{len(rows)} images cannot be decoded, max_broken is {self.limit};"
+                    f" the last one is {text}"
+                )
+
+    @staticmethod
+    def _reason(examples: Examples, parts: list[bytes]) -> str:
+        """Decodes an element once more, where an error has a text."""
+        spec = examples.elements(None).element_spec
+        kinds = [part.dtype for part in tf.nest.flatten(spec)]
+        tensors = [tf.io.parse_tensor(*pair) for pair in zip(parts, kinds, strict=True)]
+        try:
+            examples.decode(tf.nest.pack_sequence_as(spec, tensors))
+        except tf.errors.OpError as error:
+            return message(error)
+        return "it could not be read at first"
+
+
+def watched(batches: Iterable[Any], broken: Broken | None) -> Iterator[Any]:
+    """Yields batches, once what was broken in them is told.
+
+    Raises:
+        TooManyBroken: if it was too much.
+    """
+    for batch in batches:
+        if broken:
+            broken.check()
+        yield batch
+
+
+def message(error: Exception) -> str:
+    """Returns what went wrong in one line, without what TensorFlow says of itself around it."""
+    if not isinstance(error, tf.errors.OpError):
+        return (str(error) or repr(error)).splitlines()[0]
+    text = decoding.reason(error.message or repr(error))
+    return f"a file of records is damaged: {text}" if damaged(error) else text
+
+
+def damaged(error: Exception) -> bool:
+    """Whether it tells of a file of records that is cut short, or whose checksums are wrong."""
+    return isinstance(error, tf.errors.DataLossError) or "dataset was expected" in str(error)
+
+
+def decoded(
+    examples: Examples, stream: tf.data.Dataset, broken: Broken | None = None
+) -> tf.data.Dataset:
+    """Maps (position, element) to (position, image, label).
+
+    What cannot be decoded becomes black and of label -1, in its place, so that all others keep
+    theirs: a step stays the same function of its number.
+    """
+
+    note = broken.source(examples) if broken else lambda _element: tf.no_op()
+
+    def decode(position: tf.Tensor, element: Any) -> tuple[tf.Tensor, ...]:
+        return position, *examples.decode(element)
+
+    def blank(position: tf.Tensor, element: Any) -> tuple[tf.Tensor, ...]:
+        with tf.control_dependencies([note(element)]):
+            image = tf.zeros([8, 8, examples.channels], tf.uint8)
+            return position, image, tf.constant(-1, tf.int64)
+
+    def one(*row: Any) -> tf.data.Dataset:
+        alone = tf.data.Dataset.from_tensors(row)
+        return alone.map(decode).ignore_errors().concatenate(alone.map(blank)).take(1)
+
+    if not examples.encoded:
+        return stream.map(decode, tf.data.AUTOTUNE, deterministic=True)
+    return stream.interleave(
+        one, cycle_length=IN_FLIGHT, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+
+
+def whole(examples: Examples, broken: Broken | None = None) -> tf.data.Dataset:
+    """Lists (image, label) of all examples that can be decoded, in order."""
+    stream = tf.data.Dataset.zip(tf.data.Dataset.range(examples.size), examples.elements(None))
+    good = decoded(examples, stream, broken).filter(lambda _position, _image, label: label >= 0)
+    return good.map(lambda _, image, label: (image, label))

@@ -1,0 +1,230 @@
+"""A folder of images as a data set: which split and which class each image is of.
+
+Without splits of its own a tenth of each class is held out, chosen by the names of the files alone:
+photos that are added later never move an image that was trained on into the test split.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_resnet.labels import near, quoted
+from keras_resnet.preprocessing import decoding, files as image_files, kinds as image_kinds
+from keras_resnet.preprocessing.files import LeftOut, Reason, printable
+from train.datasets import layouts
+from train.datasets.examples import Examples, indices, part
+from train.datasets.layouts import Classes
+
+HELD_OUT = 2**64 // 10  # ranks below are for testing
+STRAY = Reason("image in no folder of a class", "images in no folder of a class")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The images of a folder: for each split its files by class, below `root`."""
+
+    root: str
+    splits: Mapping[str, Classes]
+    labels: tuple[str, ...]
+    held_out: bool  # whether it has no splits of its own
+    notes: tuple[str, ...] = ()
+
+
+def load(split: str, data_dir: str | None, validation: int = 0) -> Examples:
+    """Opens a split of a folder.
+
+    Raises:
+        ValueError: for a folder whose splits or classes are not clear, or without this split.
+    """
+    return _split(read(data_dir, validation), split)
+
+
+def splits(data_dir: str | None, validation: int = 0) -> dict[str, Examples]:
+    """Opens the splits for training and testing, and for validation if there is one.
+
+    The folder is listed once. Raises as `load`.
+    """
+    folder = read(data_dir, validation)
+    own = ["validation"] if "validation" in folder.splits else []
+    return {name: _split(folder, name) for name in ("train", "test", *own)}
+
+
+def _split(folder: Folder, split: str) -> Examples:
+    if split in folder.splits:
+        return _examples(folder, folder.splits[split])
+    there = " and ".join(f"{name}/" for name in folder.splits)
+    if split == "train":
+        raise ValueError(f"{folder.root} has {there} but no train/: it can be evaluated on, not"
+                         " trained on")  # fmt: skip
+    if split == "validation":
+        raise ValueError("the split 'validation' needs validation=, the examples to hold out")
+    raise ValueError(f"{folder.root} has {there} but no test/, validation/ or val/")
+
+
+def _examples(folder: Folder, classes: Classes) -> Examples:
+    counts = tuple(len(classes.get(label, ())) for label in folder.labels)
+    listing = [os.fsencode(file) for label in folder.labels for file in classes.get(label, ())]
+    root, files = os.fsencode(folder.root), tf.constant(listing, tf.string)
+    labels = tf.constant(np.repeat(np.arange(len(counts)), counts), tf.int64)
+
+    def name(index: tf.Tensor) -> tf.Tensor:
+        return tf.strings.join([root, b"/", files[index]])
+
+    def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return decoding.decode(tf.io.read_file(name(index)), 3), labels[index]
+
+    return Examples(
+        len(listing),
+        folder.labels,
+        3,
+        indices(len(listing)),
+        decode,
+        name,
+        encoded=True,
+        listing=listing,
+        held_out_by_name=folder.held_out,
+        counts=counts,
+        found=folder.notes,
+    )
+
+
+def read(data_dir: str | None, validation: int = 0) -> Folder:
+    """Finds out what a folder holds.
+
+    Args:
+        data_dir: the folder of CLASS/x.jpg, or of train/CLASS/x.jpg and test/CLASS/x.jpg.
+        validation: how many training examples to hold out as the split "validation".
+
+    Raises:
+        ValueError: naming what cannot be told, and what to do.
+    """
+    if data_dir is None:
+        raise ValueError("dataset='folder' needs data_dir, the directory of CLASS/xxx.jpg")
+    root = str(Path(data_dir))
+    found = image_files.find(root)
+    try:
+        layout = layouts.arrange(found.files)
+        for file in layout.stray:
+            found.left_out.add(STRAY, file)
+        if not any(layout.splits.values()):
+            raise ValueError(_nothing(found.left_out))
+        for split, classes in layout.splits.items():
+            layouts.check_classes(classes, 1 if split else 0)
+        splits = _splits(layout.splits, validation)
+        known = [splits["train"]] if "train" in splits else splits.values()
+        labels = tuple(sorted({name for classes in known for name in classes}))
+        _check_known(splits, labels)
+    except ValueError as error:
+        raise ValueError(f"{printable(root)}: {error}") from error
+    notes = _notes(layout.splits, splits, labels, found.left_out)
+    return Folder(root, splits, labels, "" in layout.splits, notes)
+
+
+def _nothing(left_out: LeftOut) -> str:
+    suffixes = ", ".join(image_kinds.SUFFIXES)
+    there = str(left_out)
+    return f"no images ({suffixes}) in folders of classes; " + (
+        f"there is only: {there}" if there else "it is empty"
+    )
+
+
+def _splits(found: Mapping[str, Classes], validation: int) -> dict[str, Classes]:
+    """Returns the classes of train, test and validation, as far as there are such splits."""
+    splits = dict(found)
+    if "" in splits:
+        _check_number(splits[""], "")
+        splits["train"], splits["test"] = _hold_out(splits.pop(""))
+    elif "train" in splits:
+        _check_number(splits["train"], "train/")
+    if "test" not in splits and "validation" in splits:
+        splits["test"] = splits.pop("validation")
+    if not validation:
+        return splits
+    if "validation" in splits:
+        raise ValueError(f"it has a validation split of its own, so validation={validation} is one"
+                         " too many: leave it out, or move the folder away")  # fmt: skip
+    if "train" not in splits:
+        raise ValueError(f"validation={validation} is held out of train/, which is missing")
+    splits["train"], splits["validation"] = _take(splits["train"], validation)
+    return splits
+
+
+def _check_number(classes: Classes, split: str) -> None:
+    """Refuses a single class, which may be the folder of the classes."""
+    if len(classes) > 1:
+        return
+    ((name, files),) = classes.items()
+    inside = list(layouts.level(files, 2 if split else 1).below)
+    hint = f"; if its folders {quoted(inside)} are the classes, " if inside else ""
+    if inside:
+        hint += (
+            f"move them up into {split}" if split else f"{printable(name)}/ is the data_dir to give"
+        )
+    raise ValueError(f"there is one class, {name!r}; training needs two or more{hint}")
+
+
+def _rank(file: str) -> int:
+    """Returns a number below 2^64 that depends on the path of a file below the folder alone."""
+    return int.from_bytes(hashlib.sha256(os.fsencode(file)).digest()[:8], "big")
+
+
+def _hold_out(classes: Classes) -> tuple[Classes, Classes]:
+    """Returns what is for training and what is for testing: a tenth, and at least one, of each."""
+    train: Classes = {}
+    test: Classes = {}
+    for name, files in classes.items():
+        ranks = [_rank(file) for file in files]
+        bound = max(HELD_OUT, min(ranks) + 1)
+        test[name] = [file for file, rank in zip(files, ranks, strict=True) if rank < bound]
+        train[name] = [file for file, rank in zip(files, ranks, strict=True) if rank >= bound]
+    _check_rest(train, classes, "a tenth of each class, and at least one, is held out for testing")
+    return train, test
+
+
+def _take(classes: Classes, count: int) -> tuple[Classes, Classes]:
+    """Returns what is left for training, and the `count` files of the smallest ranks."""
+    files = [file for name in classes for file in classes[name]]
+    part("validation", len(files), count)  # refuses too many
+    held = set(sorted(files, key=_rank)[:count])
+    rest = {name: [file for file in classes[name] if file not in held] for name in classes}
+    taken = {name: [file for file in classes[name] if file in held] for name in classes}
+    _check_rest(rest, classes, f"{count} images are held out by validation={count}")
+    return rest, taken
+
+
+def _check_rest(rest: Classes, classes: Classes, why: str) -> None:
+    short = [f"{name!r} ({len(classes[name])} in all)" for name in rest if not rest[name]]
+    if short:
+        shown = ", ".join(short[:5]) + (" ..." if len(short) > 5 else "")
+        raise ValueError(f"no images are left to train on of {shown}, as {why}; add images, or give"
+                         " train/ and test/ folders")  # fmt: skip
+
+
+def _check_known(splits: Mapping[str, Classes], labels: tuple[str, ...]) -> None:
+    for split in splits:
+        if unknown := sorted(set(splits[split]) - set(labels)):
+            raise ValueError(f"the {split} split has classes that training lacks: {quoted(unknown)}"
+                             f"{near(unknown, labels)}; training has {quoted(labels)}")  # fmt: skip
+
+
+def _notes(
+    layout: Mapping[str, Classes],
+    splits: Mapping[str, Classes],
+    labels: tuple[str, ...],
+    left_out: LeftOut,
+) -> tuple[str, ...]:
+    notes = []
+    if "" in layout:
+        notes.append("test images: a tenth of each class, chosen by the names of the files")
+    untested = [label for label in labels if not splits.get("test", {}).get(label)]
+    if untested and "test" in splits:
+        notes.append(f"without test images: {quoted(untested)}")
+    notes += [f"classes whose names nearly agree: {quoted(n)}" for n in layouts.alike(labels)]
+    if told := str(left_out):
+        notes.append(f"left out: {told}")
+    return tuple(notes)

@@ -1,0 +1,1 @@
+"""What people watch while a run goes on, and what they read afterwards."""

@@ -1,0 +1,110 @@
+"""From the gradient of the global batch to new weights.
+
+All replicas hold the same sum of gradients, and each follows it by itself: nothing here waits for
+another replica, so that a step can be left out as a whole, and XLA can compile it.
+"""
+
+import keras
+import tensorflow as tf
+
+from keras_resnet import transfer
+from keras_resnet.network import ResidualNetwork
+from train.optimize import optimizers, statistics
+from train.recipes.recipe import Recipe
+
+
+class LossScale:
+    """A factor that keeps the gradients of float16 above its smallest numbers.
+
+    Doubled after so many good steps, halved after a bad one (arXiv:1710.03740, section 3.2).
+    """
+
+    GOOD_STEPS = 2000
+
+    def __init__(self) -> None:
+        self.value = keras.Variable(2.0**15, trainable=False, name="loss_scale")
+        self.good_steps = keras.Variable(0, dtype="int32", trainable=False, name="good_steps")
+
+    def observe(self, finite: tf.Tensor) -> None:
+        value, good = (tf.convert_to_tensor(v) for v in (self.value, self.good_steps))
+        grows = finite & (good + 1 >= self.GOOD_STEPS)
+        up, down = tf.where(grows, 2 * value, value), tf.maximum(value / 2, 1.0)
+        self.value.assign(tf.where(finite, up, down))
+        self.good_steps.assign(tf.where(finite & ~grows, good + 1, 0))
+
+
+class Update:
+    """Optimizer, averaged weights and loss scale of a network; build it in the strategy's scope.
+
+    Args:
+        scaled: whether losses are scaled, and steps whose gradients overflowed are left out.
+    """
+
+    def __init__(self, model: ResidualNetwork, recipe: Recipe, *, scaled: bool = False) -> None:
+        self._model, self._recipe = model, recipe
+        self.optimizer = optimizers.build(recipe, model.trainable_variables)
+        self.scale = LossScale() if scaled else None
+        self.averages: list[keras.Variable] = []
+        if recipe.ema:
+            self.averages = [
+                keras.Variable(tf.convert_to_tensor(w.value), trainable=False, name=f"ema_{w.name}")
+                for w in model.weights
+            ]
+
+    @property
+    def variables(self) -> dict[str, list[keras.Variable]]:
+        """What a checkpoint has to hold beside the network."""
+        scale = [self.scale.value, self.scale.good_steps] if self.scale else []
+        return {"optimizer": self.optimizer.variables, "ema": self.averages, "loss_scale": scale}
+
+    def __call__(
+        self, grads: list[tf.Tensor], rate: tf.Tensor, before: list[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Changes a replica's copy of all variables.
+
+        Args:
+            grads: sums over the replicas, still scaled.
+            rate: the learning rate.
+            before: the moving statistics as they were before the step.
+
+        Returns:
+            Whether all gradients are numbers, and whether the step was taken.
+        """
+        if self.scale is None:
+            finite = _finite(grads)
+            return finite, self._follow(grads, rate)
+        scale = tf.convert_to_tensor(self.scale.value)
+        grads = [grad / scale for grad in grads]
+        finite = _finite(grads)
+        # At a scale of 1 it is the network that diverges, and the run shall see it.
+        taken = finite | (scale <= 1.0)
+        tf.cond(taken, lambda: self._follow(grads, rate), lambda: self._undo(before))
+        self.scale.observe(finite)
+        return finite, taken
+
+    def _follow(self, grads: list[tf.Tensor], rate: tf.Tensor) -> tf.Tensor:
+        if self._recipe.clip_norm:
+            grads, _ = tf.clip_by_global_norm(grads, self._recipe.clip_norm)
+        variables = self._model.trainable_variables
+        shares = transfer.rates(self._model, self._recipe.stage_rate)
+        for grad, variable, share in zip(grads, variables, shares, strict=True):
+            self.optimizer.update_step(grad, variable, share * rate)
+        self._average()
+        return tf.constant(True)
+
+    def _average(self) -> None:
+        """Moves the averages; after the first step they are the weights themselves."""
+        weights = self._model.weights if self.averages else []
+        first = tf.equal(tf.cast(self.optimizer.iterations.value, tf.int32), 0)
+        for average, weight in zip(self.averages, weights, strict=True):
+            old, new = tf.convert_to_tensor(average), tf.convert_to_tensor(weight)
+            average.assign(tf.where(first, new, old + (1.0 - self._recipe.ema) * (new - old)))
+
+    def _undo(self, before: list[tf.Tensor]) -> tf.Tensor:
+        for variable, value in zip(statistics.moving(self._model), before, strict=True):
+            variable.assign(value)
+        return tf.constant(False)
+
+
+def _finite(grads: list[tf.Tensor]) -> tf.Tensor:
+    return tf.reduce_all([tf.reduce_all(tf.math.is_finite(grad)) for grad in grads])

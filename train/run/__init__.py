@@ -1,0 +1,1 @@
+"""Where a run lives: devices, memory, signals, and its directory on disk."""

@@ -1,0 +1,1 @@
+"""What a batch means: targets, losses and metrics."""
