@@ -9,7 +9,6 @@ import json
 import sys
 from pathlib import Path
 
-
 import numpy as np
 
 from tests.support.serving_loader import Loaded

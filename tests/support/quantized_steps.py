@@ -9,7 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-
 import keras
 import numpy as np
 import tensorflow as tf

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-
 import tensorflow as tf
 
 import keras_resnet

@@ -7,8 +7,6 @@ such as `2True.npz`. Devices can be split only before TensorFlow uses them.
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
-
 
 import numpy as np
 

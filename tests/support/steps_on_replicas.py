@@ -6,8 +6,6 @@ OUT/NAME.npz. Devices can be split only before TensorFlow uses them.
 
 import os
 import sys
-from pathlib import Path
-
 
 import numpy as np
 

@@ -7,8 +7,6 @@ step to OUT/NAME.npz. Devices can be split only before TensorFlow uses them.
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
-
 
 import keras
 import numpy as np
