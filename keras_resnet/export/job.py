@@ -52,8 +52,10 @@ class Job:
                                  f" exported as tflite_int8 and saved_model, not as {name} in"
                                  f" {self.precision}")  # fmt: skip
             if chosen.calibrated and not manifest.quantized and not calibrated:
-                raise ValueError(f"{name} needs images that show how large activations are: give"
-                                 " --calibration_dir or --calibration_dataset")  # fmt: skip
+                raise ValueError(
+                    f"{name} needs images that show how large activations are: give"
+                    " --calibration_dir or --calibration_file"
+                )
 
     def check_images(self, manifest: Manifest) -> None:
         """Raises ValueError if images are not such as the network takes, or show nothing."""

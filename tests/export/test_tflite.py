@@ -10,11 +10,11 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
 from keras_resnet import resnet
-from keras_resnet.export import calibration, tflite
+from keras_resnet.export import tflite
 from keras_resnet.manifest import Manifest
 from keras_resnet.rewrite.fold import fold
 from keras_resnet.rewrite.int8 import quantized
-from tests.support import formats
+from tests.support import cifar10_images, formats
 from tests.support.formats import CASES, case, relative, sqnr
 
 each = pytest.mark.parametrize("name", CASES)
@@ -200,14 +200,12 @@ def test_a_missing_runtime_is_named(monkeypatch) -> None:
 
 def in_int8(network: str, data_dir: Path, file: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Writes others' trained weights; returns logits and labels of the first test images."""
-    from tests.support.cifar10_images import read
-
     weights = next((data_dir / "weights/akamaster").glob(f"{network}-*.th"))
     model = resnet.from_weights(weights, classifier_activation=None)
-    images = calibration.RealImages(dataset="cifar10", data_dir=data_dir / "tfds")
-    seen = images.take("train", model.manifest, 128)
-    tflite.write(fold(model), model.manifest, file, "int8", seen)
-    run, (pixels, labels) = tflite.runner(file), read(data_dir, "test")
+    seen, _ = cifar10_images.read(data_dir, "train")
+    tflite.write(fold(model), model.manifest, file, "int8", seen[:128].astype(np.float32))
+    run = tflite.runner(file)
+    pixels, labels = cifar10_images.read(data_dir, "test")
     batches = np.split(pixels[:count].astype(np.float32), count // 100)
     return np.concatenate([run(batch) for batch in batches]), labels[:count]
 
