@@ -1,4 +1,4 @@
-"""Exports a trained network: `python -m keras_resnet.export --weights=… --out=NAME/1`."""
+"""Exports a trained network: `python -m keras_resnet.export --weights=... --out=NAME/1`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,14 +24,21 @@ REMOVED = {"calibration_dataset": USE_A_FILE, "data_dir": USE_A_FILE}  # flags o
 def define_flags() -> None:
     trained.define_flags()
     flags.DEFINE_string(
-        "out", None, "A new directory: NAME/1 for the first version of NAME.", required=True
+        "out",
+        None,
+        "The directory to create: NAME/1 for the first version of NAME.",
+        required=True,
     )
-    flags.DEFINE_list("formats", ["saved_model", "tflite"], f"Of {', '.join(FORMATS)}.")
+    flags.DEFINE_list(
+        "formats", ["saved_model", "tflite"], f"Formats to write, of {', '.join(FORMATS)}."
+    )
     flags.DEFINE_enum(
         "precision", "float32", PRECISIONS, "Of the SavedModel's weights and activations."
     )
     flags.DEFINE_boolean(
-        "tflite_features", False, "Return pooled features from TFLite files as well, for search."
+        "tflite_features",
+        False,
+        "Also return the pooled features from TFLite files, for search by similarity.",
     )
     flags.DEFINE_string(
         "calibration_dir",
