@@ -102,7 +102,7 @@ class Folder:
                 name = image_files.printable(str(files[i]))
                 logging.warning("left out, because no image can be decoded from it: %s", name)
                 continue
-            images.append(np.asarray(manifest.scaling.resize(pixels), np.float32))
+            images.append(np.asarray(manifest.known_preprocessing().resize(pixels), np.float32))
             folders.append(files[i].parent.name)
         if not images:
             raise ValueError(f"none of the images of {self.directory} can be decoded")

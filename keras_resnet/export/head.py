@@ -7,9 +7,10 @@ from typing import Any
 
 import keras
 
+from keras_resnet import specs
 from keras_resnet.manifest import NONE, SIGMOID, SOFTMAX, Manifest
 
-LOGITS = ("logits", "logits_int8")  # layers; the second one rounds the output of the first
+ENDS = (specs.LOGITS, specs.rounding_of(specs.LOGITS))  # layers that return the logits
 ACTIVATIONS = {"softmax": SOFTMAX, "sigmoid": SIGMOID, "linear": NONE}  # Keras's names
 ORDER = ("probabilities", "logits", "features")  # order of the outputs, in every format
 
@@ -99,9 +100,9 @@ def _logits(model: keras.Model) -> tuple[Any, str | None]:
         found = ACTIVATIONS[name]
         tensor = last.input
         last = tensor._keras_history.operation
-    if last.name not in LOGITS:
+    if last.name not in ENDS:
         raise ValueError(f"{model.name} ends in the layer {last.name}; {allowed}")
-    inner = getattr(model.get_layer(LOGITS[0]).activation, "__name__", "an unknown activation")
+    inner = getattr(model.get_layer(specs.LOGITS).activation, "__name__", "an unknown activation")
     if inner != "linear":
         raise ValueError(f"the layer logits of {model.name} applies {inner} itself; {allowed}")
     return tensor, found

@@ -6,10 +6,13 @@ from typing import Any
 
 import keras
 
+from keras_resnet import specs
 from keras_resnet.export import head
 from keras_resnet.manifest import Manifest
 
-ROUNDED_POOL = "pool_int8"  # rounds the features of a network that was trained to round
+ROUNDED_POOL = specs.rounding_of(
+    specs.POOL
+)  # rounds the features of a network that was trained to round
 
 
 def rounds(network: keras.Model) -> bool:
@@ -35,8 +38,8 @@ def from_pixels(
         normalize: replaces the normalization of the manifest; it is given images whose channels
             are in the network's order.
     """
-    preprocessing = manifest.scaling
-    pool = network.get_layer(ROUNDED_POOL if rounds(network) else "pool")
+    preprocessing = manifest.known_preprocessing()
+    pool = network.get_layer(ROUNDED_POOL if rounds(network) else specs.POOL)
     inner = keras.Model(network.input, [network.output, pool.output], name="network")
     images = keras.Input(manifest.image_shape, dtype="float32", name="images")
     ordered = images

@@ -8,7 +8,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.analysis import cost as analysis
+from keras_resnet import specs
+from keras_resnet.analysis.grad_cam import activation_maps
 from keras_resnet.export import head, warmup
 from keras_resnet.export.files import printable, writing
 from keras_resnet.export.packages import require
@@ -39,16 +40,16 @@ class Endpoints:
     @head.float32_policy()
     def __init__(self, network: keras.Model, manifest: Manifest, maps: dict[str, str]) -> None:
         self._manifest = manifest
-        self._preprocessing = manifest.scaling
+        self._preprocessing = manifest.known_preprocessing()
         self._shape = list(manifest.image_shape)
         self._maps = list(maps)
-        pool = network.get_layer("pool")
+        pool = network.get_layer(specs.POOL)
         outputs = {name: network.get_layer(layer).output for name, layer in maps.items()}
         outputs["logits"] = network.output
         outputs["features"] = pool.output
         outputs["last"] = pool.input
         self._network = keras.Model(network.input, outputs)
-        self._classifier = network.get_layer("logits").kernel
+        self._classifier = network.get_layer(specs.LOGITS).kernel
 
     def signatures(self) -> dict[str, Any]:
         """Returns the functions by the names of their signatures."""
@@ -75,7 +76,7 @@ class Endpoints:
         images = self._decoded(image_bytes)
         outputs = self._outputs(images)
         answer = self._best(outputs["logits"])
-        maps = analysis.activation_maps(outputs["last"], self._classifier, answer["classes"])
+        maps = activation_maps(outputs["last"], self._classifier, answer["classes"])
         seen = tf.cast(tf.round(tf.clip_by_value(images, 0, 255)), tf.uint8)
         return {**answer, "maps": maps, "images": seen}
 

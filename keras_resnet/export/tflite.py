@@ -62,7 +62,7 @@ def write(source: Source, path: Path, kind: str = "float32") -> None:
     normalize = None
     examples = None
     if rounds(source.network):
-        normalize = partial(_rounding, manifest.scaling)
+        normalize = partial(_rounding, manifest.known_preprocessing())
     elif kind == "int8":
         if source.calibration is None:
             raise ValueError("int8 needs images that show the ranges of activations")
