@@ -13,8 +13,8 @@ import pytest
 from saved_models.serving.client import command
 from saved_models.serving.client.command import Client
 from saved_models.serving.client.transport import Model
-from tests.support import serving_stub
-from tests.support.serving_loader import Refusal
+from saved_models.serving.servers.stub import server
+from saved_models.serving.servers.stub.loader import Refusal
 
 TRANSPORTS = ("grpc", "rest")
 both = pytest.mark.parametrize("way", TRANSPORTS)
@@ -83,7 +83,7 @@ def serving() -> Iterator[Any]:
 
         def serve(script: Script, way: str) -> str:
             stack.callback(script.stuck.set)
-            return stack.enter_context(serving_stub.serving(script))[way]
+            return stack.enter_context(server.serving(script))[way]
 
         yield serve
 

@@ -49,7 +49,7 @@ def config(folder: Path, rows: str) -> Path:
 @contextlib.contextmanager
 def stub(config: Path) -> Iterator[dict[str, str]]:
     """Runs the protocol stub; yields its addresses of gRPC and REST."""
-    command = [sys.executable, "-m", "tests.support.serving_stub", str(config)]
+    command = [sys.executable, "-m", "saved_models.serving.servers.stub", str(config)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=helpers.ROOT, **pipes) as process:
         try:
