@@ -8,8 +8,9 @@ from typing import Any
 import keras
 
 from keras_resnet.manifest import NONE, SIGMOID, SOFTMAX, Manifest
+from keras_resnet.specs import LOGITS, rounding_of
 
-LOGITS = ("logits", "logits_int8")  # layers; the second one rounds the first
+ENDS = (LOGITS, rounding_of(LOGITS))  # layers; the second one rounds the first
 ACTIVATIONS = {"softmax": SOFTMAX, "sigmoid": SIGMOID, "linear": NONE}  # Keras's names
 ORDER = ("probabilities", "logits", "features")  # of outputs, in every format
 
@@ -97,9 +98,9 @@ def _logits(model: keras.Model) -> tuple[Any, str | None]:
             raise ValueError(f"{model.name} ends in the activation {name}; {allowed}")
         tensor, found = last.input, ACTIVATIONS[name]
         last = tensor._keras_history.operation
-    if last.name not in LOGITS:
+    if last.name not in ENDS:
         raise ValueError(f"{model.name} ends in the layer {last.name}; {allowed}")
-    inner = getattr(model.get_layer(LOGITS[0]).activation, "__name__", "another")
+    inner = getattr(model.get_layer(LOGITS).activation, "__name__", "another")
     if inner != "linear":
         raise ValueError(f"the layer logits of {model.name} applies {inner} itself; {allowed}")
     return tensor, found

@@ -8,8 +8,9 @@ import keras
 
 from keras_resnet.export import head
 from keras_resnet.manifest import Manifest
+from keras_resnet.specs import POOL, rounding_of
 
-ROUNDED_POOL = "pool_int8"  # what rounds the features of a network that was trained to round
+ROUNDED_POOL = rounding_of(POOL)  # what rounds the features of a network that was trained to round
 
 
 def rounds(network: keras.Model) -> bool:
@@ -35,7 +36,7 @@ def from_pixels(
         normalize: normalizes images in another way, once their channels are in order.
     """
     scaling = manifest.known_preprocessing()
-    pool = network.get_layer(ROUNDED_POOL if rounds(network) else "pool")
+    pool = network.get_layer(ROUNDED_POOL if rounds(network) else POOL)
     inner = keras.Model(network.input, [network.output, pool.output], name="network")
     images = keras.Input(manifest.image_shape, dtype="float32", name="images")
     ordered = images

@@ -13,6 +13,7 @@ from keras_resnet.export import head, warmup
 from keras_resnet.export.files import printable, writing
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import decoding
+from keras_resnet.specs import LOGITS, POOL
 
 Outputs = dict[str, tf.Tensor]
 MAX_BATCH = 128  # images of one request: a thousand tiny files would ask for gigabytes of pixels
@@ -33,10 +34,10 @@ class Endpoints:
         self._preprocessing, self._manifest = manifest.known_preprocessing(), manifest
         self._shape, self._maps = list(manifest.image_shape), list(maps)
         outputs = {name: network.get_layer(layer).output for name, layer in maps.items()}
-        outputs["logits"], outputs["features"] = network.output, network.get_layer("pool").output
-        outputs["last"] = network.get_layer("pool").input
+        outputs["logits"], outputs["features"] = network.output, network.get_layer(POOL).output
+        outputs["last"] = network.get_layer(POOL).input
         self._network = keras.Model(network.input, outputs)
-        self._classifier = network.get_layer("logits").kernel
+        self._classifier = network.get_layer(LOGITS).kernel
 
     def signatures(self) -> dict[str, Any]:
         """Returns the functions by the names under which they are called."""
