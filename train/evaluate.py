@@ -58,7 +58,7 @@ def define_flags() -> None:
 def main() -> None:
     interruption.install()
     devices.choose(FLAGS.device)
-    model, manifest = trained.from_flags()
+    model, manifest, _ = trained.from_flags()
     memory.check_evaluation(model, manifest.image_shape, FLAGS.batch_size)
     examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     for line in found.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
@@ -68,8 +68,10 @@ def main() -> None:
     try:
         manifest = _with_mean(manifest, broken)
         if FLAGS.examples_out:
-            save_examples(examples, manifest.scaling, FLAGS.examples_out, broken)
-        batches = pipeline.eval_batches(examples, manifest.scaling, FLAGS.batch_size, broken=broken)
+            save_examples(examples, manifest.known_preprocessing(), FLAGS.examples_out, broken)
+        batches = pipeline.eval_batches(
+            examples, manifest.known_preprocessing(), FLAGS.batch_size, broken=broken
+        )
         step = steps.eval_step(tf.distribute.get_strategy(), model)
         result = evaluate(step, watched(batches, broken))
     except (ValueError, tf.errors.OpError) as error:
@@ -80,11 +82,11 @@ def main() -> None:
 
 def _with_mean(manifest: Manifest, broken: Broken) -> Manifest:
     """Takes a mean image that nobody kept from the training split, where it came from."""
-    if manifest.scaling.mean is not None:
+    if manifest.known_preprocessing().mean is not None:
         return manifest
     examples = datasets.load(FLAGS.dataset, "train", FLAGS.data_dir)
-    mean = scaling.mean_image(examples, manifest.scaling, broken)
-    return replace(manifest, preprocessing=replace(manifest.scaling, mean=mean))
+    mean = scaling.mean_image(examples, manifest.known_preprocessing(), broken)
+    return replace(manifest, preprocessing=replace(manifest.known_preprocessing(), mean=mean))
 
 
 def save_examples(examples: Examples, preprocess: Preprocessing, file: str, broken: Broken) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from absl import flags
 
-from keras_resnet import console, weights
+from keras_resnet import console
 from keras_resnet.export import directories
 from keras_resnet.export.calibration import RealImages
 from keras_resnet.export.formats import FORMATS
@@ -54,8 +54,8 @@ def main() -> None:
     directories.check(out, FLAGS.formats)
     job = Job(FLAGS.formats, FLAGS.precision, tflite_features=FLAGS.tflite_features)
     real = _real_images()
-    model, manifest = trained.from_flags(ends=True)
-    job = replace(job, weights=Path(weights.local(FLAGS.weights, FLAGS.network)))
+    model, manifest, file = trained.from_flags(ends=True)
+    job = replace(job, weights=file)
     job.check(manifest, calibrated=real is not None)
     if real:
         pixels, classes = real.examples("test", manifest)

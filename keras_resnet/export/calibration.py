@@ -159,7 +159,7 @@ def _resized(image: Array, manifest: Manifest) -> Array:
     channels = manifest.image_shape[-1]
     if image.shape[-1] != channels:
         raise ValueError(f"images must have {channels} channels, got {image.shape[-1]}")
-    return np.asarray(manifest.scaling.resize(image), np.float32)
+    return np.asarray(manifest.known_preprocessing().resize(image), np.float32)
 
 
 def _photographs(files: Sequence[Path], channels: int, count: int) -> Iterator[Named]:

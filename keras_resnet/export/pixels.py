@@ -34,7 +34,7 @@ def from_pixels(
         manifest: the shape of images, how they are normalized, and what follows the logits.
         normalize: normalizes images in another way, once their channels are in order.
     """
-    scaling = manifest.scaling
+    scaling = manifest.known_preprocessing()
     pool = network.get_layer(ROUNDED_POOL if rounds(network) else "pool")
     inner = keras.Model(network.input, [network.output, pool.output], name="network")
     images = keras.Input(manifest.image_shape, dtype="float32", name="images")

@@ -82,7 +82,7 @@ def network_runner(model: keras.Model, manifest: Manifest) -> Runner:
     """Returns the network itself as a runner."""
 
     def run(images: Array) -> Array:
-        outputs = model(manifest.scaling.normalize(images), training=False)
+        outputs = model(manifest.known_preprocessing().normalize(images), training=False)
         return np.asarray(keras.ops.convert_to_numpy(outputs))
 
     return run

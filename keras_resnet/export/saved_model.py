@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.analysis import cost as analysis
+from keras_resnet.analysis.grad_cam import activation_maps
 from keras_resnet.export import head, warmup
 from keras_resnet.export.files import printable, writing
 from keras_resnet.manifest import Manifest
@@ -30,7 +30,7 @@ class Endpoints:
 
     @head.float32_policy()
     def __init__(self, network: keras.Model, manifest: Manifest, maps: dict[str, str]) -> None:
-        self._preprocessing, self._manifest = manifest.scaling, manifest
+        self._preprocessing, self._manifest = manifest.known_preprocessing(), manifest
         self._shape, self._maps = list(manifest.image_shape), list(maps)
         outputs = {name: network.get_layer(layer).output for name, layer in maps.items()}
         outputs["logits"], outputs["features"] = network.output, network.get_layer("pool").output
@@ -63,7 +63,7 @@ class Endpoints:
         images = self._decoded(image_bytes)
         outputs = self._outputs(images)
         answer = self._best(outputs["logits"])
-        maps = analysis.activation_maps(outputs["last"], self._classifier, answer["classes"])
+        maps = activation_maps(outputs["last"], self._classifier, answer["classes"])
         seen = tf.cast(tf.round(tf.clip_by_value(images, 0, 255)), tf.uint8)
         return {**answer, "maps": maps, "images": seen}
 

@@ -71,7 +71,7 @@ def write(
         if calibration is None:
             raise ValueError("int8 needs images that show the ranges of activations")
         examples = partial(_examples, calibration)
-    normalize = partial(_rounding, manifest.scaling) if trained else None
+    normalize = partial(_rounding, manifest.known_preprocessing()) if trained else None
     model = from_pixels(network, manifest, normalize)
     # A softmax in int8 has 256 steps from 0 to 1: too few to tell what is improbable.
     left_out = {"probabilities" if kind == "int8" else "", "" if features else "features"}
