@@ -47,7 +47,7 @@ def exported(tmp_path_factory) -> tuple[Path, dict]:
             "--calibration_dataset=digits",
         ],
     ]
-    evaluated, done = helpers.python_forks(folder / "forks", cases)
+    evaluated, done = helpers.modules(cases)
     assert (evaluated["code"], done["code"]) == (0, 0), done["stderr"]
     return folder, json.loads(evaluated["stdout"].splitlines()[-1])
 

@@ -42,7 +42,7 @@ def done(tmp_path_factory) -> dict[str, dict]:
     weights.save(model, folder / "a.keras", manifest)
     places = [f"--weights={folder}/a.keras", f"--out={folder}/new/1"]
     cases = [["keras_resnet.export", *places, *arguments] for arguments, _ in CASES.values()]
-    answers = helpers.python_forks(folder / "forks", cases)
+    answers = helpers.modules(cases)
     assert not (folder / "new").exists()
     return dict(zip(CASES, answers, strict=True))
 
