@@ -53,7 +53,7 @@ def done(tmp_path_factory) -> dict[str, dict]:
     np.savez(folder / "grey.npz", images=helpers.noise(2, 8, 8, 1))
     told = [[word.replace("FOLDER", str(folder)) for word in words] for words, _ in CASES.values()]
     cases = [["keras_resnet.export", *places, *arguments] for arguments in told]
-    answers = helpers.python_forks(folder / "forks", cases)
+    answers = helpers.modules(cases)
     assert not (folder / "new").exists()
     return dict(zip(CASES, answers, strict=True))
 
