@@ -16,7 +16,7 @@ from keras_resnet.preprocessing import Preprocessing
 from train import datasets
 from train.datasets import batches as pipeline, mean_image as scaling, summary as found
 from train.datasets.decoding import Broken, message, watched, whole
-from train.datasets.examples import Element, Examples
+from train.datasets.examples import Element, Examples, sample
 from train.optimize import steps
 from train.run import devices, interruption, memory
 
@@ -53,6 +53,9 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "examples_out", None, "Also write these images and labels as .npz, to try an export on."
     )
+    flags.DEFINE_integer(
+        "examples", None, "Measure on (and write) only so many, a random sample.", lower_bound=1
+    )
 
 
 def main() -> None:
@@ -64,6 +67,8 @@ def main() -> None:
     for line in found.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
         console.say(line)
     examples = relabelled(examples, manifest)
+    if FLAGS.examples:
+        examples = sample(examples, FLAGS.examples)
     broken = Broken(FLAGS.max_broken)
     try:
         manifest = _with_mean(manifest, broken)

@@ -43,7 +43,7 @@ def moments(activations: Arrays) -> Arrays:
 def results(tmp_path_factory) -> dict[str, Arrays]:
     folder = tmp_path_factory.mktemp("statistics")
     for count in (2, 4):
-        done = helpers.python("-m", "tests.support.statistics_on_replicas", str(folder), str(count))
+        done = helpers.module("tests.support.statistics_on_replicas", str(folder), str(count))
         assert done.returncode == 0, done.stderr
     return {file.stem: list(np.load(file).values()) for file in folder.glob("*.npz")}
 

@@ -120,8 +120,8 @@ def results(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("options")
     quick = "--xla_backend_optimization_level=0"  # to compile
     for count in (2, 4):
-        command = ["-m", "tests.support.step_options_on_replicas", str(folder), str(count)]
-        done = helpers.python(*command, XLA_FLAGS=quick)
+        command = ["tests.support.step_options_on_replicas", str(folder), str(count)]
+        done = helpers.module(*command, XLA_FLAGS=quick)
         assert done.returncode == 0, done.stderr
     return folder
 

@@ -96,7 +96,7 @@ def test_eval_step_sums_what_weighs(classes):
 def results(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("replicas")
     for count in (2, 4):
-        done = helpers.python("-m", "tests.support.steps_on_replicas", str(folder), str(count))
+        done = helpers.module("tests.support.steps_on_replicas", str(folder), str(count))
         assert done.returncode == 0, done.stderr
     return folder
 

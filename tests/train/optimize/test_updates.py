@@ -20,8 +20,8 @@ def results(tmp_path_factory) -> dict[str, Held]:
     folder = tmp_path_factory.mktemp("updates")
     quick = "--xla_backend_optimization_level=0"  # to compile
     for count in (2, 4):
-        command = ["-m", "tests.support.updates_on_replicas", str(folder), str(count)]
-        done = helpers.python(*command, XLA_FLAGS=quick)
+        command = ["tests.support.updates_on_replicas", str(folder), str(count)]
+        done = helpers.module(*command, XLA_FLAGS=quick)
         assert done.returncode == 0, done.stderr
     return {file.stem: dict(np.load(file)) for file in folder.glob("*.npz")}
 
