@@ -22,7 +22,8 @@ import tensorflow as tf
 
 import keras_resnet
 from keras_resnet import preprocessing, weights
-from keras_resnet.export.formats import FORMATS, Source
+from keras_resnet.export.formats import FORMATS
+from keras_resnet.export.source import Source
 from keras_resnet.manifest import Manifest
 from keras_resnet.rewrite.fold import fold
 

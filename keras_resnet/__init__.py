@@ -5,7 +5,8 @@ from keras_resnet import console
 if console.command().startswith("keras_resnet."):
     console.check(f"python -m {console.command()}")
 
-from keras_resnet.analysis.cost import Cost, cost, grad_cam
+from keras_resnet.analysis.cost import Cost, cost
+from keras_resnet.analysis.grad_cam import grad_cam
 from keras_resnet.family import FAMILY
 from keras_resnet.layers import FusedBatchNormalization
 from keras_resnet.models import from_weights, resnet

@@ -102,7 +102,7 @@ def _told_by_weights(changes: dict[str, Any]) -> dict[str, Any]:
     mode, said = changes.get("preprocessing"), changes.get("fields", {})
     found = trained.describe(changes["init_weights"], Told(FLAGS.network, fields=said))
     if mode in (None, "weights"):
-        _ = found.scaling  # an error where nobody knows it
+        _ = found.known_preprocessing()  # an error where nobody knows it
     height, width, _channels = found.image_shape
     if (not height or height != width) and "image_size" not in changes:
         sides = f"{height}x{width}" if height else "a size that nobody has said"

@@ -16,7 +16,7 @@ from keras_resnet.preprocessing import Preprocessing
 from train import datasets
 from train.datasets import batches as pipeline, mean_image as scaling, summary as found
 from train.datasets.decoding import Broken, message, watched, whole
-from train.datasets.examples import Element, Examples
+from train.datasets.examples import Element, Examples, sample
 from train.optimize import steps
 from train.run import devices, interruption, memory
 
@@ -53,23 +53,30 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "examples_out", None, "Also write these images and labels as .npz, to try an export on."
     )
+    flags.DEFINE_integer(
+        "examples", None, "Measure on (and write) only so many, a random sample.", lower_bound=1
+    )
 
 
 def main() -> None:
     interruption.install()
     devices.choose(FLAGS.device)
-    model, manifest = trained.from_flags()
+    model, manifest, _ = trained.from_flags()
     memory.check_evaluation(model, manifest.image_shape, FLAGS.batch_size)
     examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     for line in found.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
         console.say(line)
     examples = relabelled(examples, manifest)
+    if FLAGS.examples:
+        examples = sample(examples, FLAGS.examples)
     broken = Broken(FLAGS.max_broken)
     try:
         manifest = _with_mean(manifest, broken)
         if FLAGS.examples_out:
-            save_examples(examples, manifest.scaling, FLAGS.examples_out, broken)
-        batches = pipeline.eval_batches(examples, manifest.scaling, FLAGS.batch_size, broken=broken)
+            save_examples(examples, manifest.known_preprocessing(), FLAGS.examples_out, broken)
+        batches = pipeline.eval_batches(
+            examples, manifest.known_preprocessing(), FLAGS.batch_size, broken=broken
+        )
         step = steps.eval_step(tf.distribute.get_strategy(), model)
         result = evaluate(step, watched(batches, broken))
     except (ValueError, tf.errors.OpError) as error:
@@ -80,11 +87,11 @@ def main() -> None:
 
 def _with_mean(manifest: Manifest, broken: Broken) -> Manifest:
     """Takes a mean image that nobody kept from the training split, where it came from."""
-    if manifest.scaling.mean is not None:
+    if manifest.known_preprocessing().mean is not None:
         return manifest
     examples = datasets.load(FLAGS.dataset, "train", FLAGS.data_dir)
-    mean = scaling.mean_image(examples, manifest.scaling, broken)
-    return replace(manifest, preprocessing=replace(manifest.scaling, mean=mean))
+    mean = scaling.mean_image(examples, manifest.known_preprocessing(), broken)
+    return replace(manifest, preprocessing=replace(manifest.known_preprocessing(), mean=mean))
 
 
 def save_examples(examples: Examples, preprocess: Preprocessing, file: str, broken: Broken) -> None:

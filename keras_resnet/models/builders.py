@@ -6,8 +6,9 @@ from typing import Any, Protocol
 import keras
 from keras import KerasTensor as Tensor
 
-from keras_resnet.building import AUTO, Activation, Pooling, Shape
-from keras_resnet.models import resnet
+from keras_resnet.models.arguments import AUTO, Shape
+from keras_resnet.models.doors import resnet
+from keras_resnet.network import Activation, Pooling
 
 WORDS = (
     ("wide_", "Wide"),

@@ -15,8 +15,11 @@ from keras import layers
 from keras_resnet.layers import PadChannels
 from keras_resnet.preprocessing.preprocessing import Preprocess
 from keras_resnet.rewrite import graph
+from keras_resnet.specs import LOGITS, POOL, PREDICTIONS
 
-FULL_PRECISION = ("pool", "logits", "predictions")  # worth 32 bits, as in training
+__all__ = ["fold"]
+
+FULL_PRECISION = (POOL, LOGITS, PREDICTIONS)  # worth 32 bits, as in training
 
 
 def fold(model: keras.Model, dtype: str = "float32") -> keras.Model:

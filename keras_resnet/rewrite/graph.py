@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import KerasTensor as Tensor
 
+from keras_resnet.network import check_flat
+
 Node = Any  # one call of a layer, in the words of Keras
 
 
@@ -29,16 +31,6 @@ def functional(model: Any, wanted: str) -> keras.Model:
         raise ValueError(
             f"{wanted} needs a functional model, whose graph is known; {model.name} has none"
         ) from error
-
-
-def check_flat(model: keras.Model, wanted: str) -> None:
-    """Raises ValueError if another model is a layer of this one."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            raise ValueError(
-                f"{wanted} needs a model of plain layers; {model.name} has the model {layer.name}"
-                f" as a layer: pass {model.name}.get_layer({layer.name!r})"
-            )
 
 
 def calls(graph: keras.Model) -> list[Node]:

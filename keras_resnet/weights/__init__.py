@@ -15,7 +15,7 @@ from keras_resnet.weights.download import local
 from keras_resnet.weights.file import Held, Settled, opened
 from keras_resnet.weights.fill import fill
 from keras_resnet.weights.infer.authority import DECIDED, Told, Undecided
-from keras_resnet.weights.infer.ends import adapted, labels
+from keras_resnet.weights.infer.images_and_labels import adapted, labels
 from keras_resnet.weights.save import save
 from keras_resnet.weights.sources import SOURCES
 
@@ -66,8 +66,7 @@ def load(
             fill(model, held, held.evidence.spec)
             return
         firmly = {} if spec is None else {name: getattr(spec, name) for name in DECIDED}
-        settled = held.settle(Told(spec=own, fields=firmly))
-        held.check(settled.spec, own)
+        settled = held.settle(Told(spec=own, exact=True, fields=firmly))
         fill(model, held, settled.spec)
 
 

@@ -7,15 +7,41 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_resnet.specs import Spec
+from keras_resnet.specs import LOGITS, POOL, PREDICTIONS, Spec, rounding_of, stem_conv
 from keras_resnet.weights.biases import EPSILON, Weights, fold
 from keras_resnet.weights.file import Held
 from keras_resnet.weights.formats.containers import reading
 from keras_resnet.weights.sources import native
 
+__all__ = ["check_layers", "fill", "with_channels"]
+
 NAMES = {"moving_mean": "mean", "moving_variance": "variance"}  # Keras's to ours
-STEM = "stem_conv1/kernel"
-HEAD = {"logits/kernel", "logits/bias", "pool_int8/range", "logits_int8/range"}
+STEM = f"{stem_conv(1)}/kernel"
+HEAD_LAYERS = frozenset({POOL, rounding_of(POOL), LOGITS, rounding_of(LOGITS), PREDICTIONS})
+HEAD = {
+    f"{LOGITS}/kernel",
+    f"{LOGITS}/bias",
+    f"{rounding_of(POOL)}/range",
+    f"{rounding_of(LOGITS)}/range",
+}
+# Layers that change nothing outside of training.
+IDLE = frozenset({"Dropout", "SpatialDropout2D", "ActivityRegularization", "Identity"})
+PADDING = "ZeroPadding2D"  # of a convolution that strides; networks of others pad in other ways
+# What the networks of other sources are made of.
+KINDS = IDLE | {
+    PADDING,
+    "Activation",
+    "Add",
+    "AveragePooling2D",
+    "BatchNormalization",
+    "Conv2D",
+    "Dense",
+    "Flatten",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling2D",
+    "MaxPooling2D",
+    "ReLU",
+}
 Shapes = Mapping[str, tuple[int, ...]]
 log = logging.getLogger("keras_resnet")
 
@@ -35,7 +61,7 @@ def fill(model: keras.Model, held: Held, spec: Spec | None, *, fresh_head: bool 
     if spec is None and held.source is not native.SOURCE:
         raise ValueError(f"{held.path} is of {held.source.name}: give the spec of {model.name}")
     variables = {
-        f"{layer.name}/{NAMES.get(weight.name, weight.name)}": weight
+        f"{layer.name}/{variable_name(weight)}": weight
         for layer in model.layers
         for weight in layer.weights
     }
@@ -57,6 +83,11 @@ def fill(model: keras.Model, held: Held, spec: Spec | None, *, fresh_head: bool 
                 layer.trainable = False
 
 
+def variable_name(weight: keras.Variable) -> str:
+    """Returns our name of a variable: "kernel", "bias", "gamma", "beta", "mean", "variance"."""
+    return NAMES.get(weight.name, weight.name)
+
+
 def _check(shapes: Shapes, held: Held) -> None:
     """Compares names and shapes before a number is read."""
     allowed = dict(shapes)
@@ -64,7 +95,7 @@ def _check(shapes: Shapes, held: Held) -> None:
         allowed |= {
             name.replace("/kernel", "/bias"): shape[-1:]
             for name, shape in shapes.items()
-            if "_conv" in name and name.endswith("/kernel")
+            if not name.startswith(f"{LOGITS}/") and name.endswith("/kernel")
         }
     missing = [name for name in shapes if name not in held.tensors and not held.implies(name)]
     left_over = [name for name in held.tensors if name not in allowed and name not in HEAD]
@@ -118,3 +149,31 @@ def with_channels(kernel: np.ndarray[Any, Any], channels: int) -> np.ndarray[Any
         return kernel.sum(axis=2, keepdims=True)
     repeated = np.tile(kernel, (1, 1, -(-channels // old), 1))[:, :, :channels]
     return repeated * np.float32(old / channels)
+
+
+def check_layers(held: Held, model: keras.Model) -> None:
+    """Refuses a file whose model has layers that the network built from it lacks.
+
+    A model that a user built and Keras saved can hold more than a network of this package, such as
+    a Rescaling before the stem or another activation after it. Such layers have no weights that
+    would be missed.
+
+    Raises:
+        ValueError: naming them.
+    """
+    graph = held.evidence.graph
+    present = {layer.name for layer in model.layers} | HEAD_LAYERS | {graph.classifier}
+    own = held.source is native.SOURCE
+    more = [
+        f"{name} ({kind})"
+        for name, kind in graph.layers.items()
+        if (name not in present and kind not in IDLE | {PADDING} if own else kind not in KINDS)
+    ]
+    if held.classes and "GlobalMaxPooling2D" in graph.layers.values():
+        more.append("a maximum in place of the average before its classifier")
+    if more:
+        raise ValueError(
+            f"{held.path} holds a model with layers that are not of this network:"
+            f" {', '.join(more[:5])}. What they compute would be left out: save the network alone,"
+            " and say by preprocessing= what is done to pixels before it"
+        )

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from keras_resnet import weights
 from keras_resnet.export import directories, files, job
-from keras_resnet.export.formats import FORMATS, Source
+from keras_resnet.export.formats import FORMATS
+from keras_resnet.export.source import Source
 from keras_resnet.rewrite.fold import fold
 from tests.support import exporting, helpers
 
@@ -53,7 +54,7 @@ def test_two_exports_to_one_place_do_not_mix(tmp_path):
         assert not list(first.iterdir())
         (first / "labels.txt").write_text("first")
         assert not out.exists()
-    with pytest.raises(FileExistsError, match="was written by somebody else meanwhile"):
+    with pytest.raises(FileExistsError, match="was written by another process meanwhile"):
         second.__exit__(None, None, None)
     assert [path.name for path in out.iterdir()] == ["labels.txt"]
     assert [path.name for path in out.parent.iterdir()] == ["1"]

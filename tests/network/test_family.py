@@ -9,6 +9,7 @@ import pytest
 
 import keras_resnet
 from keras_resnet import FAMILY, cost, resnet
+from keras_resnet.family import PUBLISHED
 from keras_resnet.models import builders
 from tests.support import counting, goldens
 
@@ -139,7 +140,8 @@ def test_every_network_has_a_builder(network: str) -> None:
     assert arguments["weights"].default is None
     assert arguments["name"].default is None
     assert arguments["classes"].default is None
-    assert FAMILY[network].classes == (1000 if depth in goldens.STAGES else 10)
+    published = (224, 1000) if depth in goldens.STAGES else (32, 10)
+    assert PUBLISHED[network] == published
 
 
 def test_builders_take_what_keras_applications_takes() -> None:

@@ -117,7 +117,7 @@ def test_shapes_come_in_many_kinds(shape) -> None:
     model = small(input_shape=shape, classes=np.int64(5))
     assert model.input_shape == (None, 32, 64, 3)
     assert {type(size) for size in model.input_shape[1:]} == {int}
-    assert type(model.spec.classes) is int
+    assert type(model.output_shape[-1]) is int
     assert small(input_shape=tf.TensorShape([None, None, 1])).input_shape == (None, None, None, 1)
 
 

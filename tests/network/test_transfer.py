@@ -112,7 +112,7 @@ def test_only_networks_with_a_spec_have_parts(call) -> None:
 
 def test_every_layer_with_weights_has_its_part() -> None:
     model = resnet("resnet20_v2", repeats=(1, 1, 1))
-    found = {x.name: transfer.part(model.spec, x.name) for x in model.layers if x.weights}
+    found = {x.name: model.parts[x.name] for x in model.layers if x.weights}
     assert found["stem_conv1_bn"] == "stem"
     assert found["stage2_block1_preact_bn"] == "stage2"
     assert found["final_bn"] == "stage3"

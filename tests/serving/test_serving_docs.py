@@ -114,7 +114,7 @@ def test_the_programs_know_their_flags(tmp_path, monkeypatch):
     for name in ("saved_model.pb", "model.json"):
         (tmp_path / "saved_models" / "resnet" / "1" / name).touch()
     monkeypatch.chdir(tmp_path)
-    (started,) = [shlex.split(line) for line in lines if "triton_server" in line]
+    (started,) = [shlex.split(line) for line in lines if "servers.triton" in line]
     assert triton_server.parse(started[3:]).http_port == 8000
     own = {"server", "status", "help", "version_label", "address", "batch_size", "timeout"}
     told = set(re.findall(r"`--(\w+)", PAGE))
@@ -126,7 +126,7 @@ def test_files_and_links_are_there():
     assert len(links) > 5
     for link in links:
         assert (helpers.ROOT / "docs" / link).exists(), link
-    named = {word for text in COMMANDS for word in re.findall(r"saved_models/serving/\S+", text)}
+    named = {word for text in COMMANDS for word in re.findall(r"docs/deploy/\S+", text)}
     assert all((helpers.ROOT / name).exists() for name in named)
     assert COMPOSE["services"]["serving"]["image"] in COMMANDS[0]
 

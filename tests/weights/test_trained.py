@@ -65,7 +65,7 @@ def test_a_file_says_what_it_holds(file: str) -> None:
 
 
 def test_a_user_may_choose_another_size_or_scaling(file: str) -> None:
-    larger = trained.describe(file, Told(scaling={"image_size": 48}))
+    larger = trained.describe(file, Told(preprocessing_fields={"image_size": 48}))
     assert larger.image_shape == (48, 48, 3)
     expected = mode("torch", image_size=48, crop=0.9)
     assert same(larger, manifest(image_shape=(48, 48, 3), preprocessing=expected))
@@ -89,7 +89,7 @@ def test_a_mean_image_fits_one_size(tmp_path) -> None:
     mean = per_pixel(np.full((32, 32, 3), 7.0))
     weights.save(network(), path, manifest(preprocessing=mean))
     with pytest.raises(ValueError, match=r"mean is an image of 32x32.*image_size=48"):
-        trained.describe(path, Told(scaling={"image_size": 48}))
+        trained.describe(path, Told(preprocessing_fields={"image_size": 48}))
 
 
 def test_classes_are_as_many_as_labels(tmp_path) -> None:
@@ -122,14 +122,14 @@ def test_a_silent_file_needs_a_scaling_before_it_is_used(silent_file) -> None:
     with pytest.raises(ValueError, match="resnet20: give --preprocessing, or --mean and --std"):
         _ = found.scaling
     with pytest.raises(ValueError, match="mean alone does not say how pixels are scaled"):
-        trained.describe(silent_file, Told("resnet20", **said, scaling={"mean": 1.0}))
+        trained.describe(silent_file, Told("resnet20", **said, preprocessing_fields={"mean": 1.0}))
 
 
 @pytest.mark.parametrize("size", [None, 40])
 def test_a_silent_file_is_believed_to_hold_what_its_user_says(silent_file, size) -> None:
     scaling = {"image_size": size} if size else {}
     fields = {"repeats": [1, 1, 1]}
-    told = Told("resnet20", fields=fields, preprocessing="tf", scaling=scaling)
+    told = Told("resnet20", fields=fields, preprocessing="tf", preprocessing_fields=scaling)
     found = trained.describe(silent_file, told)
     assert found.labels == tuple("0123456789")
     assert found.image_shape == (size or 32, size or 32, 3)
@@ -147,11 +147,13 @@ SCALING = {
 @pytest.mark.parametrize("known", [True, False], ids=["told by the file", "silent"])
 def test_every_part_of_a_scaling_can_be_said(file, silent_file, known: bool) -> None:
     path, network = (file, None) if known else (silent_file, "resnet8")
-    found = trained.describe(path, Told(network, scaling=SCALING))
+    found = trained.describe(path, Told(network, preprocessing_fields=SCALING))
     assert found.preprocessing == Preprocessing(**SCALING)
     assert found.image_shape == (28, 28, 3)
     with pytest.raises(ValueError, match="mean has 4 channels, and images of this network 3"):
-        trained.describe(path, Told(network, scaling={**SCALING, "mean": [1, 2, 3, 4]}))
+        trained.describe(
+            path, Told(network, preprocessing_fields={**SCALING, "mean": [1, 2, 3, 4]})
+        )
 
 
 def test_labels_of_a_thousand_classes_are_those_of_imagenet(tmp_path) -> None:

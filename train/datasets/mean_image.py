@@ -41,7 +41,9 @@ def _of_weights(recipe: Recipe, examples: Examples, broken: Broken | None) -> Pr
     file = weights.local(recipe.init_weights, recipe.network)
     with weights.opened(file) as held:
         settled = held.settle(Told(recipe.network, fields=recipe.fields))
-    known = weights.adapted(settled.manifest, settled.spec, examples.channels).scaling
+    manifest = settled.manifest
+    adapted = weights.adapted(manifest, settled.spec, examples.channels, len(manifest.labels))
+    known = adapted.known_preprocessing()
     known = replace(known, mean=None) if np.ndim(known.mean) == 3 else known
     known = replace(known, image_size=recipe.test_size or recipe.image_size)
     if known.mean is None:

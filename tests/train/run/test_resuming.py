@@ -77,7 +77,9 @@ def test_a_run_needs_its_first_weights_only_once(runs):
     assert base is not None
     assert manifest.network == base.network
     assert manifest.fields == base.fields
-    np.testing.assert_allclose(manifest.scaling.mean, base.scaling.mean, atol=1e-3)  # rounded
+    np.testing.assert_allclose(
+        manifest.known_preprocessing().mean, base.known_preprocessing().mean, atol=1e-3
+    )  # rounded
     assert manifest.training["changes"] == [{"after_step": 4, "steps": [4, 8]}]
 
 
@@ -115,5 +117,7 @@ def test_new_photos_are_said_and_the_mean_image_stays(runs):
     manifest = weights.read_manifest(root / "mean" / "final.weights.h5")
     kept = json.loads((root / "mean" / "data.json").read_text())
     assert manifest is not None
-    np.testing.assert_array_equal(manifest.scaling.mean, kept["preprocessing"]["mean"])
+    np.testing.assert_array_equal(
+        manifest.known_preprocessing().mean, kept["preprocessing"]["mean"]
+    )
     assert kept["splits"]["train"]["size"] + kept["splits"]["test"]["size"] == 40

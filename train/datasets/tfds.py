@@ -15,6 +15,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from train.datasets import tfds_images
+
 RETRIES = 2  # of a download, as TFDS's own ten take 200 seconds without a network
 TIMEOUTS = (5, 20)  # seconds to connect, and between two pieces of a file
 HELD_OUT = 10  # of a set with nothing but a training split, one example in so many is for testing
@@ -86,14 +88,12 @@ def part_of(builder: Any, name: str) -> Part:
 
 
 @cache
-def decoder(builder: Any) -> Any:
-    """Returns the `decoding.Decoder` of a data set: one for all splits.
+def decoder(builder: Any) -> tfds_images.Decoder:
+    """Returns the `tfds_images.Decoder` of a data set: one for all splits.
 
     Raises:
         ValueError: for images that cannot be used.
     """
-    from keras_resnet.preprocessing import decoding
-
     part = next(part for part in parts(builder)[0].values() if part.size)
 
     def first() -> Iterator[Any]:
@@ -102,7 +102,7 @@ def decoder(builder: Any) -> Any:
         return (row["image"] for row in rows.as_numpy_iterator())
 
     try:
-        return decoding.decoder(builder.info.features["image"], first)
+        return tfds_images.decoder(builder.info.features["image"], first)
     except ValueError as error:
         raise ValueError(f"{builder.name} cannot be used: {error}") from error
 
