@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,7 @@ def resnet(
     network: str,
     *,
     include_top: bool = True,
-    weights: str | os.PathLike[str] | None = None,
+    weights: str | os.PathLike[str] | Held | None = None,
     source: str | None = None,
     prefix: str | None = None,
     preprocessing: Preprocessing | str | None = None,
@@ -75,8 +76,12 @@ def resnet(
         _check_alone(source=source, prefix=prefix, preprocessing=preprocessing)
         return door.build(wanted, network, 3, "softmax")
     told = Told(network, fields=fields, preprocessing=preprocessing)
-    file = weight_files.local(weights, network, head=door.classifies)
-    with weight_files.opened(file, source, prefix) as held:
+    with ExitStack() as stack:
+        if isinstance(weights, Held):
+            held = weights
+        else:
+            file = weight_files.local(weights, network, head=door.classifies)
+            held = stack.enter_context(weight_files.opened(file, source, prefix))
         settled = held.settle(told)
         held.check(settled.spec, wanted)
         free = {name: getattr(wanted, name) for name in COMPUTATION}

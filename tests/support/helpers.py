@@ -24,7 +24,7 @@ FORKS = """
 import json, os, runpy, sys, traceback
 import keras_resnet.export.tflite, sklearn.datasets, train.loop
 folder, cases = sys.argv[1], json.loads(sys.argv[2])
-sys.modules.pop("train.evaluate")
+sys.modules.pop("train.evaluate", None)
 for i, (module, *arguments) in enumerate(cases):
     child = os.fork()
     if not child:
