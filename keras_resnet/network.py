@@ -250,18 +250,16 @@ class ResidualNetwork(keras.Model):
         """Returns what a file says of this network; None for a clone, which knows nothing."""
         if self.manifest is None:
             return _facts(self) if self._spec and len(self.inputs) == 1 else None
-        manifest = self.manifest
-        if self._spec:
-            fields = family.changes(self._spec, manifest.network)
-            manifest = replace(manifest, fields=fields)
-        if manifest.activation is None:
-            manifest = replace(manifest, activation=ending_of(self))
-        return manifest
+        if self.manifest.activation is None:
+            return replace(self.manifest, activation=ending_of(self))
+        return self.manifest
 
     def get_config(self) -> dict[str, Any]:
         """Returns what Keras saves; the architecture is in the manifest, or in "spec" without."""
         self.check_manifest()
         told = self._told() if self.manifest else None
+        if told and self._spec:  # a manifest need not say what changes no weights
+            told = replace(told, fields=family.changes(self._spec, told.network))
         alone = self._spec if told is None else None
         return {
             **super().get_config(),

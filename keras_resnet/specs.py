@@ -137,7 +137,7 @@ class Place(NamedTuple):
         return PROJECTION.format(stage=self.stage, block=self.number)
 
     @property
-    def drop_name(self) -> str:
+    def dropout(self) -> str:
         return f"{self.name}_drop"
 
     @property

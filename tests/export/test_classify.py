@@ -49,7 +49,7 @@ def exported(tmp_path_factory) -> tuple[Path, dict]:
             f"--calibration_file={folder}/train.npz",
         ],
     ]
-    evaluated, sampled, done = helpers.python_forks(folder / "forks", cases)
+    evaluated, sampled, done = helpers.modules(cases)
     assert [run["code"] for run in (evaluated, sampled, done)] == [0, 0, 0], done["stderr"]
     assert json.loads(sampled["stdout"].splitlines()[-1])["examples"] == 200
     return folder, json.loads(evaluated["stdout"].splitlines()[-1])

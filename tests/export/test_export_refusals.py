@@ -35,7 +35,7 @@ CASES = {
     "existing": (["--out=."], "exists; export a new version beside it"),
     "no version": (
         ["--out=nowhere/v1"],
-        "nowhere/v1 is not NAME/VERSION: TensorFlow Serving only reads",
+        "nowhere/v1 is not NAME/VERSION: TensorFlow Serving",
     ),
     "features of nothing": (
         ["--tflite_features", "--formats=onnx"],
@@ -53,7 +53,7 @@ def done(tmp_path_factory) -> dict[str, dict]:
     np.savez(folder / "grey.npz", images=helpers.noise(2, 8, 8, 1))
     told = [[word.replace("FOLDER", str(folder)) for word in words] for words, _ in CASES.values()]
     cases = [["keras_resnet.export", *places, *arguments] for arguments in told]
-    answers = helpers.python_forks(folder / "forks", cases)
+    answers = helpers.modules(cases)
     assert not (folder / "new").exists()
     return dict(zip(CASES, answers, strict=True))
 

@@ -38,7 +38,7 @@ def exported(data_dir, tmp_path_factory) -> Path:
          *images, f"--out={folder}/bfloat16/1"],
         [*evaluate, f"--examples_out={folder}/examples.npz"],
     ]  # fmt: skip
-    for done in helpers.python_forks(folder / "forks", cases):
+    for done in helpers.modules(cases):
         assert done["code"] == 0, done["stderr"]
     assert json.loads(done["stdout"].splitlines()[-1])["top1"] == PUBLISHED
     return folder
@@ -46,7 +46,7 @@ def exported(data_dir, tmp_path_factory) -> Path:
 
 def through_the_loader(exported: Path, precision: str) -> float:
     directory, examples = exported / precision / "1", exported / "examples.npz"
-    done = helpers.python("-m", "tests.support.loaded_accuracy", str(directory), str(examples))
+    done = helpers.module("tests.support.loaded_accuracy", str(directory), str(examples))
     assert done.returncode == 0, done.stderr
     right, count = json.loads(done.stdout)
     assert count == 10_000

@@ -118,8 +118,8 @@ def test_weights_do_not_fit_other_networks(network, fields, words, data_dir) -> 
 def test_the_command_line_measures_them(flags, data_dir) -> None:
     file = f"--weights={data_dir}/weights/akamaster/resnet20-12fca82f.th"
     data = ["--dataset=cifar10", f"--data_dir={data_dir}/tfds"]
-    command = ["-m", "train.evaluate", "--network=resnet20", file, *data, *flags]
-    result = last_line(helpers.python(*command))
+    command = ["train.evaluate", "--network=resnet20", file, *data, *flags]
+    result = last_line(helpers.module(*command))
     assert (result["top1"], result["examples"]) == (pytest.approx(91.73, abs=1e-9), 10_000)
 
 
@@ -127,7 +127,7 @@ def test_the_command_line_measures_them(flags, data_dir) -> None:
 def test_the_command_line_finds_a_mean_image_that_nobody_kept(data_dir) -> None:
     file = f"--weights={data_dir}/weights/robinc94/resnet20_keras_folded.npz"
     data = ["--dataset=cifar10", f"--data_dir={data_dir}/tfds"]
-    result = last_line(helpers.python("-m", "train.evaluate", file, *data))
+    result = last_line(helpers.module("train.evaluate", file, *data))
     assert result["top1"] == pytest.approx(90.88, abs=1e-9)
 
 
@@ -155,13 +155,13 @@ def test_what_is_known_of_weights_travels(cifar, data_dir, tmp_path) -> None:
 def test_weights_leave_as_an_export(cifar, data_dir, tmp_path) -> None:
     file = data_dir / "weights" / "akamaster" / "resnet20-12fca82f.th"
     out = tmp_path / "resnet20" / "1"
-    done = helpers.python("-m", "keras_resnet.export", f"--weights={file}", f"--out={out}")
+    done = helpers.module("keras_resnet.export", f"--weights={file}", f"--out={out}")
     assert done.returncode == 0, done.stderr
     told = json.loads((out / "model.json").read_text())
     assert (told["labels"][9], told["source"]["name"]) == ("truck", "akamaster")
     examples = tmp_path / "test.npz"
     np.savez(examples, images=cifar[0].astype("float32"), labels=cifar[1])
-    served = last_line(helpers.python("saved_models/classify.py", str(out), str(examples)))
+    served = last_line(helpers.module("saved_models.classify", str(out), str(examples)))
     assert served["top1"] == pytest.approx(91.73, abs=1e-9)
 
 
@@ -185,8 +185,8 @@ def test_weights_of_cifar_learn_to_tell_animals_from_things(kinds, data_dir, tmp
     """187 photographs are too few to learn from alone; 60 % of them show things."""
     file = data_dir / "weights" / "akamaster" / "resnet20-12fca82f.th"
     flags = ["--recipe=finetune", f"--data_dir={kinds}", "--steps=80", "--log_every=80"]
-    command = ["-m", "train", *flags, f"--init_weights={file}", f"--workdir={tmp_path}"]
-    assert last_line(helpers.python(*command))["top1"] > 68
+    command = ["train", *flags, f"--init_weights={file}", f"--workdir={tmp_path}"]
+    assert last_line(helpers.module(*command))["top1"] > 68
     tuned = resnet.from_weights(tmp_path / "final.keras")
     first = resnet.from_weights(file)
     assert tuned.manifest.labels == ("animal", "thing")

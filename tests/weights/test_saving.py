@@ -25,7 +25,7 @@ BAD = {  # a change of the manifest, and words of the message
     "shortcut": ({"fields": {"repeats": [1, 1, 1], "shortcut": "B"}}, "shortcut='B' for"),
     "unknown": ({"network": "resnet51"}, "unknown network 'resnet51'"),
     "no field": ({"fields": {"blocks": 3}}, "unknown argument blocks"),
-    "classes": ({"fields": {"repeats": [1, 1, 1], "classes": 10}}, "the field classes"),
+    "classes": ({"fields": {"repeats": [1, 1, 1], "classes": 10}}, "unknown argument classes"),
 }
 each = pytest.mark.parametrize(("changes", "words"), BAD.values(), ids=BAD)
 

@@ -96,9 +96,9 @@ def test_classes_are_as_many_as_labels(tmp_path) -> None:
     path = str(tmp_path / "seven.weights.h5")
     seven = manifest(labels=tuple("abcdefg"))
     weights.save(network(classes=7), path, seven)
-    assert same(trained.describe(path, Told(fields={"classes": 7})), seven)
+    assert same(trained.describe(path, Told(classes=7)), seven)
     with pytest.raises(ValueError, match="classes"):
-        trained.describe(path, Told(fields={"classes": 10}))
+        trained.describe(path, Told(classes=10))
 
 
 def test_a_silent_file_needs_a_network_or_what_shapes_leave_open(silent_file) -> None:
@@ -120,7 +120,7 @@ def test_a_silent_file_needs_a_scaling_before_it_is_used(silent_file) -> None:
     found = trained.describe(silent_file, Told("resnet20", **said))
     assert found.preprocessing is None
     with pytest.raises(ValueError, match="resnet20: give --preprocessing, or --mean and --std"):
-        _ = found.scaling
+        found.known_preprocessing()
     with pytest.raises(ValueError, match="mean alone does not say how pixels are scaled"):
         trained.describe(silent_file, Told("resnet20", **said, preprocessing_fields={"mean": 1.0}))
 
@@ -163,4 +163,4 @@ def test_labels_of_a_thousand_classes_are_those_of_imagenet(tmp_path) -> None:
     assert found.labels[207] == "golden_retriever"
     assert found.assumed == {"labels": "keras_resnet"}
     with pytest.raises(ValueError, match="has 1000 classes, not classes=7"):
-        trained.describe(file, Told("resnet8", fields={"classes": 7}))
+        trained.describe(file, Told("resnet8", classes=7))

@@ -17,7 +17,6 @@ from tests.support import helpers
 
 STEPS = 120
 COMMAND = [
-    "-m",
     "train",
     helpers.TINY,
     f"--steps={STEPS}",
@@ -38,7 +37,7 @@ def start(workdir: Path, count: int, *flags: str) -> list[subprocess.Popen[str]]
     flags = (*flags, f"--workdir={workdir}", "--strategy=multi_worker")
     return [
         subprocess.Popen(
-            [sys.executable, *COMMAND, *flags],
+            [sys.executable, "-m", *COMMAND, *flags],
             cwd=helpers.ROOT,
             env={**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": task})},
             stdout=subprocess.PIPE,
@@ -103,7 +102,7 @@ def test_worker_0_alone_writes_and_speaks(two):
 def test_two_workers_are_two_replicas(two, tmp_path):
     """The same images in the same rows, the same sums, the same averages of the statistics."""
     flags = ["--strategy=mirrored", "--replicas=2", f"--workdir={tmp_path}"]
-    done = helpers.python(*COMMAND, *flags)
+    done = helpers.module(*COMMAND, *flags)
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(losses(tmp_path)[:4], losses(two[0])[:4], rtol=1e-5)
     expected, found = json.loads(done.stdout.splitlines()[-1]), two[1][0][1].splitlines()[-1]
@@ -115,7 +114,7 @@ def test_four_workers_are_four_replicas(tmp_path):
     short = ["--steps=20", "--learning_rate=0.01", "--sync_bn"]
     assert [code for code, _ in finish(start(tmp_path / "four", 4, *short))] == [0, 0, 0, 0]
     flags = ["--strategy=mirrored", "--replicas=4", f"--workdir={tmp_path / 'one'}"]
-    assert helpers.python(*COMMAND, *short, *flags).returncode == 0
+    assert helpers.module(*COMMAND, *short, *flags).returncode == 0
     last = "checkpoints/step_00000020.npz"
     found, expected = arrays(tmp_path / "four", last), arrays(tmp_path / "one", last)
     for name, array in expected.items():
