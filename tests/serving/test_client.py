@@ -1,4 +1,4 @@
-"""The client against a protocol stub that fails as it is told: nothing lost, nothing disordered."""
+"""The client against a stand-in that fails as it is told: nothing lost, nothing disordered."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""A backend for the protocol stub that answers, refuses and fails as a test tells it."""
+"""A backend for the stand-in of TensorFlow Serving that answers, refuses and fails as a test tells it."""
 
 import contextlib
 import threading
