@@ -1,4 +1,4 @@
-"""What docs/serving.md tells people to run, as far as the stand-in for TensorFlow Serving can show."""
+"""The commands of docs/serving.md, as far as the stand-in for TensorFlow Serving can run them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A backend for the stand-in of TensorFlow Serving that answers, refuses and fails as a test tells it."""
+"""A backend for the TensorFlow Serving stand-in that answers, refuses and fails as a test wants."""
 
 import contextlib
 import threading

@@ -1,4 +1,4 @@
-"""A tiny export with every signature, images to ask it with, and the stand-in for TensorFlow Serving."""
+"""A tiny export with every signature, images for it, and the stand-in for TensorFlow Serving."""
 
 import contextlib
 import io
