@@ -43,6 +43,7 @@ def load(
     *,
     source: str | None = None,
     prefix: str | None = None,
+    backbone: bool = False,
 ) -> None:
     """Fills all weights of `model` from a file of exactly that network, or none.
 
@@ -56,6 +57,9 @@ def load(
             decides what the file leaves open, and nothing else.
         source: a name in `SOURCES`; by default known from the content.
         prefix: of the names of the tensors to read, such as "backbone."; it is taken off.
+        backbone: fill the layers of a backbone in a larger model, such as a detector that was built
+            on the endpoints of a network: its classifier and the layers that this package does not
+            name keep their weights. All layers of the backbone must be in the model.
 
     Raises:
         ValueError: if the file is missing, damaged, or another network's.
@@ -63,11 +67,11 @@ def load(
     own = getattr(model, "spec", None) if spec is None else spec
     with opened(local(path), source, prefix) as held:
         if own is None:
-            fill(model, held, held.evidence.spec)
+            fill(model, held, held.evidence.spec, backbone=backbone)
             return
         firmly = {} if spec is None else {name: getattr(spec, name) for name in DECIDED}
         settled = held.settle(Told(spec=own, exact=True, fields=firmly))
-        fill(model, held, settled.spec)
+        fill(model, held, settled.spec, backbone=backbone)
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
