@@ -1,13 +1,12 @@
 """What a step does beyond plain SGD, against numpy, on one replica and on several."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support import helpers
+from tests.support.on_replicas import OnReplicas, counts
 from tests.support.step_options_on_replicas import CLIPPED, PLAIN
 from tests.support.steps_reference import (
     ONE,
@@ -20,8 +19,7 @@ from tests.support.steps_reference import (
     share,
     train,
 )
-from train.optimize import steps
-from train.optimize.updates import Update
+from train.recipes import plan
 
 MICRO = replace(RECIPE, micro_batches=4)
 
@@ -40,7 +38,7 @@ def follow(change, recipe=PLAIN) -> list[np.ndarray]:
     model = network(frozen=True)
     variables = model.trainable_variables
     velocities = [np.zeros(v.shape, np.float32) for v in variables]
-    for rate, (images, labels) in zip(RATES, batches(), strict=True):
+    for rate, (images, labels, _) in zip(RATES, batches(), strict=True):
         weights = [v.numpy() for v in variables]
         grads = change(gradients(model, images, labels), variables)
         velocities = [
@@ -105,27 +103,25 @@ def test_nesterov_looks_ahead() -> None:
 def test_the_loss_tells_of_a_gradient_that_is_no_number() -> None:
     """On a CPU a fused ReLU makes 0 of NaN, so that the loss itself may look well for ever."""
     model = network()
-    step = steps.train_step(ONE, model, Update(model, RECIPE), RECIPE)
-    images, labels = batches(1)[0]
+    step = plan.train_step(RECIPE, ONE, model, plan.update(RECIPE, model))
+    images, labels, weights = batches(1)[0]
     images[0, 3, 3, 0] = np.inf
     found = [
         float(step(*share(ONE, batch), tf.constant(0.1))["loss"])
-        for batch in [(images, labels), *batches(2)]
+        for batch in [(images, labels, weights), *batches(2)]
     ]
     assert np.isnan(found).all(), found
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("options")
-    quick = "--xla_backend_optimization_level=0"  # to compile
-    for count in (2, 4):
-        command = ["tests.support.step_options_on_replicas", str(folder), str(count)]
-        done = helpers.module(*command, XLA_FLAGS=quick)
-        assert done.returncode == 0, done.stderr
-    return folder
+def results(tmp_path_factory) -> OnReplicas:
+    return OnReplicas("step_options", tmp_path_factory.mktemp("options"))
 
 
-@pytest.mark.parametrize(("count", "jit_compile"), [(2, False), (2, True), (4, False)])
-def test_replicas_clip_and_accumulate_as_one(results, count: int, jit_compile: bool) -> None:
-    close(saved(results / f"{count}{jit_compile}.npz"), follow(clipped), 1e-5)
+@counts
+def test_replicas_clip_and_accumulate_as_one(results, count: int) -> None:
+    close(saved(results(count) / "options.npz"), follow(clipped), 1e-5)
+
+
+def test_replicas_clip_and_accumulate_with_xla(results) -> None:
+    close(saved(results(2) / "jit.npz"), follow(clipped), 1e-5)

@@ -1,13 +1,12 @@
 """One step against plain gradients and numpy, on one replica and on several."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.support import helpers
+from tests.support.on_replicas import OnReplicas, counts
 from tests.support.steps_reference import (
     ONE,
     RECIPE,
@@ -19,9 +18,8 @@ from tests.support.steps_reference import (
     share,
     train,
 )
-from train.optimize import steps
-from train.optimize.updates import Update
-from train.run import devices
+from train.recipes import plan
+from train.tasks import classification, evaluation
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -60,7 +58,7 @@ def test_weight_decay_reaches_every_trainable_weight():
             layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
     before = {v.path: v.numpy() for v in model.trainable_variables}
     recipe = helpers.recipe(weight_decay=0.1)
-    step = steps.train_step(ONE, model, Update(model, recipe), recipe)
+    step = plan.train_step(recipe, ONE, model, plan.update(recipe, model))
     step(*share(ONE, batches(1)[0]), tf.constant(0.5))
     for variable in model.trainable_variables:
         if "logits" not in variable.path:
@@ -88,50 +86,39 @@ def test_eval_step_sums_what_weighs(classes):
         "loss": weights @ numpy_losses(labels, logits),
         "examples": 33,
     }
-    actual = steps.eval_step(ONE, model)(*share(ONE, (logits, labels, weights)))
+    actual = evaluation.eval_step(ONE, model, classification.task())(
+        *share(ONE, (logits, labels, weights))
+    )
     assert {name: float(x) for name, x in actual.items()} == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("replicas")
-    for count in (2, 4):
-        done = helpers.module("tests.support.steps_on_replicas", str(folder), str(count))
-        assert done.returncode == 0, done.stderr
-    return folder
+def results(tmp_path_factory) -> OnReplicas:
+    return OnReplicas("steps", tmp_path_factory.mktemp("steps"))
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@counts
 def test_frozen_statistics_make_replicas_equal_to_one(results, count):
-    close(saved(results / f"frozen{count}.npz"), train(ONE, frozen=True)[0].get_weights(), 1e-5)
+    close(saved(results(count) / "frozen.npz"), train(ONE, frozen=True)[0].get_weights(), 1e-5)
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@counts
 def test_replicas_are_a_loop_over_their_shares(results, count):
     models = [network() for _ in range(count)]
     history = reference(models, RECIPE)
     # The moving statistics of the replicas drift apart, and are averaged in the end.
     means = [np.mean(w, 0) for w in zip(*(m.get_weights() for m in models), strict=True)]
     for replica in range(count):
-        close(saved(results / f"own{count}_{replica}.npz"), means, 1e-5)
+        close(saved(results(count) / f"own_{replica}.npz"), means, 1e-5)
     expected = [[h["loss"], h["accuracy"]] for h in history]
-    np.testing.assert_allclose(saved(results / f"history{count}.npz"), expected, atol=1e-5)
+    np.testing.assert_allclose(saved(results(count) / "history.npz"), expected, atol=1e-5)
 
 
 def test_xla_on_replicas(results):
     models = [network(), network()]
     reference(models, RECIPE)
     trainable = {v.path for v in models[0].trainable_variables}
-    pairs = zip(models[0].weights, saved(results / "jit2.npz"), strict=True)
+    pairs = zip(models[0].weights, saved(results(2) / "jit.npz"), strict=True)
     for weight, array in pairs:
         if weight.path in trainable:
             np.testing.assert_allclose(array, weight, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(("one", 2, 8), "replicas=2 needs strategy=mirrored"), (("mirrored", 3, 8), "3 replicas.*8")],
-)
-def test_replicas_that_cannot_be(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        devices.strategy(*arguments)
