@@ -50,7 +50,8 @@ def preprocess(images: Any, mode: str = "caffe") -> Any:
     """
     if mode not in MODES:
         raise ValueError(f"mode must be one of {sorted(MODES)}, got {mode!r}")
-    chosen, channels = MODES[mode], images.shape[-1]
+    chosen = MODES[mode]
+    channels = images.shape[-1]
     if len(chosen.mean) not in (1, channels):
         raise ValueError(f"mode={mode!r} needs {len(chosen.mean)} channels, got {channels}")
     return chosen.normalize(images)

@@ -116,7 +116,8 @@ def _check(shapes: Shapes, held: Held) -> None:
             f" {left_over[:5] or 'nothing'} left over"
         )
     for name in allowed.keys() & held.tensors.keys():
-        found, expected = held.tensors[name].shape, allowed[name]
+        found = held.tensors[name].shape
+        expected = allowed[name]
         if found != expected and not (name == STEM and _but_channels(found, expected)):
             raise ValueError(f"{name} has shape {found} there, {expected} here")
 

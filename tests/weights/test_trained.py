@@ -119,7 +119,7 @@ def test_a_silent_file_needs_a_scaling_before_it_is_used(silent_file) -> None:
     said = {"fields": {"repeats": [1, 1, 1]}}
     found = trained.describe(silent_file, Told("resnet20", **said))
     assert found.preprocessing is None
-    with pytest.raises(ValueError, match="resnet20: give --preprocessing, or --mean and --std"):
+    with pytest.raises(ValueError, match="resnet20 is not known: give --preprocessing, or --mean"):
         found.known_preprocessing()
     with pytest.raises(ValueError, match="mean alone does not say how pixels are scaled"):
         trained.describe(silent_file, Told("resnet20", **said, preprocessing_fields={"mean": 1.0}))

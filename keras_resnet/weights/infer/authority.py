@@ -170,10 +170,10 @@ def _written(name: str, evidence: Evidence, named: Mapping[str, Any]) -> tuple[A
 
 def _contradiction(name: str, values: Mapping[str, Any], evidence: Evidence) -> list[str]:
     """Says how the file proves wrong what a user says of a field, if it does."""
-    value, shortcut = values[name], values.get("shortcut", "A")
+    value = values[name]
     if name in evidence.stated:
         stated = evidence.stated[name]
-        matters = evidence.proof.matters(name, shortcut)
+        matters = evidence.proof.matters(name, values.get("shortcut", "A"))
         return [_differ(name, (stated,), value)] if matters and stated != value else []
     if evidence.proof.allows(name, value):
         return []

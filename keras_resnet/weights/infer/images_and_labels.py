@@ -21,7 +21,7 @@ USUAL_CLASSES = 1000  # of a file without a classifier of which nothing else is 
 
 
 def preprocessing_of(evidence: Evidence, told: Told, spec: Spec) -> Preprocessing | None:
-    """Returns how pixels become the input of a network; None where nobody knows their scaling.
+    """Returns how pixels become the input of a network; None where nobody knows it.
 
     Raises:
         ValueError: if it does not fit the network's images, or the user says half of it.
