@@ -106,15 +106,14 @@ def from_flags(*, ends: bool = False) -> Trained:
     """
     file = weights.local(FLAGS.weights, FLAGS.network)
     with weights.opened(file, FLAGS.source, FLAGS.prefix) as held:
-        settled = held.settle(told())
-        manifest = settled.manifest
+        manifest = held.settle(told())
         if held.classes is None:
             raise ValueError(f"{file} has no classifier: give weights that have one")
         manifest.known_preprocessing()  # an error before anything is built
         if ends:
             _check_ending(held, manifest)
         door = Door(input_shape=manifest.image_shape, classifier_activation=None)
-        model = fill_from(held, settled, door, manifest.network)
+        model = fill_from(held, manifest, door, manifest.network)
     model.manifest = manifest
     return Trained(model, manifest, file)
 
@@ -170,4 +169,4 @@ def describe(
 ) -> Manifest:
     """Returns what a file of weights holds, with what its user says of it; see `Held.settle`."""
     with weights.opened(weights.local(file, said.network), source) as held:
-        return held.settle(said).manifest
+        return held.settle(said)

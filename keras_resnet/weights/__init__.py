@@ -12,7 +12,7 @@ import keras
 from keras_resnet.manifest import Manifest
 from keras_resnet.specs import Spec
 from keras_resnet.weights.download import local
-from keras_resnet.weights.file import Held, Settled, opened
+from keras_resnet.weights.file import Held, opened
 from keras_resnet.weights.fill import fill
 from keras_resnet.weights.infer.authority import DECIDED, Told, Undecided
 from keras_resnet.weights.infer.images_and_labels import adapted, labels
@@ -22,7 +22,6 @@ from keras_resnet.weights.sources import SOURCES
 __all__ = [
     "SOURCES",
     "Held",
-    "Settled",
     "Told",
     "Undecided",
     "adapted",
@@ -70,14 +69,14 @@ def load(
             fill(model, held, held.evidence.spec, backbone=backbone)
             return
         firmly = {} if spec is None else {name: getattr(spec, name) for name in DECIDED}
-        settled = held.settle(Told(spec=own, exact=True, fields=firmly))
-        fill(model, held, settled.spec, backbone=backbone)
+        manifest = held.settle(Told(spec=own, exact=True, fields=firmly))
+        fill(model, held, manifest.spec, backbone=backbone)
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
     """Reads what a file says of itself; None for files that say too little to be used alone."""
     with opened(local(path)) as held:
         try:
-            return held.settle().manifest
+            return held.settle()
         except Undecided:
             return None

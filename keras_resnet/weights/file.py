@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -30,13 +29,6 @@ STEM = f"{stem_conv(1)}/kernel"
 OURS = f"{LOGITS}/"
 MOST_TENSORS = 20_000  # ResNet-1202 has 7,300
 log = logging.getLogger("keras_resnet")
-
-
-class Settled(NamedTuple):
-    """What a file holds, after everybody who knows something of it has been heard."""
-
-    spec: Spec
-    manifest: Manifest
 
 
 @dataclass(frozen=True)
@@ -63,8 +55,14 @@ class Held:
         """Whether files of this source leave a weight out, as it would change nothing."""
         return re.fullmatch(self.source.implied, name) is not None
 
-    def settle(self, told: Told = NOTHING) -> Settled:
-        """Decides what the file holds, by the order of `authority`; shows what is assumed.
+    def settle(self, told: Told = NOTHING) -> Manifest:
+        """Decides what the file holds, by the order of `authority`; logs what is assumed.
+
+        Args:
+            told: what the user says.
+
+        Returns:
+            The manifest of the network: its architecture, images and labels.
 
         Raises:
             Undecided: naming what nobody has said, and the choices.
@@ -84,7 +82,7 @@ class Held:
             raise type(error)(f"{self.path} {error}") from error
         if manifest.assumed:
             log.warning("%s: %s", self.path, _shown(manifest, spec))
-        return Settled(spec, manifest)
+        return manifest
 
     def _describe(self, spec: Spec, told: Told, assumed: list[str]) -> Manifest:
         evidence = self.evidence

@@ -59,7 +59,7 @@ def test_an_open_file_is_used_as_it_is(tmp_path, monkeypatch) -> None:
         weight_files, "opened_container", lambda *given: openings.append(given) or opened(*given)
     )
     with weights.opened(tmp_path / "tiny.weights.h5") as held:
-        assert held.settle().manifest == manifest()
+        assert held.settle() == manifest()
         model = from_weights(held)
         with pytest.raises(ValueError, match="source and prefix are given where the file"):
             from_weights(held, source="torchvision")

@@ -166,18 +166,17 @@ def activation_of(evidence: Evidence, told: Told) -> tuple[str | None, bool]:
     return SOFTMAX, not evidence.traits.known
 
 
-def adapted(manifest: Manifest, spec: Spec, channels: int, classes: int) -> Manifest:
-    """Returns a manifest that fits another classifier, other channels or other free fields.
+def adapted(manifest: Manifest, channels: int, classes: int) -> Manifest:
+    """Returns a manifest that fits another classifier or other channels.
 
     Other channels than the weights were trained on get the average of the means.
 
     Args:
         manifest: of the weights.
-        spec: of the network that they are used in.
-        channels: of its images.
+        channels: of the images of the network that they are used in.
         classes: outputs of its classifier.
     """
-    network, fields = family.nearest(spec)
+    network, fields = family.nearest(manifest.spec)
     names = manifest.labels if len(manifest.labels) == classes else labels(classes)
     found = manifest.preprocessing
     shape = manifest.image_shape
