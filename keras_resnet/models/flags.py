@@ -1,7 +1,6 @@
 """A trained network named on a command line: the flags that evaluation and export share."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,6 @@ from keras_resnet.models.doors import fill_from
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.preprocessing.resizing import METHODS
 from keras_resnet.weights import Held, Told
-from keras_resnet.weights.infer.authority import NOTHING
 
 FLAGS = flags.FLAGS
 ORDERS = ("rgb", "bgr")
@@ -162,11 +160,3 @@ def _numbers(name: str, texts: list[str], kind: type) -> tuple[Any, ...]:
         return tuple(kind(text) for text in texts)
     except ValueError as error:
         raise ValueError(f"{name} must be numbers, got {','.join(texts)!r}") from error
-
-
-def describe(
-    file: str | os.PathLike[str], said: Told = NOTHING, source: str | None = None
-) -> Manifest:
-    """Returns what a file of weights holds, with what its user says of it; see `Held.settle`."""
-    with weights.opened(weights.local(file, said.network), source) as held:
-        return held.settle(said)
