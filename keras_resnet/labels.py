@@ -33,7 +33,7 @@ def imagenet_labels() -> tuple[tuple[str, str], ...]:
 
 
 def numbers(classes: int) -> tuple[str, ...]:
-    """Returns what stands in the place of names where nobody has given any."""
+    """Returns "0", "1", ...: the names of classes that have none."""
     return tuple(map(str, range(classes)))
 
 
@@ -43,7 +43,7 @@ def places(names: Sequence[str], labels: Sequence[str]) -> tuple[int, ...]:
     ImageNet's WordNet ids and names stand for each other, also where there are fewer than 1,000.
 
     Raises:
-        ValueError: listing the names that are no label, or that several labels have.
+        ValueError: listing the names that are not a label, or that several labels have.
     """
     if tuple(names) == tuple(labels):
         return tuple(range(len(names)))

@@ -69,7 +69,7 @@ def resnet(
 
     Raises:
         ValueError, TypeError: naming what came and what is allowed; for weights of another
-            network, and for those that leave something open that nobody has said.
+            network, and for weights that leave open what the arguments do not say.
     """
     door = Door(
         include_top=include_top,
@@ -112,7 +112,7 @@ def from_weights(
             such as `output_stride`, or leave open, such as `stem_pool`.
 
     Raises:
-        ValueError: if the weights leave something open that nobody has said; the message lists the
+        ValueError: if the weights leave open what the arguments do not say; the message lists the
             choices.
     """
     fields = {name: value for name, value in arguments.items() if name in FIELDS}

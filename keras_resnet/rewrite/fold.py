@@ -36,7 +36,7 @@ def fold(model: keras.Model, dtype: str = "float32") -> keras.Model:
             folded in float64 and rounded once.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: for a model with another model as a layer, or without a graph.
     """
     functional = graph.functional(model, "fold")

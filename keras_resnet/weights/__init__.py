@@ -1,8 +1,8 @@
 """Weights in files: this package's own, and those of others, exactly.
 
-`resnet(weights=...)` and `resnet.from_weights(...)` are the usual doors; here are those that take a
-model. `SOURCES` names the ecosystems, each in a file of its own in `sources`; `formats` has the
-readers of their files; `authority` says who decides what a file holds.
+`keras_resnet.resnet(weights=...)` and `keras_resnet.from_weights(...)` are the usual doors; the
+functions here take a model. `SOURCES` lists the ecosystems, each in a file of its own in `sources`;
+`formats` has the readers of their files; `infer.authority` decides what a file holds.
 """
 
 import os

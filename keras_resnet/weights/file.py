@@ -33,7 +33,7 @@ log = logging.getLogger("keras_resnet")
 
 @dataclass(frozen=True)
 class Held:
-    """The weights in a file: where from, what of, and how to read them."""
+    """An open file of weights: its source, its tensors, and the evidence of what it holds."""
 
     path: Path
     source: Source
@@ -65,7 +65,7 @@ class Held:
             The manifest of the network: its architecture, images and labels.
 
         Raises:
-            Undecided: naming what nobody has said, and the choices.
+            Undecided: if a fact is open; the message lists it and the choices.
             ValueError: if the user says what the file proves wrong.
         """
         evidence = self.evidence
@@ -200,7 +200,7 @@ def _held(container: Container, source: Source, renames: Renames) -> Held:
 
 
 def _by_our_head(container: Container) -> dict[str, Tensor]:
-    """Returns the tensors with a classifier that somebody else named under the name of ours."""
+    """Returns the tensors, with the classifier under our name whatever its name in the file."""
     graph = _graph(container)
     theirs = f"{graph.classifier}/"
     if not graph.fields or theirs == OURS:

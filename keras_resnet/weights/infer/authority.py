@@ -33,7 +33,7 @@ PREPROCESSING = tuple(field.name for field in dataclasses.fields(Preprocessing))
 
 
 class Undecided(ValueError):
-    """Nobody has said what a file leaves open; the message lists the choices."""
+    """A fact is open: neither file nor user says it; the message lists the choices."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def architecture(evidence: Evidence, told: Told) -> tuple[Spec, list[str]]:
     """Returns the spec of the network in a file, and which of its fields are only assumed.
 
     Raises:
-        Undecided: if nobody has said what a field is.
+        Undecided: if a field is open.
         ValueError: if the user says what the file proves wrong.
     """
     named = told.named
