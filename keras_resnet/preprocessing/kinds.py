@@ -7,14 +7,26 @@ a test keeps the two alike. Standard library only.
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif")
 # What operating systems, archives and file servers leave behind; names are compared in lower case.
 LITTER = frozenset(
-    ("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir", "lost+found", "#recycle",
-     "$recycle.bin", "system volume information", "__pycache__")
-)  # fmt: skip
+    (
+        "#recycle",
+        "$recycle.bin",
+        "@eadir",
+        "__macosx",
+        "__pycache__",
+        "desktop.ini",
+        "ehthumbs.db",
+        "lost+found",
+        "system volume information",
+        "thumbs.db",
+    )
+)
 READ = ("JPEG", "PNG", "WebP", "BMP", "GIF")  # kinds that can be decoded
 HEAD = 512  # bytes that tell a kind
 BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes; the number stands at byte 14
-BRANDS = {"HEIC": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
-          "AVIF": (b"avif", b"avis")}  # fmt: skip
+BRANDS = {
+    "HEIC": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+    "AVIF": (b"avif", b"avis"),
+}
 STARTS = {
     "JPEG": (b"\xff\xd8\xff",),
     "PNG": (b"\x89PNG\r\n\x1a\n",),
