@@ -138,6 +138,8 @@ def _run(asked: dict[str, Any]) -> None:
     for number, name in enumerate(("out", "err"), 1):
         file = os.open(f"{asked['folder']}/{name}", os.O_CREAT | os.O_WRONLY)
         os.dup2(file, number)
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - a file for good
+    sys.stderr = open(2, "w", errors="backslashreplace", closefd=False)  # noqa: SIM115
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.environ.update(asked["environment"])
     module, *arguments = asked["command"]
