@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
             url = launch(blocks, chosen.port)
         except (ImportError, OSError, ValueError, OverflowError) as error:
             sys.exit(f"error: {error}")
-        print(f"The page is at {url}; Ctrl-C ends it", flush=True)
+        print(f"{url} shows the page; Ctrl-C ends it", flush=True)
         ended.wait()
         blocks.close()
     return 0
