@@ -110,7 +110,7 @@ def branch(x: Tensor, spec: Spec, place: Place) -> Tensor:
         elif not spec.preact:
             x = norm(x, name, relu=False, zero_gamma=spec.zero_gamma)
     if place.drop:
-        x = layers.Dropout(place.drop, noise_shape=(None, 1, 1, 1), name=place.drop_name)(x)
+        x = layers.Dropout(place.drop, noise_shape=(None, 1, 1, 1), name=place.dropout)(x)
     return x
 
 

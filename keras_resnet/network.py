@@ -128,7 +128,7 @@ class ResidualNetwork(keras.Model):
     """A functional Keras model with the spec that it was built from, and a manifest.
 
     `save` and `save_weights` keep the manifest, and refuse one that does not fit the network. It is
-    None until weights are loaded, or somebody who trained them sets it.
+    None until weights are loaded or the user sets it.
     """
 
     manifest: Manifest | None = None
@@ -207,7 +207,7 @@ class ResidualNetwork(keras.Model):
         """Refuses a manifest, by default its own, with which the weights could not be read back.
 
         Raises:
-            TypeError: if it is no manifest.
+            TypeError: if it is not a manifest.
             ValueError: naming all that does not fit.
         """
         manifest = self.manifest if manifest is None else manifest
@@ -250,18 +250,16 @@ class ResidualNetwork(keras.Model):
         """Returns what a file says of this network; None for a clone, which knows nothing."""
         if self.manifest is None:
             return _facts(self) if self._spec and len(self.inputs) == 1 else None
-        manifest = self.manifest
-        if self._spec:
-            fields = family.changes(self._spec, manifest.network)
-            manifest = replace(manifest, fields=fields)
-        if manifest.activation is None:
-            manifest = replace(manifest, activation=ending_of(self))
-        return manifest
+        if self.manifest.activation is None:
+            return replace(self.manifest, activation=ending_of(self))
+        return self.manifest
 
     def get_config(self) -> dict[str, Any]:
         """Returns what Keras saves; the architecture is in the manifest, or in "spec" without."""
         self.check_manifest()
         told = self._told() if self.manifest else None
+        if told and self._spec:  # a manifest need not say what changes no weights
+            told = replace(told, fields=family.changes(self._spec, told.network))
         alone = self._spec if told is None else None
         return {
             **super().get_config(),
@@ -336,7 +334,7 @@ def spec_of(model: Any, wanted: str) -> Spec:
         wanted: what it is for, in errors.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: for a model of others, around a network or a clone without its spec.
     """
     if not isinstance(model, keras.Model):
@@ -400,7 +398,7 @@ def _rounding(model: keras.Model) -> str:
 
 
 def _facts(model: ResidualNetwork) -> Manifest:
-    """Returns what a network knows of itself, whoever trained it: all but labels and pixels."""
+    """Returns what a network knows about itself: everything but labels and preprocessing."""
     network, fields = family.nearest(model.spec)
     height, width, channels = model.input_shape[1:]
     head = _kernel(model, LOGITS)

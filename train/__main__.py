@@ -14,11 +14,15 @@ from absl import flags
 
 from keras_resnet import console, family
 from keras_resnet.models import flags as trained
+from keras_resnet.preprocessing.decoding import errors
 from keras_resnet.weights import Told
 from keras_resnet.weights.infer.authority import disagreements
 from train import loop, recipes
-from train.datasets import batches as pipeline, decoding, summary as found
+from train.datasets import summary as found
 from train.log import journal
+from train.recipes import plan, validity
+from train.recipes.data import Data, open_data
+from train.recipes.first_weights import FirstWeights
 from train.recipes.recipe import FLAGS as FIELDS, Recipe
 from train.run import checkpoints, devices, interruption, kept, locks, memory, workdirs
 
@@ -26,23 +30,49 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    """The place of a run by hand; the fields of a recipe in one loop."""
+    """Defines the flags of a place by hand, and those of a recipe in one loop over its fields."""
     flags.DEFINE_enum("recipe", "digits_resnet20", list(recipes.RECIPES), "What to train.")
-    flags.DEFINE_string("workdir", None, "Where the run writes, and resumes.", required=True)
-    flags.DEFINE_string("data_dir", None, "Where the data set is; by default TFDS's own place.")
-    flags.DEFINE_enum("strategy", "one", devices.STRATEGIES, "One device, or copies on several.")
-    flags.DEFINE_integer("replicas", None, "How many copies; by default one for each GPU.", 1)
-    flags.DEFINE_enum("device", None, devices.KINDS, "Default: GPUs, or the CPU if there are none.")
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "Directory in which the run writes its files. The same command resumes the run in it.",
+        required=True,
+    )
+    flags.DEFINE_string(
+        "data_dir", None, "Directory of the data set. Default: that of TensorFlow Datasets."
+    )
     flags.DEFINE_enum(
-        "precision", "float32", devices.PRECISIONS, "Of activations; weights are float32."
+        "strategy",
+        "one",
+        devices.STRATEGIES,
+        "One device, all GPUs of this machine, several workers that TF_CONFIG lists, or a TPU"
+        " (untested).",
+    )
+    flags.DEFINE_integer(
+        "replicas", None, "Number of replicas of strategy=mirrored. Default: one per GPU.", 1
+    )
+    flags.DEFINE_enum(
+        "device", None, devices.KINDS, "Kind of device. Default: GPUs, or the CPU without any."
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        devices.PRECISIONS,
+        "Type of the activations. Weights are always float32.",
     )
     flags.DEFINE_bool("jit_compile", False, "Compile forward, backward and update with XLA.")
-    flags.DEFINE_integer("profile", 0, "Steps to record for TensorBoard's profiler.", 0)
-    flags.DEFINE_bool("deterministic", False, "The same weights from the same seed; slower.")
-    flags.DEFINE_multi_string("field", [], "A field of the network's spec, such as shortcut=C.")
+    flags.DEFINE_integer("profile", 0, "Number of steps to record for TensorBoard's profiler.", 0)
+    flags.DEFINE_bool(
+        "deterministic", False, "Give the same weights for the same seed, at a lower speed."
+    )
+    flags.DEFINE_multi_string(
+        "field",
+        [],
+        "A field of the network's spec that differs, such as shortcut=C. The flag can be repeated.",
+    )
     kinds = typing.get_type_hints(Recipe)
     for name, text in FIELDS.items():
-        _define_field(name, kinds[name], f"{text} (by default as the recipe says)")
+        _define_field(name, kinds[name], f"{text} Default: the recipe's.")
 
 
 def _define_field(name: str, kind: Any, text: str) -> None:
@@ -60,11 +90,14 @@ def _define_field(name: str, kind: Any, text: str) -> None:
         define[kind](name, None, text)
 
 
-def recipe_from_flags() -> Recipe:
+def recipe_from_flags(first: FirstWeights | None = None) -> Recipe:
     """Returns the recipe that the flags name, with what they change.
 
+    Args:
+        first: the weights of --init_weights, if that is given.
+
     Raises:
-        ValueError, TypeError: naming what came and what is allowed.
+        ValueError, TypeError: naming the value and what is allowed.
     """
     changes: dict[str, Any] = {name: FLAGS[name].value for name in FIELDS}
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -72,11 +105,18 @@ def recipe_from_flags() -> Recipe:
         changes["boundaries"] = _integers("boundaries", changes["boundaries"])
     if FLAGS.field:
         changes["fields"] = trained.parse_fields(FLAGS.field)
-    if changes.get("init_weights"):
+    if first:
         old = workdirs.resumed(_workdir())
-        same = old and old.init_weights == changes["init_weights"]
-        changes |= _told_by_run(old, changes) if old and same else _told_by_weights(changes)
+        if old and old.init_weights == changes["init_weights"]:
+            changes |= _told_by_run(old, changes)
+        else:
+            changes |= _told_by_weights(first, changes)
     return recipes.find(FLAGS.recipe, **changes)
+
+
+def first_weights() -> FirstWeights | None:
+    """Returns the weights of --init_weights, not yet opened; None without that flag."""
+    return FirstWeights(FLAGS.init_weights, FLAGS.network) if FLAGS.init_weights else None
 
 
 def _workdir() -> Path:
@@ -84,7 +124,7 @@ def _workdir() -> Path:
 
 
 def _told_by_run(old: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
-    """What the first weights decided when the run in the workdir began: they may be gone."""
+    """Returns what the first weights decided when the run began: the file may be missing now."""
     fields = {**old.fields, **changes.get("fields", {})}
     named = FLAGS.network or old.network
     alike = not disagreements(family.spec(named, **fields), family.spec(old.network, **fields))
@@ -97,24 +137,29 @@ def _told_by_run(old: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _told_by_weights(changes: dict[str, Any]) -> dict[str, Any]:
-    """What the first weights decide where flags do not: the network and how images are scaled."""
-    mode, said = changes.get("preprocessing"), changes.get("fields", {})
-    found = trained.describe(changes["init_weights"], Told(FLAGS.network, fields=said))
+def _told_by_weights(first: FirstWeights, changes: dict[str, Any]) -> dict[str, Any]:
+    """Returns what the first weights decide where flags do not: network, preprocessing and size."""
+    mode = changes.get("preprocessing")
+    said = changes.get("fields", {})
+    found = first.held.settle(Told(FLAGS.network, fields=said))
     if mode in (None, "weights"):
-        _ = found.known_preprocessing()  # an error where nobody knows it
+        _ = found.known_preprocessing()  # raises an error if nobody knows it
     height, width, _channels = found.image_shape
     if (not height or height != width) and "image_size" not in changes:
-        sides = f"{height}x{width}" if height else "a size that nobody has said"
-        raise ValueError(f"the weights are of images of {sides}, and recipes train on square ones:"
-                         " give --image_size")  # fmt: skip
-    return {
+        sides = f"{height}x{width} pixels" if height else "unknown size"
+        raise ValueError(
+            f"the weights are for images of {sides}, and recipes train on square images: give"
+            " --image_size"
+        )
+    told = {
         "network": found.network,
         "fields": {**found.fields, **said},
         "preprocessing": mode or "weights",
         "image_size": changes.get("image_size", height),
-        **({"quantize": True} if found.quantized else {}),
     }
+    if found.quantized:
+        told["quantize"] = True
+    return told
 
 
 def _integers(name: str, values: list[str]) -> tuple[int, ...]:
@@ -126,32 +171,41 @@ def _integers(name: str, values: list[str]) -> tuple[int, ...]:
 
 def main() -> None:
     interruption.install()
-    recipe = recipe_from_flags()
+    first = first_weights()
+    recipe = recipe_from_flags(first)
     devices.choose(FLAGS.device)
-    strategy = devices.strategy(
-        FLAGS.strategy, FLAGS.replicas, recipe.batch_size // recipe.micro_batches
+    replicas = devices.count(FLAGS.strategy, FLAGS.replicas)
+    validity.check(
+        recipe, replicas=replicas, precision=FLAGS.precision, jit_compile=FLAGS.jit_compile
     )
+    run = _run(devices.strategy(FLAGS.strategy, replicas))
     interruption.renew()
-    run = _run(recipe, strategy)
     try:
         with _held(run):
-            workdirs.check(run.workdir, recipe)
+            workdirs.check(run.workdir, recipe, plan.task(recipe).headline)
             interruption.saved(max(checkpoints.steps(run.checkpoints), default=0))
-            result = _result(_data(recipe, run), run)
+            result = _result(_data(recipe, run, first), run)
     except loop.Stopped as stopped:
         console.say(str(stopped))
-        if devices.workers(strategy)[1] == 1:
+        if devices.num_workers(run.strategy) == 1:
             interruption.leave(stopped.exit_code)
-        sys.exit(stopped.exit_code)  # others wait for this worker to say goodbye
+        sys.exit(stopped.exit_code)  # other workers wait until this one has closed its connections
     interruption.over()
-    if devices.workers(strategy)[0] == 0:
+    if devices.is_chief(run.strategy):
         print(json.dumps(result))
+
+
+def _run(strategy: tf.distribute.Strategy) -> loop.Run:
+    devices.configure(FLAGS.precision, FLAGS.deterministic)
+    return loop.Run(
+        _workdir(), strategy, FLAGS.precision, FLAGS.jit_compile, FLAGS.profile, FLAGS.deterministic
+    )
 
 
 @contextmanager
 def _held(run: loop.Run) -> Iterator[None]:
-    """Creates the workdir and holds its lock, where this worker is the one that writes."""
-    if devices.workers(run.strategy)[0]:
+    """Creates the workdir and holds its lock, if this worker is the one that writes."""
+    if not devices.is_chief(run.strategy):
         yield
         return
     workdirs.create(run.workdir)
@@ -159,50 +213,45 @@ def _held(run: loop.Run) -> Iterator[None]:
         yield
 
 
-def _data(recipe: Recipe, run: loop.Run) -> pipeline.Data:
-    """Opens the data; of a run that goes on it is compared with what the run began with."""
+def _data(recipe: Recipe, run: loop.Run, first: FirstWeights | None) -> Data:
+    """Opens the data; that of a resumed run is compared with what the run began with."""
     old = kept.read(run.workdir) if workdirs.resumed(run.workdir) else None
-    data = pipeline.open_data(recipe, FLAGS.data_dir, old.preprocessing if old else None)
-    if devices.workers(run.strategy)[0] == 0:
+    data = open_data(recipe, FLAGS.data_dir, old.preprocessing if old else None, first)
+    if devices.is_chief(run.strategy):
         changed = kept.compare(old, data) if old else []
         for line in [*found.lines(recipe.dataset, FLAGS.data_dir, data.splits), *changed]:
             console.say(line)
     return data
 
 
-def _run(recipe: Recipe, strategy: tf.distribute.Strategy) -> loop.Run:
-    share = recipe.batch_size // strategy.num_replicas_in_sync
-    if (recipe.mixup or recipe.cutmix) and share % 2:
-        raise ValueError(f"mixup and cutmix need an even number of images a replica, got {share}")
-    devices.check_options(recipe.sync_bn, recipe.micro_batches, jit_compile=FLAGS.jit_compile)
-    if recipe.quantize and FLAGS.precision != "float32":
-        raise ValueError(f"quantize needs precision=float32, got {FLAGS.precision}")
-    devices.configure(FLAGS.precision, FLAGS.deterministic)
-    return loop.Run(
-        _workdir(), strategy, FLAGS.precision, FLAGS.jit_compile, FLAGS.profile, FLAGS.deterministic
-    )
-
-
-def _result(data: pipeline.Data, run: loop.Run) -> dict[str, Any]:
-    """Follows the recipe to its end, or ends the process with what a user can do about it."""
+def _result(data: Data, run: loop.Run) -> dict[str, Any]:
+    """Follows the recipe to its end; an error ends the process and says what can be done."""
     try:
         result = loop.fit(data, run)
     except journal.Diverged as error:
         newest = checkpoints.Checkpoints(run.checkpoints, {}).newest()
         sys.exit(f"error: {error}; newest whole checkpoint: {newest}")
     except devices.LOST:
-        if devices.workers(run.strategy)[1] == 1:
+        if devices.num_workers(run.strategy) == 1:
             raise
-        print("another worker was lost; start all of them again, with the same command, to go on"
-              " from the last checkpoint", flush=True)  # fmt: skip
+        print(
+            "another worker was lost; start all of them again, with the same command, to go on"
+            " from the last checkpoint",
+            flush=True,
+        )
         sys.exit(os.EX_TEMPFAIL)
     except tf.errors.OpError as error:
-        if told := memory.exhausted(error, data.recipe, run.strategy.num_replicas_in_sync):
+        if told := _told(error, data, run):
             raise ValueError(told) from error
-        if not decoding.damaged(error):
-            raise
-        raise ValueError(decoding.message(error)) from error
+        raise
     return {**result, "examples": int(result["examples"])}
+
+
+def _told(error: tf.errors.OpError, data: Data, run: loop.Run) -> str:
+    """Returns what to say of an error that a user can do something about, and "" for others."""
+    if errors.damaged(error):
+        return errors.message(error)
+    return memory.exhausted(error, plan.batching(data.recipe), run.strategy.num_replicas_in_sync)
 
 
 if __name__ == "__main__":

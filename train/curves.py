@@ -1,4 +1,4 @@
-"""Pictures of runs as in the paper's figures: `python -m train.curves --workdir=A --workdir=B`."""
+"""Draws runs as the paper's figures do: `python -m train.curves --workdir=A --workdir=B`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,17 +16,19 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from train.log import history
 from train.log.history import ERROR, LOSS, PANELS, RATE, Curve
+from train.run import files
 from train.run.requirements import console
 
 FLAGS = flags.FLAGS
 HEIGHTS = {ERROR: 3.0, LOSS: 1.7, RATE: 0.9}
-# Okabe and Ito's colours, which nearly everybody tells apart; dashes and markers do in greyscale.
+# Okabe and Ito's colours, which most people can tell apart; in greyscale, dashes and markers help.
 COLOURS = {"train": "#D55E00", "validation": "#009E73", "test": "#0072B2"}
 RUNS = ("#000000", "#D55E00", "#0072B2", "#56B4E9", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = "osD^vPX"
-FEW, HUGE = 30, 5000  # up to so many points are marked, and are vectors in the SVG
+FEW = 30  # curves with at most so many points have markers
+HUGE = 5000  # curves with more points are pixels in the SVG
 STYLE: list[Any] = [
-    "default",  # whatever a matplotlibrc says: the same metrics give the same bytes
+    "default",  # not what a matplotlibrc says: the same metrics give the same bytes
     {
         "agg.path.chunksize": 10_000,
         "axes.axisbelow": True,
@@ -37,7 +39,7 @@ STYLE: list[Any] = [
         "grid.color": "#e4e4e4",
         "grid.linewidth": 0.6,
         "svg.hashsalt": "keras_resnet",
-        "text.parse_math": False,  # names may have dollars
+        "text.parse_math": False,  # names may contain dollar signs
     },
 ]
 
@@ -60,7 +62,7 @@ def figure(workdirs: Sequence[Path]) -> Figure:
         ratios = [HEIGHTS[panel] for panel in panels]
         grid = picture.subplots(len(panels), sharex=True, squeeze=False, height_ratios=ratios)
         places = list(zip(grid[:, 0], panels.items(), strict=True))
-        for axes, (panel, found) in reversed(places):  # the top one last: it has the legend
+        for axes, (panel, found) in reversed(places):  # the top panel last: it has the legend
             lines = [_plot(axes, curve) for curve in found]
             _scale(axes, panel, lines)
         rows = _legend(axes, found, lines)
@@ -68,12 +70,12 @@ def figure(workdirs: Sequence[Path]) -> Figure:
         _steps(grid[-1, 0], max(curve.points[0, -1] for curve in curves))
         picture.suptitle(title, fontsize=9)
         picture.align_ylabels()
-        picture.draw_without_rendering()  # only now is known how high the panels are
+        picture.draw_without_rendering()  # only now the height of the panels is known
         for axes, (panel, found) in places:
             if panel != RATE:
                 _label_ends(axes, found, gap=10 / 72 * picture.dpi / axes.bbox.height)
         picture.draw_without_rendering()
-        picture.set_layout_engine("none")  # every format has this layout, and is drawn sooner
+        picture.set_layout_engine("none")  # all formats share this layout, and are drawn faster
     return picture
 
 
@@ -84,18 +86,19 @@ def _colour(curve: Curve) -> str:
 
 
 def _mix(colour: str, share: float, other: float) -> tuple[float, ...]:
-    """A share of a colour, and the rest of black (0) or white (1); opaque, so nothing adds up."""
+    """Mixes a share of a colour with black (0) or white (1); opaque, so overlaps do not add up."""
     return tuple(share * part + (1 - share) * other for part in to_rgb(colour))
 
 
 def _plot(axes: Axes, curve: Curve) -> Line2D:
-    """Adds a curve to its panel, the trend of a noisy one before its faint points."""
-    colour, count = _colour(curve), curve.points.shape[1]
+    """Adds a curve to its panel; a noisy one has its trend in front of faint points."""
+    colour = _colour(curve)
+    count = curve.points.shape[1]
     if curve.noisy:
         faint: dict[str, Any] = {"color": _mix(colour, 0.35, 1), "rasterized": count > HUGE}
         axes.plot(*curve.points, label=f"{curve.name} raw", linewidth=0.5, zorder=1.5, **faint)
     look: dict[str, Any] = {"color": colour, "linewidth": 1.7, "zorder": 3}
-    if curve.panel == RATE:  # schedules are often the same: those below are broader
+    if curve.panel == RATE:  # schedules often coincide: the lower lines are broader
         look |= {"linewidth": max(0.8, 2.6 - 0.9 * curve.place) if curve.run else 1.0}
     elif curve.train:
         look |= {"linewidth": 1.0, "linestyle": (0, (4, 1.5)), "zorder": 2.5}
@@ -114,7 +117,7 @@ def _plot(axes: Axes, curve: Curve) -> Line2D:
 
 
 def _scale(axes: Axes, panel: str, lines: Sequence[Line2D]) -> None:
-    """Logarithms where they show more, and no room for how bad the first steps were."""
+    """Chooses the scale of an axis, logarithmic where that shows more, without the first errors."""
     axes.set_ylabel(panel)
     axes.yaxis.set_major_locator(MaxNLocator(7 if panel == ERROR else 4, steps=[1, 2, 5, 10]))
     steps, values = np.concatenate([np.array(line.get_data()) for line in lines], axis=1)
@@ -128,8 +131,9 @@ def _scale(axes: Axes, panel: str, lines: Sequence[Line2D]) -> None:
         top = max(seen) or 1
         axes.set_ylim(-0.03 * top, 1.08 * top)
     elif min(seen) >= 0 and len(positive) and (panel == RATE or max(seen) > 10 * min(positive)):
-        low, high = min(positive), max(positive)
-        low = max(low, high / 1500) if panel == RATE else low  # a cosine ends next to 0
+        low = min(positive)
+        high = max(positive)
+        low = max(low, high / 1500) if panel == RATE else low  # a cosine ends close to 0
         axes.set_ylim(low / 1.5, high * 1.5)
         axes.set_yscale("log", nonpositive="mask")
         digits = (1, 2, 5) if low < high < (100 if panel == LOSS else 10) * low else (1,)
@@ -139,7 +143,7 @@ def _scale(axes: Axes, panel: str, lines: Sequence[Line2D]) -> None:
 
 
 def _steps(axes: Axes, last: float) -> None:
-    """Numbers the steps as the paper does, whose axes say iter. (1e4)."""
+    """Numbers the steps as the paper does, whose axes say "iter. (1e4)"."""
     power = 4 if last >= 20_000 else 3 if last >= 10_000 else 0
     axes.set_xlim(0, 1.015 * last or 1)
     axes.set_xlabel(f"step (1e{power})" if power else "step")
@@ -148,8 +152,9 @@ def _steps(axes: Axes, last: float) -> None:
 
 
 def _legend(axes: Axes, curves: Sequence[Curve], lines: Sequence[Line2D]) -> int:
-    """Puts a table above the first panel, where no curve can be; returns its number of rows."""
-    unit, texts = " %" if curves[0].panel == ERROR else "", []
+    """Puts a table above the first panel, outside of all curves; returns its number of rows."""
+    unit = " %" if curves[0].panel == ERROR else ""
+    texts = []
     for curve in curves:
         texts.append(f"{curve.name}{' (median)' * curve.noisy}: {curve.final}{unit}")
         if curve.best is not None:
@@ -164,9 +169,9 @@ def _legend(axes: Axes, curves: Sequence[Curve], lines: Sequence[Line2D]) -> int
 
 
 def _label_ends(axes: Axes, curves: Sequence[Curve], gap: float) -> None:
-    """Writes beside the panel where curves end, moved apart where they would overlap."""
+    """Labels the ends of curves beside the panel, moved apart where they would overlap."""
     ends = []
-    # Of each of several runs one end, the last of these splits that it has.
+    # Each of several runs has one label: that of the last of these splits for which it has a curve.
     told = {c.run: c for split in COLOURS for c in curves if c.run and c.split == split}
     for curve in curves:
         known = curve.trend[:, np.isfinite(curve.trend[1])]
@@ -176,9 +181,11 @@ def _label_ends(axes: Axes, curves: Sequence[Curve], gap: float) -> None:
     ends.sort(key=lambda end: end[0])
     heights = _apart([height for height, _ in ends], gap)
     for (height, curve), free in zip(ends, heights, strict=True):
-        run, split = history.short(curve.run, 16), curve.split
+        run = history.short(curve.run, 16)
+        split = curve.split
         name = run if run and split == "test" else f"{run} {split}".strip()
-        dark, thin = _mix(_colour(curve), 0.8, 0), {"linewidth": 0.6, "shrinkA": 1, "shrinkB": 0}
+        dark = _mix(_colour(curve), 0.8, 0)
+        thin = {"linewidth": 0.6, "shrinkA": 1, "shrinkB": 0}
         axes.annotate(
             f"{name} {curve.final}",
             xy=(1, height),
@@ -195,8 +202,8 @@ def _label_ends(axes: Axes, curves: Sequence[Curve], gap: float) -> None:
 
 
 def _apart(heights: Sequence[float], gap: float) -> list[float]:
-    """Moves ascending heights as little as it takes to be a gap apart, all within 0 to 1."""
-    groups: list[list[float]] = []  # neighbours that touch, each less the room of those below
+    """Moves ascending heights as little as possible to be a gap apart, all within 0 to 1."""
+    groups: list[list[float]] = []  # neighbours that touch, each less the room of the lower ones
     for i, height in enumerate(heights):
         groups.append([height - i * gap])
         while len(groups) > 1 and np.mean(groups[-2]) > np.mean(groups[-1]):
@@ -213,21 +220,25 @@ def draw(workdir: Path) -> Path:
         ValueError: if there are no metrics, naming the file.
     """
     picture = figure([workdir])
-    _save(picture, workdir / "curves.png")
-    return _save(picture, workdir / "curves.svg")
+    for name in files.CURVES:
+        path = _save(picture, workdir / name)
+    return path
 
 
 def _save(picture: Figure, path: Path) -> Path:
-    partial = path.with_name(f"{path.name}.partial")
     dates = {"Date": None} if path.suffix == ".svg" else None
-    with style.context(STYLE):
+    with style.context(STYLE), files.replaced(path) as partial:
         picture.savefig(partial, format=path.suffix[1:], dpi=200, metadata=dates)
-    return partial.replace(path)
+    return path
 
 
 def define_flags() -> None:
-    flags.DEFINE_multi_string("workdir", None, "A run; several are compared.", required=True)
-    flags.DEFINE_string("out", None, "FILE.svg or FILE.png; by default both, beside a single run.")
+    flags.DEFINE_multi_string(
+        "workdir", None, "Directory of a run. Repeat the flag to compare runs.", required=True
+    )
+    flags.DEFINE_string(
+        "out", None, "FILE.svg or FILE.png. Default: both, in the directory of a single run."
+    )
 
 
 def main() -> None:

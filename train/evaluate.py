@@ -1,9 +1,7 @@
 """Measures a trained network: `python -m train.evaluate --network=… --weights=… --dataset=…`."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,45 +11,42 @@ from keras_resnet import console, labels
 from keras_resnet.manifest import Manifest
 from keras_resnet.models import flags as trained
 from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.preprocessing.decoding.errors import message
 from train import datasets
-from train.datasets import batches as pipeline, mean_image as scaling, summary as found
-from train.datasets.decoding import Broken, message, watched, whole
+from train.datasets import summary as found
+from train.datasets.batches import eval_batches
+from train.datasets.decoding import Broken, watched, whole
 from train.datasets.examples import Element, Examples, sample
-from train.optimize import steps
+from train.datasets.mean_image import mean_image
 from train.run import devices, interruption, memory
+from train.tasks import classification
+from train.tasks.evaluation import eval_step, evaluate
 
 FLAGS = flags.FLAGS
-
-
-def evaluate(step: steps.EvalStep, batches: Iterable[Any]) -> dict[str, float]:
-    """Returns top1 and top5 (percent), the mean loss, and the number of examples.
-
-    Raises:
-        ValueError: if there are none.
-    """
-    sums = {"top1": 0.0, "top5": 0.0, "loss": 0.0, "examples": 0.0}
-    for batch in batches:
-        for name, value in step(*batch).items():
-            sums[name] += float(value)
-    count = sums["examples"]
-    if not count:
-        raise ValueError("there is no image to measure on that can be decoded")
-    percent = {name: 100 * sums[name] / count for name in ("top1", "top5")}
-    return {**percent, "loss": sums["loss"] / count, "examples": count}
 
 
 def define_flags() -> None:
     trained.define_flags()
     flags.DEFINE_string(
-        "dataset", None, "As in a recipe: digits, folder, or a name of TFDS.", required=True
+        "dataset",
+        None,
+        "Data set: digits, folder, or the name of an image classification set of TensorFlow"
+        " Datasets.",
+        required=True,
     )
-    flags.DEFINE_string("data_dir", None, "Where the data set is; by default TFDS's own place.")
-    flags.DEFINE_enum("split", "test", ["train", "test"], "Which examples to measure on.")
-    flags.DEFINE_enum("device", None, devices.KINDS, "Default: a GPU, or the CPU if there is none.")
-    flags.DEFINE_integer("batch_size", 100, "Examples at a time.", 1)
-    flags.DEFINE_integer("max_broken", 10, "Images that cannot be decoded, and are left out.", 0)
     flags.DEFINE_string(
-        "examples_out", None, "Also write these images and labels as .npz, to try an export on."
+        "data_dir", None, "Directory of the data set. Default: that of TensorFlow Datasets."
+    )
+    flags.DEFINE_enum("split", "test", ["train", "test"], "Which examples to measure on.")
+    flags.DEFINE_enum(
+        "device", None, devices.KINDS, "Kind of device. Default: a GPU, or the CPU without any."
+    )
+    flags.DEFINE_integer("batch_size", 100, "Number of images per batch.", 1)
+    flags.DEFINE_integer(
+        "max_broken", 10, "Number of images that may be left out as they cannot be decoded.", 0
+    )
+    flags.DEFINE_string(
+        "examples_out", None, "An .npz file to write the images and labels to, to try an export on."
     )
     flags.DEFINE_integer(
         "examples", None, "Measure on (and write) only so many, a random sample.", lower_bound=1
@@ -70,15 +65,16 @@ def main() -> None:
     if FLAGS.examples:
         examples = sample(examples, FLAGS.examples)
     broken = Broken(FLAGS.max_broken)
+    task = classification.task()
     try:
         manifest = _with_mean(manifest, broken)
         if FLAGS.examples_out:
             save_examples(examples, manifest.known_preprocessing(), FLAGS.examples_out, broken)
-        batches = pipeline.eval_batches(
+        batches = eval_batches(
             examples, manifest.known_preprocessing(), FLAGS.batch_size, broken=broken
         )
-        step = steps.eval_step(tf.distribute.get_strategy(), model)
-        result = evaluate(step, watched(batches, broken))
+        step = eval_step(tf.distribute.get_strategy(), model, task)
+        result = evaluate(step, watched(batches, broken), task)
     except (ValueError, tf.errors.OpError) as error:
         raise ValueError(message(error)) from error
     interruption.over()
@@ -86,16 +82,17 @@ def main() -> None:
 
 
 def _with_mean(manifest: Manifest, broken: Broken) -> Manifest:
-    """Takes a mean image that nobody kept from the training split, where it came from."""
-    if manifest.known_preprocessing().mean is not None:
+    """Computes a mean image that the file does not hold, from the training split."""
+    preprocessing = manifest.known_preprocessing()
+    if preprocessing.mean is not None:
         return manifest
     examples = datasets.load(FLAGS.dataset, "train", FLAGS.data_dir)
-    mean = scaling.mean_image(examples, manifest.known_preprocessing(), broken)
-    return replace(manifest, preprocessing=replace(manifest.known_preprocessing(), mean=mean))
+    mean = mean_image(examples, preprocessing, broken)
+    return replace(manifest, preprocessing=replace(preprocessing, mean=mean))
 
 
 def save_examples(examples: Examples, preprocess: Preprocessing, file: str, broken: Broken) -> None:
-    """Writes `images` [n, size, size, channels] of 0..255, not yet scaled, and `labels` [n]."""
+    """Writes `images` [n, height, width, channels] of 0..255, not normalized, and `labels` [n]."""
     pairs = list(watched(whole(examples, broken), broken))
     images = np.stack([preprocess.resize(image) for image, _ in pairs])
     np.savez_compressed(file, images=images, labels=np.stack([label for _, label in pairs]))
@@ -104,21 +101,28 @@ def save_examples(examples: Examples, preprocess: Preprocessing, file: str, brok
 def relabelled(examples: Examples, manifest: Manifest) -> Examples:
     """Returns the same examples with the network's labels, found by the names of the classes.
 
-    Where a network or a data set does not name its classes, their numbers have to do, as a line
-    says.
+    If the network or the data set does not name its classes, they are compared by number, and a
+    line says so.
+
+    Args:
+        examples: of a data set.
+        manifest: of the network.
 
     Raises:
-        ValueError: for classes that the network does not have, and for other channels.
+        ValueError: for classes that the network does not have, and for another number of channels.
     """
     if manifest.image_shape[2] != examples.channels:
         raise ValueError(
             f"the network takes images of {manifest.image_shape[2]} channels, the data set has"
             f" {examples.channels}"
         )
-    names, known = examples.labels, manifest.labels
+    names = examples.labels
+    known = manifest.labels
     if len(known) == 1:
-        raise ValueError(f"the network has one output, {known[0]!r}: it says yes or no, and cannot"
-                         f" be measured on {len(names)} classes")  # fmt: skip
+        raise ValueError(
+            f"the network has one output, {known[0]!r}: it says yes or no, and cannot be measured"
+            f" on {len(names)} classes"
+        )
     try:
         places = labels.places(names, known)
     except ValueError:
@@ -143,7 +147,7 @@ def relabelled(examples: Examples, manifest: Manifest) -> Examples:
 
 
 def _nameless(names: tuple[str, ...], manifest: Manifest) -> str:
-    """Returns which of the two has numbers for names, if one has."""
+    """Returns which of the two has numbers instead of names: "network", "data set" or ""."""
     if not manifest.training and manifest.labels == labels.numbers(len(manifest.labels)):
         return "network"
     return "data set" if names == labels.numbers(len(names)) else ""

@@ -1,25 +1,29 @@
 """The page that everyone reads: one training from its first step, or its last, to the end."""
 
 import signal
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import tensorflow as tf
 
 from keras_resnet import transfer
-from train.datasets import batches as pipeline
-from train.datasets.batches import Data
-from train.evaluate import evaluate
-from train.log.journal import Diverged, Journal, Profile, Scalars
-from train.optimize import schedules, statistics, steps
-from train.run import checkpoints, devices, interruption, kept, memory, publishing, state, workdirs
-from train.run.state import TrainState
+from train import curves
+from train.datasets.batches import distribute
+from train.log import beginning
+from train.log.journal import Diverged, Journal, Pace
+from train.log.profile import Profile
+from train.optimize import statistics, steps
+from train.recipes import plan
+from train.recipes.data import Data
+from train.run import checkpoints, devices, files, interruption, kept, memory, publishing, workdirs
+from train.run.state import TrainState, create
+from train.tasks.evaluation import evaluate
+from train.tasks.task import Scalars
 
 
 class Stopped(Exception):
-    """A signal asked the process to end, and its state is on disk as far as there was room."""
+    """A signal asked the process to end; its state is on disk if there was room."""
 
     def __init__(self, step: int, saved: int, number: int) -> None:
         super().__init__(interruption.farewell(step, saved))
@@ -28,7 +32,16 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """The place where a recipe is followed."""
+    """The place where a recipe is followed.
+
+    Attributes:
+        workdir: where the run writes, and from where it resumes.
+        strategy: whose replicas share each batch.
+        precision: of activations: "float32", "bfloat16" or "float16".
+        jit_compile: whether XLA compiles the step.
+        profile: number of steps to record for TensorBoard's profiler.
+        deterministic: whether the same seed has to give the same weights.
+    """
 
     workdir: Path
     strategy: tf.distribute.Strategy
@@ -39,142 +52,182 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
-        return self.workdir / checkpoints.FOLDER
+        return self.workdir / files.CHECKPOINTS
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run that goes on: data, place, state and journal."""
+
+    data: Data
+    run: Run
+    state: TrainState
+    journal: Journal
 
 
 def fit(data: Data, run: Run) -> Scalars:
     """Trains a network to the end of the data's recipe, resuming where it last stopped.
 
     Returns:
-        The evaluation of the trained network: top1 and top5 (percent), loss, examples.
+        The metrics of the trained network on the test split.
 
     Raises:
         Stopped: after SIGTERM or SIGINT, once the state is saved.
-        Diverged: if the loss or a weight is no number any more.
+        Diverged: if loss or a weight becomes NaN or infinite.
         ValueError: if a checkpoint in the workdir is of another training, or all are damaged; and
             if a step cannot fit into memory.
     """
-    recipe, scaled = data.recipe, run.precision == "float16"
-    trained = state.create(data, run.strategy, run.checkpoints, scaled=scaled)
-    memory.check(trained, recipe, data.train_shape, compiled=run.jit_compile)
-    first = trained.restore_latest(partial(publishing.best_until, run.workdir))
-    journal = _begun(trained, data, run, first)
-    learning_rate = schedules.learning_rate(recipe)
-    batches = pipeline.distribute(run.strategy, data.train_batches(first), data.broken)
-    train_step, measure = _train_step(trained, data, run), _measure(trained, data, journal)
-    anyone, profile = devices.agreement(run.strategy), Profile(run.workdir, first, run.profile)
-    if anyone(journal.lacks(first)):
-        _observe(trained, data, run, first, measure)
+    recipe = data.recipe
+    state = create(data, run.strategy, run.checkpoints, scaled=run.precision == "float16")
+    _check_memory(state, data, run)
+    headline = state.task.headline
+    first = state.restore_latest(partial(publishing.best_until, run.workdir, headline=headline))
+    training = _begin(data, run, state, first)
+    journal = training.journal
+    learning_rate = plan.learning_rate(recipe)
+    batches = distribute(run.strategy, data.train_batches(first), data.broken)
+    any_worker = devices.agreement(run.strategy)
+    if any_worker(_measures(data, first) and journal.lacks(first)):
+        _observe(training, first)  # a stop came before it
 
-    with profile:
+    frozen: tuple[str, ...] | None = None
+    with Profile(run.workdir, first, run.profile) as profile:
         numbered = zip(range(first + 1, recipe.steps + 1), batches, strict=False)
-        for step, (images, targets) in numbered:
+        for step, (images, targets, weights) in numbered:
+            if recipe.frozen(step) != frozen:
+                frozen = recipe.frozen(step)
+                train_step = _train_step(training, frozen)
             profile.at(step)
-            rate = learning_rate(step - 1) * trained.warmup.factor
-            metrics = train_step(recipe.frozen(step))(images, targets, tf.constant(rate))
+            rate = learning_rate(step - 1) * state.warmup.factor
+            metrics = train_step(images, targets, weights, tf.constant(rate))
             interruption.unsaved()
-            if run.deterministic:  # or a stop would average sooner than a run that goes on
-                trained.average_statistics()
-            trained.warmup.observe(metrics["accuracy"])
+            if run.deterministic:  # as often as in a run that was stopped, which averages to save
+                state.average_statistics()
+            state.warmup.observe(metrics[headline.train_name])
             journal.train(step, metrics, rate)
-            stop = anyone(interruption.asked() is not None)
-            measured = step % recipe.eval_every == 0 and step < recipe.steps
-            if measured or step % recipe.save_every == 0 or step == recipe.steps or stop:
+            stop = any_worker(interruption.asked() is not None)
+            if stop or _measures(data, step) or _saves(data, step):
                 journal.check()
-                stop |= _save(trained, run, step, rate)
+                stop |= _save(training, step, rate)
             if stop:
                 saved = max(checkpoints.steps(run.checkpoints), default=0)
                 raise Stopped(step, saved, interruption.asked() or signal.SIGTERM)
-            if measured:
-                _observe(trained, data, run, step, measure)
-    return _finish(trained, data, run, measure)
+            if _measures(data, step):
+                _observe(training, step)
+    return _finish(training)
 
 
-def _begun(trained: TrainState, data: Data, run: Run, first: int) -> Journal:
-    """Takes the workdir for this run, after step `first`, and says what begins or goes on."""
+def _measures(data: Data, step: int) -> bool:
+    """Whether the network is measured after a step on the way; after the last one it always is."""
+    return 0 < step < data.recipe.steps and step % data.recipe.eval_every == 0
+
+
+def _saves(data: Data, step: int) -> bool:
+    """Whether a checkpoint is due after a step."""
+    return step == data.recipe.steps or step % data.recipe.save_every == 0
+
+
+def _check_memory(state: TrainState, data: Data, run: Run) -> None:
+    """Raises a ValueError if a step cannot fit into memory, at the end, where more parts learn."""
+    recipe = data.recipe
+    transfer.freeze(state.model, recipe.frozen(recipe.steps))
+    batching = plan.batching(recipe)
+    memory.check(state, data.train_shape, batching, compiled=run.jit_compile)
+
+
+def _begin(data: Data, run: Run, state: TrainState, first: int) -> Training:
+    """Takes the workdir for this run, and says what starts or resumes after step `first`."""
+    recipe = data.recipe
     interruption.renew()
     interruption.saved(first)
     changed: list[str] = []
-    if trained.chief:  # not before its checkpoints turn out to fit
-        changed = workdirs.claim(run.workdir, data.recipe, first)
+    if state.chief:  # not before its checkpoints turn out to fit
+        changed = workdirs.claim(run.workdir, recipe, first)
         if not first or not kept.read(run.workdir):
             kept.write(run.workdir, data)
-    journal = Journal(run.workdir, data, first, writes=trained.chief)
-    journal.headline(trained.model, run.strategy, run.precision, jit_compile=run.jit_compile)
-    journal.resumes(first, changed)
-    return journal
+    pace = Pace(recipe.steps, recipe.batch_size, recipe.log_every)
+    journal = Journal(run.workdir, state.task, pace, first, writes=state.chief)
+    journal.say(
+        beginning.headline(
+            data, state.model, run.strategy, run.precision, jit_compile=run.jit_compile
+        )
+    )
+    for line in changed:
+        journal.say(line)
+    if first:
+        journal.say(f"resumes from step {first} of {recipe.steps}")
+    return Training(data, run, state, journal)
 
 
-def _save(trained: TrainState, run: Run, step: int, rate: float) -> bool:
+def _train_step(training: Training, frozen: tuple[str, ...]) -> steps.TrainStep:
+    """Freezes these parts of the network; returns a step for the others."""
+    run = training.run
+    state = training.state
+    transfer.freeze(state.model, frozen)
+    return plan.train_step(
+        training.data.recipe, run.strategy, state.model, state.update, jit_compile=run.jit_compile
+    )
+
+
+def _save(training: Training, step: int, rate: float) -> bool:
     """Saves the state. From then on a signal ends the process at once, unless others depend on it.
 
     Returns:
-        whether a signal came until then, in a run that need not ask other workers.
+        Whether a signal came until then, in a run that need not ask other workers.
     """
+    strategy = training.run.strategy
     try:
-        whole = trained.save(step)
-    except FloatingPointError as error:  # the loss is of the weights before the step
+        whole = training.state.save(step)
+    except FloatingPointError as error:  # the loss is that of the weights before the step
         raise Diverged(step, str(error), rate) from error
-    if not whole or devices.workers(run.strategy)[1] > 1:
+    if not whole or devices.num_workers(strategy) > 1:
         return False
     interruption.saved(step)
     return interruption.asked() is not None
 
 
-Measure = Callable[[int, str], Scalars]
+def _measure(training: Training, step: int, split: str) -> Scalars:
+    """Measures the network, as it is after a step, on a split."""
+    data = training.data
+    state = training.state
+    batches = distribute(state.strategy, data.eval_batches(split), data.broken)
+    result = evaluate(state.eval_step, batches, state.task)
+    training.journal.evaluation(step, split, result, state.model)
+    return result
 
 
-def _train_step(
-    trained: TrainState, data: Data, run: Run
-) -> Callable[[tuple[str, ...]], steps.TrainStep]:
-    """Returns what gives the step that leaves these parts of the network as they are."""
-
-    @cache
-    def step(frozen: tuple[str, ...]) -> steps.TrainStep:
-        transfer.freeze(trained.model, frozen)
-        return steps.train_step(
-            run.strategy, trained.model, trained.update, data.recipe, jit_compile=run.jit_compile
-        )
-
-    return step
+def _observe(training: Training, step: int) -> None:
+    """Measures the network on the way, and publishes it if it is the best so far."""
+    with training.state.averaged():
+        _rank(training, step, _measure(training, step, training.data.eval_split))
 
 
-def _measure(trained: TrainState, data: Data, journal: Journal) -> Measure:
-    """Returns what evaluates the network, as it is after a step, on a split."""
-    eval_step = steps.eval_step(trained.strategy, trained.model)
-
-    def measure(step: int, split: str) -> Scalars:
-        batches = pipeline.distribute(trained.strategy, data.eval_batches(split), data.broken)
-        result = evaluate(eval_step, batches)
-        journal.evaluation(step, split, result, trained.model)
-        return result
-
-    return measure
+def _rank(training: Training, step: int, result: Scalars) -> None:
+    """Has worker 0 publish the network if this result is the best so far."""
+    state = training.state
+    headline = state.task.headline
+    value = result[headline.name]
+    if state.best.observe(step, value) and state.chief:
+        publishing.best(state.model, training.data, training.run.workdir, step, value, headline)
 
 
-def _observe(trained: TrainState, data: Data, run: Run, step: int, measure: Measure) -> None:
-    """Measures the network, and has worker 0 publish it if it is the best so far."""
-    with trained.averaged():
-        _rank(trained, data, run, step, measure(step, data.eval_split))
-
-
-def _rank(trained: TrainState, data: Data, run: Run, step: int, result: Scalars) -> None:
-    if trained.observe(step, result["top1"]) and trained.chief:
-        publishing.best(trained.model, data, run.workdir, step, result["top1"])
-
-
-def _finish(trained: TrainState, data: Data, run: Run, measure: Measure) -> Scalars:
-    """Measures the trained network, and has worker 0 publish it."""
+def _finish(training: Training) -> Scalars:
+    """Measures the trained network, and has worker 0 publish it and draw the curves of the run."""
+    data = training.data
+    run = training.run
+    state = training.state
     recipe = data.recipe
-    with trained.averaged() as model:
+    with state.averaged() as model:
         if recipe.precise_bn:
-            chosen = data.train_batches(recipe.steps)
-            batches = pipeline.distribute(run.strategy, chosen, data.broken)
+            batches = distribute(run.strategy, data.train_batches(recipe.steps), data.broken)
             statistics.precise(run.strategy, model, batches, recipe.precise_bn)
-        splits = dict.fromkeys([data.eval_split, "test"])
-        results = {split: measure(recipe.steps, split) for split in splits}
-        _rank(trained, data, run, recipe.steps, results[data.eval_split])
-        if trained.chief:
-            publishing.final(model, data, run.workdir, results["test"])
-    devices.agreement(run.strategy)(False)  # nobody leaves before all is written
-    return results["test"]
+        on_the_way = _measure(training, recipe.steps, data.eval_split)
+        same = data.eval_split == "test"
+        result = on_the_way if same else _measure(training, recipe.steps, "test")
+        _rank(training, recipe.steps, on_the_way)
+        if state.chief:
+            publishing.final(model, data, run.workdir, result)
+            curves.draw(run.workdir)
+            files.finish(run.workdir, recipe.steps, result)
+    devices.barrier(run.strategy)  # no worker leaves before all is written
+    return result

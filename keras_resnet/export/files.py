@@ -7,6 +7,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from keras_resnet.preprocessing.decoding import errors
+
 CONTROLS = {"Cc", "Zl", "Zp"}  # categories of characters that some reader takes for a line's end
 
 
@@ -35,9 +37,7 @@ def writing(path: Path) -> Iterator[None]:
         reason = error.strerror or error
         raise OSError(f"cannot write {error.filename or path}: {reason}") from error
     except tf.errors.OpError as error:
-        # "{{function_node ...}} FILE; REASON [Op:SaveV2]"
-        reason = error.message.rpartition("}} ")[2].partition(" [Op:")[0].splitlines()[0]
-        raise OSError(f"cannot write {path}: {reason}") from error
+        raise OSError(f"cannot write {path}: {errors.message(error)}") from error
 
 
 def _escaped(character: str) -> str:

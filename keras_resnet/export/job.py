@@ -1,6 +1,5 @@
 """One export: every format is written, run, and compared with the network before it is kept."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from keras_resnet.manifest import Manifest
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.rewrite.fold import fold
 from keras_resnet.specs import DEEP_STEM, Spec
+from keras_resnet.weights.disk import digest
 
 PRECISIONS = ("float32", "bfloat16")
 PARITY = ("max_difference", "mean_difference", "relative", "sqnr", "agreement")  # in `model.json`
@@ -195,8 +195,7 @@ def _describe(
     labels = [files.printable(label) for label in manifest.labels]
     about = {**manifest.to_dict(), "labels": labels, "variant": variant(spec)}
     if weights:
-        sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-        about["weights"] = {"file": weights.name, "sha256": sha256}
+        about["weights"] = {"file": weights.name, "sha256": digest(weights)}
     about["parity"] = {
         name: {figure: float(f"{getattr(row, figure):.3g}") for figure in PARITY}
         for name, row in rows.items()

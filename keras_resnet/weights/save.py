@@ -12,6 +12,7 @@ from keras_resnet.manifest import Manifest
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.rewrite.int8 import precision
 from keras_resnet.specs import BASIC, BOTTLENECK, WIDE_BOTTLENECK, Spec, is_norm
+from keras_resnet.weights.disk import replacing
 from keras_resnet.weights.fill import variable_name
 from keras_resnet.weights.sources import timm
 
@@ -55,18 +56,13 @@ def save(
     if isinstance(manifest, Manifest):
         manifest = replace(manifest, quantized=precision(model))
     model.check_manifest(manifest)
-    partial = final.with_name(f".partial.{final.name}")
-    try:
-        with model.described(manifest):
-            if as_ == "torchvision":
-                _write_torch(model, partial)
-            elif final.name.endswith(".keras"):
-                model.save(partial)
-            else:
-                model.save_weights(partial)
-        partial.replace(final)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(final) as partial, model.described(manifest):
+        if as_ == "torchvision":
+            _write_torch(model, partial)
+        elif final.name.endswith(".keras"):
+            model.save(partial)
+        else:
+            model.save_weights(partial)
 
 
 def _write_torch(model: ResidualNetwork, path: Path) -> None:

@@ -35,7 +35,7 @@ CASES = {
     "existing": (["--out=."], "exists; export a new version beside it"),
     "no version": (
         ["--out=nowhere/v1"],
-        "nowhere/v1 is not NAME/VERSION: TensorFlow Serving reads",
+        "nowhere/v1 is not NAME/VERSION: TensorFlow Serving",
     ),
     "features of nothing": (
         ["--tflite_features", "--formats=onnx"],

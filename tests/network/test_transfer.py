@@ -10,8 +10,7 @@ from tests.support import variants
 from tests.support.helpers import recipe
 from tests.support.saved_networks import manifest
 from train import recipes
-from train.optimize import steps
-from train.optimize.updates import Update
+from train.recipes import plan
 
 TINY = {"repeats": (1, 1, 1), "input_shape": (8, 8, 3), "classifier_activation": None}
 IMAGES = variants.images(8, 8, 8, 3)
@@ -36,9 +35,11 @@ def values(model: keras.Model, part: str) -> list[np.ndarray]:
 
 def train(model: keras.Model, count: int = 1, **changes) -> None:
     row = recipe(init_weights="a", weight_decay=0.01, momentum=0.0, **changes)
-    step = steps.train_step(tf.distribute.get_strategy(), model, Update(model, row), row)
+    strategy = tf.distribute.get_strategy()
+    step = plan.train_step(row, strategy, model, plan.update(row, model))
+    labels = tf.constant(LABELS, tf.int64)
     for _ in range(count):
-        step(tf.constant(IMAGES), tf.constant(LABELS, tf.int64), tf.constant(0.1))
+        step(tf.constant(IMAGES), labels, tf.ones(len(LABELS)), tf.constant(0.1))
 
 
 def test_frozen_parts_stay_and_the_others_learn() -> None:
@@ -118,6 +119,14 @@ def test_every_layer_with_weights_has_its_part() -> None:
     assert found["final_bn"] == "stage3"
     assert found["logits"] == "head"
     assert set(found.values()) == set(model.spec.parts)
+
+
+def test_layers_of_a_user_before_the_stem_are_no_part_of_it() -> None:
+    image = keras.Input((16, 16, 3))
+    before = keras.layers.Rescaling(2.0, name="stem_rescaling")(image)
+    model = resnet("resnet8", input_tensor=before)
+    assert model.parts["stem_rescaling"] == "head"
+    assert model.parts["stem_conv1"] == "stem"
 
 
 def test_rates_fall_from_part_to_part() -> None:

@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from tests.support import helpers
 from train.datasets import batches as pipeline
-from train.optimize import steps
+from train.recipes import plan
+from train.recipes.data import open_data
 from train.recipes.recipe import Recipe
 from train.run import devices, state
 
@@ -25,17 +26,23 @@ FIELDS = {"repeats": [1, 1]}
 
 
 def recipe(start: str, **changes) -> Recipe:
-    values = {"init_weights": start, "quantize": True, "preprocessing": "weights",
-              "fields": FIELDS, "weight_decay": 0.0, "learning_rate": 0.01}  # fmt: skip
+    values = {
+        "init_weights": start,
+        "quantize": True,
+        "preprocessing": "weights",
+        "fields": FIELDS,
+        "weight_decay": 0.0,
+        "learning_rate": 0.01,
+    }
     return helpers.recipe(**{**values, **changes})
 
 
 def stepped(start: str, where: tf.distribute.Strategy, folder: Path, **changes) -> keras.Model:
     """The network after a step on one batch; XLA compiles it on request."""
     jit = changes.pop("jit_compile", False)
-    data = pipeline.open_data(recipe(start, **changes), None)
+    data = open_data(recipe(start, **changes), None)
     trained = state.create(data, where, folder)
-    step = steps.train_step(where, trained.model, trained.update, data.recipe, jit_compile=jit)
+    step = plan.train_step(data.recipe, where, trained.model, trained.update, jit_compile=jit)
     batch = next(iter(pipeline.distribute(where, data.train_batches(0))))
     assert np.isfinite(step(*batch, tf.constant(0.01))["loss"])
     trained.average_statistics()
@@ -44,7 +51,7 @@ def stepped(start: str, where: tf.distribute.Strategy, folder: Path, **changes) 
 
 def two_replicas(start: str, folder: str) -> None:
     """Runs in a process of its own, since devices are split before TensorFlow uses them."""
-    where = devices.strategy("mirrored", 2, 8)
+    where = devices.strategy("mirrored", 2)
     model = stepped(start, where, Path(folder))
     found = {
         f"{w.path}/{replica}".replace("/", "."): where.experimental_local_results(w.value)[replica]

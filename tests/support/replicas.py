@@ -6,6 +6,7 @@ name is `NORMS-REPLICAS-XLA`, such as `synchronized-2-off`, or
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -15,8 +16,8 @@ import tensorflow as tf
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from train import recipes
 from train.datasets import batches as pipeline
-from train.datasets.batches import Data
-from train.optimize import schedules, steps
+from train.recipes import plan
+from train.recipes.data import Data, open_data
 from train.recipes.recipe import Recipe
 from train.run import devices, state
 
@@ -39,10 +40,10 @@ def recipe(folder: str) -> Recipe:
 
 def strategy(replicas: str) -> tf.distribute.Strategy:
     if replicas == "workers":
-        return devices.strategy("multi_worker", None, 128)
+        return devices.strategy("multi_worker", devices.count("multi_worker", None))
     if replicas == "1":
         return tf.distribute.get_strategy()
-    return devices.strategy("mirrored", int(replicas), 128)
+    return devices.strategy("mirrored", int(replicas))
 
 
 def train(data: Data, where: tf.distribute.Strategy, name: str, out: Path) -> None:
@@ -51,9 +52,9 @@ def train(data: Data, where: tf.distribute.Strategy, name: str, out: Path) -> No
     for layer in trained.model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable, layer.synchronized = norms != "frozen", norms == "synchronized"
-    row = recipes.replace(data.recipe, sync_bn=norms == "synchronized")
-    step = steps.train_step(where, trained.model, trained.update, row, jit_compile=xla == "on")
-    rate = schedules.learning_rate(row)
+    row = replace(data.recipe, sync_bn=norms == "synchronized")
+    step = plan.train_step(row, where, trained.model, trained.update, jit_compile=xla == "on")
+    rate = plan.learning_rate(row)
     batches = pipeline.distribute(where, data.train_batches(0))
     for number, batch in zip(range(STEPS), batches, strict=False):
         step(*batch, tf.constant(rate(number)))
@@ -66,6 +67,6 @@ if __name__ == "__main__":
     folder, out, *names = sys.argv[1:]
     # One strategy in a process: those of two would take each other's messages for their own.
     where = strategy(names[0].split("-")[1])
-    opened = pipeline.open_data(recipe(folder), f"{folder}/tfds")
+    opened = open_data(recipe(folder), f"{folder}/tfds")
     for name in names:
         train(opened, where, name, Path(out))

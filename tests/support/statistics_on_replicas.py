@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from keras_resnet import transfer
 from tests.support.steps_reference import ONE, RATES, RECIPE, batches, network, share
-from train.optimize import statistics, steps
-from train.optimize.updates import Update
+from train.optimize import statistics
+from train.recipes import plan
 from train.run import devices
 
 Arrays = list[np.ndarray]
@@ -59,8 +59,8 @@ def synchronized(strategy: tf.distribute.Strategy, together: bool) -> list[Array
     with strategy.scope():
         model = network()
         statistics.synchronize(model, together)
-        update = Update(model, recipe)
-    step = steps.train_step(strategy, model, update, recipe)
+        update = plan.update(recipe, model)
+    step = plan.train_step(recipe, strategy, model, update)
     for rate, batch in zip(RATES, batches(), strict=True):
         step(*share(strategy, batch), tf.constant(rate))
     each = [strategy.experimental_local_results(w.value) for w in model.weights]
@@ -85,7 +85,7 @@ def averaged(strategy: tf.distribute.Strategy) -> list[Arrays]:
 
 def several_replicas(folder: str, count: int) -> None:
     """Runs in a process of its own, since devices are split before TensorFlow uses them."""
-    strategy = devices.strategy("mirrored", count, RECIPE.batch_size)
+    strategy = devices.strategy("mirrored", count)
     found = {"averaged": averaged(strategy), "together": synchronized(strategy, True)}
     if count == 2:
         found["apart"] = synchronized(strategy, False)

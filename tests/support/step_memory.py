@@ -16,7 +16,7 @@ import tensorflow as tf
 import keras_resnet
 from keras_resnet.analysis import memory
 from tests.support import helpers
-from train.optimize import steps, updates
+from train.recipes import plan
 from train.run import devices
 from train.run.memory import Need
 
@@ -38,7 +38,7 @@ def measure(
     model = keras_resnet.resnet(
         network, input_shape=(size, size, 3), classes=10, classifier_activation=None
     )
-    update = updates.Update(model, recipe)
+    update = plan.update(recipe, model)
     slots = [variable for group in update.variables.values() for variable in group]
     need = Need(
         memory.variable_bytes([*model.variables, *slots]),
@@ -46,12 +46,12 @@ def measure(
         memory.kept_bytes(model, (size, size, 3)),
         batch,
     )
-    step = steps.train_step(tf.distribute.get_strategy(), model, update, recipe)
+    step = plan.train_step(recipe, tf.distribute.get_strategy(), model, update)
     images = tf.random.stateless_normal([batch, size, size, 3], [0, 0])
     targets = tf.one_hot(tf.range(batch) % 10, 10)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is that of the steps
     for _ in range(2):
-        step(images, targets, tf.constant(0.1))
+        step(images, targets, tf.ones(batch), tf.constant(0.1))
     return need.bytes(recipe.micro_batches), status("VmHWM") - before
 
 

@@ -20,7 +20,7 @@ BOTH = replace(CLIPPED, micro_batches=2)
 
 def several_replicas(folder: str, count: int) -> None:
     """Runs in a process of its own, since devices are split before TensorFlow uses them."""
-    strategy = devices.strategy("mirrored", count, RECIPE.batch_size)
+    strategy = devices.strategy("mirrored", count)
     model, _ = train(strategy, frozen=True, recipe=BOTH)
     np.savez(f"{folder}/options.npz", *model.get_weights())
     if count == 2:

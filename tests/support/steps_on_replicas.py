@@ -9,14 +9,14 @@ import sys
 
 import numpy as np
 
-from tests.support.steps_reference import RECIPE, train
+from tests.support.steps_reference import train
 from train.optimize import statistics
 from train.run import devices
 
 
 def several_replicas(folder: str, count: int) -> None:
     """Runs in a process of its own, since devices are split before TensorFlow uses them."""
-    strategy = devices.strategy("mirrored", count, RECIPE.batch_size)
+    strategy = devices.strategy("mirrored", count)
     model, _ = train(strategy, frozen=True)
     np.savez(f"{folder}/frozen.npz", *model.get_weights())
     model, history = train(strategy)

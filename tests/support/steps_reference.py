@@ -8,8 +8,7 @@ import tensorflow as tf
 
 import keras_resnet
 from tests.support import helpers
-from train.optimize import steps
-from train.optimize.updates import Update
+from train.recipes import plan
 from train.recipes.recipe import Recipe
 
 ONE = tf.distribute.get_strategy()
@@ -29,23 +28,25 @@ def network(frozen: bool = False) -> keras.Model:
     return model
 
 
-def batches(count: int = 3) -> list[tuple[np.ndarray, np.ndarray]]:
+def batches(count: int = 3) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Images, labels and weights, which are all 1."""
     random = np.random.default_rng(0)
     shape = (count, RECIPE.batch_size, 8, 8, 3)
     images = random.normal(size=shape).astype(np.float32)
-    return list(zip(images, random.integers(0, 10, shape[:2]), strict=True))
+    labels = random.integers(0, 10, shape[:2])
+    return list(zip(images, labels, np.ones(shape[:2], np.float32), strict=True))
 
 
 def reference(models: list[keras.Model], recipe: Recipe) -> list[dict[str, float]]:
     """SGD as Caffe and the paper have it: v <- m v - rate (g + wd w), w <- w + v.
 
     Each model takes its share of a batch, one after another, as a replica would; returns the
-    loss and the accuracy of each step.
+    loss and the accuracy (percent) of each step.
     """
     weights = [w.numpy() for w in models[0].trainable_variables]
     velocities = [np.zeros_like(w) for w in weights]
     history = []
-    for rate, (images, labels) in zip(RATES, batches(), strict=True):
+    for rate, (images, labels, _) in zip(RATES, batches(), strict=True):
         sums = [recipe.weight_decay * w for w in weights]
         losses = 0.0
         correct = 0
@@ -64,7 +65,7 @@ def reference(models: list[keras.Model], recipe: Recipe) -> list[dict[str, float
         for model in models:
             for variable, weight in zip(model.trainable_variables, weights, strict=True):
                 variable.assign(weight)
-        history.append({"loss": losses, "accuracy": correct / len(images)})
+        history.append({"loss": losses, "accuracy": 100 * correct / len(images)})
     return history
 
 
@@ -78,8 +79,8 @@ def train(
     """Takes three steps of `train_step`; returns the model and the metrics of each step."""
     with strategy.scope():
         model = network(frozen)
-        update = Update(model, recipe)
-    step = steps.train_step(strategy, model, update, recipe, jit_compile=jit_compile)
+        update = plan.update(recipe, model)
+    step = plan.train_step(recipe, strategy, model, update, jit_compile=jit_compile)
     history = []
     for rate, batch in zip(RATES, batches(), strict=True):
         metrics = step(*share(strategy, batch), tf.constant(rate))

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 
 from tests.support.steps_reference import ONE, RATES, RECIPE, batches, network, share
-from train.optimize import steps
 from train.optimize.updates import LossScale, Update
+from train.recipes import plan
 from train.run import devices
 
 Held = dict[str, np.ndarray]
@@ -64,8 +64,8 @@ def drill(strategy: tf.distribute.Strategy, examples, jit_compile: bool = False)
     """
     with strategy.scope():
         model = network()
-        update = Update(model, AVERAGED, scaled=True)
-    step = steps.train_step(strategy, model, update, AVERAGED, jit_compile=jit_compile)
+        update = plan.update(AVERAGED, model, scaled=True)
+    step = plan.train_step(AVERAGED, strategy, model, update, jit_compile=jit_compile)
     history = [held(strategy, model, update)]
     metrics = []
     for scale, rate, batch in examples:
@@ -82,16 +82,16 @@ def examples():
     """The batches and rates of `reference`, over and over, for the steps that shall be good."""
     for number, (spoiled, scale, _) in enumerate(EVENTS):
         turn = sum(good < number for good in GOOD) % len(RATES)
-        images, labels = batches()[turn]
+        images, labels, weights = batches()[turn]
         if spoiled != "nobody":
             images[{"first": 0, "last": -1}[spoiled], 3, 3, 0] = np.inf
-        yield scale, RATES[turn], (images, labels)
+        yield scale, RATES[turn], (images, labels, weights)
 
 
 def runs(folder: str, count: int) -> None:
     """Runs in a process of its own, since devices are split before TensorFlow uses them."""
     LossScale.GOOD_STEPS = GOOD_STEPS
-    strategy = devices.strategy("mirrored", count, RECIPE.batch_size)
+    strategy = devices.strategy("mirrored", count)
     found = {}
     if count == 4:
         found["four"] = drill(strategy, examples())

@@ -1,7 +1,7 @@
-"""Search spaces of changes: RandAugment and TrivialAugment, each draw a function of a seed.
+"""RandAugment and TrivialAugment: operations drawn from a search space, as a function of a seed.
 
-An operation takes pixels of 0..255 as float32 [height, width, channels], all whole grey
-levels, and a strength; what it returns is cut to whole levels of 0..255 again, as PIL does.
+An operation takes whole grey levels of 0..255 as float32 [height, width, channels], and a strength.
+Its result is truncated to whole levels of 0..255 again, as PIL does.
 """
 
 import math
@@ -10,32 +10,39 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
-from train.recipes.recipe import Recipe
-
 Operation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (image, strength) -> image
 Strength = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (level of 0..1, sign of -1 or 1) -> []
 Draw = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # which operation, level, sign
 
-LEVELS = 31  # TrivialAugment draws one of so many levels of 0..1, evenly
-TURNS, PROBABILITY, NOISE = 2, 0.5, 0.05  # of rand-m7-mstd0.5-inc1, where 10 is the top level
-GREY, BLACK = 128.0, 0.0  # where nothing was: of RandAugment's code, and of torchvision
+LEVELS = 31  # TrivialAugment draws one of this many evenly spaced levels of 0..1
+# RandAugment, in timm's words rand-m7-mstd0.5-inc1, where 10 is the highest level.
+TURNS = 2
+PROBABILITY = 0.5
+NOISE = 0.05
+# Pixels without a source: RandAugment's code fills them with grey, torchvision with black.
+GREY = 128.0
+BLACK = 0.0
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R 601-2, as PIL
 
 
-def build(recipe: Recipe) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Returns the policy of a recipe: (image [height, width, channels], seed [2]) -> image.
+def policy(name: str, magnitude: float) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Returns a policy: (image [height, width, channels], seed [2]) -> image.
 
-    The image may be uint8 or float of 0..255; it leaves as float32 of whole grey levels, or as
-    it came if the policy is "none".
+    The image may be uint8 or float of 0..255. It leaves as float32 of whole grey levels, or
+    unchanged if the policy is "none".
+
+    Args:
+        name: "none", "randaugment" or "trivial".
+        magnitude: mean level of RandAugment, in [0, 1]; the other policies do not use it.
     """
-    if recipe.policy == "none":
+    if name == "none":
         return lambda image, _: image
-    if recipe.policy == "trivial":
+    if name == "trivial":
         return lambda image, seed: perform(image, draw_trivial(seed), TRIVIAL, BLACK)
 
     def randaugment(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         for turn in range(TURNS):
-            draw = draw_randaugment(_fold(seed, turn), recipe.magnitude)
+            draw = draw_randaugment(_fold(seed, turn), magnitude)
             image = perform(image, draw, RANDAUGMENT, GREY)
         return image
 
@@ -61,7 +68,7 @@ def draw_randaugment(seed: tf.Tensor, magnitude: float) -> Draw:
 
 
 def perform(image: tf.Tensor, draw: Draw, space: Mapping[str, Strength], fill: float) -> tf.Tensor:
-    """Runs the operation that was drawn, and none of the others."""
+    """Runs only the operation that was drawn; an index of -1 leaves the image as it is."""
     image = _whole(tf.round(tf.cast(image, tf.float32)))
     index, level, sign = draw
     known = operations(fill)

@@ -1,4 +1,4 @@
-"""From raw elements to images; those that cannot be decoded are counted, named, and left out."""
+"""From raw elements to images; those that cannot be decoded are counted, named and left out."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -6,10 +6,10 @@ from typing import Any
 import tensorflow as tf
 
 from keras_resnet import console
-from keras_resnet.preprocessing import decoding
+from keras_resnet.preprocessing.decoding.errors import message
 from train.datasets.examples import Element, Examples
 
-IN_FLIGHT = 32  # encoded images that are decoded at a time
+IN_FLIGHT = 32  # encoded images that are decoded at the same time
 
 
 class TooManyBroken(ValueError):
@@ -17,13 +17,13 @@ class TooManyBroken(ValueError):
 
 
 class Broken:
-    """The different records that cannot be decoded: a graph notes them, `check` tells of them.
+    """The records that cannot be decoded: a graph notes them, and `check` reports them.
 
-    No Python runs inside a pipeline for it: a thread of TensorFlow that calls Python while the
-    interpreter ends is ended by Python, and whoever waits for its work waits forever.
+    No Python runs inside the pipeline: when the interpreter shuts down, it ends a thread of
+    TensorFlow that calls Python, and threads that wait for that one would wait forever.
 
     Args:
-        limit: how many may be left out.
+        limit: how many records may be left out.
     """
 
     def __init__(self, limit: int = 0) -> None:
@@ -35,7 +35,7 @@ class Broken:
             self._rows = tf.lookup.experimental.MutableHashTable(tf.int64, tf.string, b"")
 
     def source(self, examples: Examples) -> Callable[[Element], tf.Operation]:
-        """Returns what notes, inside a graph, an element of these examples."""
+        """Returns a function that notes, inside a graph, an element of these examples."""
         places = [i for i, known in enumerate(self._sources) if known is examples]
         if not places:
             self._sources.append(examples)
@@ -50,10 +50,10 @@ class Broken:
         return note
 
     def check(self) -> None:
-        """Prints a line about each record that was noted since the last call.
+        """Prints a line for each record that was noted since the last call.
 
         Raises:
-            TooManyBroken: if there are more than the limit.
+            TooManyBroken: if there are more records than the limit.
         """
         if int(self._rows.size()) == len(self.names):
             return
@@ -74,7 +74,7 @@ class Broken:
 
     @staticmethod
     def _reason(examples: Examples, parts: list[bytes]) -> str:
-        """Decodes an element once more, where an error has a text."""
+        """Decodes an element again, outside of a graph, where the error has a text."""
         spec = examples.elements(None).element_spec
         kinds = [part.dtype for part in tf.nest.flatten(spec)]
         tensors = [tf.io.parse_tensor(*pair) for pair in zip(parts, kinds, strict=True)]
@@ -86,10 +86,10 @@ class Broken:
 
 
 def watched(batches: Iterable[Any], broken: Broken | None) -> Iterator[Any]:
-    """Yields batches, once what was broken in them is told.
+    """Yields batches, and reports the records of each that could not be decoded.
 
     Raises:
-        TooManyBroken: if it was too much.
+        TooManyBroken: if there are more records than the limit of `broken`.
     """
     for batch in batches:
         if broken:
@@ -97,37 +97,26 @@ def watched(batches: Iterable[Any], broken: Broken | None) -> Iterator[Any]:
         yield batch
 
 
-def message(error: Exception) -> str:
-    """Returns what went wrong in one line, without what TensorFlow says of itself around it."""
-    if not isinstance(error, tf.errors.OpError):
-        return (str(error) or repr(error)).splitlines()[0]
-    text = decoding.reason(error.message or repr(error))
-    return f"a file of records is damaged: {text}" if damaged(error) else text
-
-
-def damaged(error: Exception) -> bool:
-    """Whether it tells of a file of records that is cut short, or whose checksums are wrong."""
-    return isinstance(error, tf.errors.DataLossError) or "dataset was expected" in str(error)
-
-
 def decoded(
     examples: Examples, stream: tf.data.Dataset, broken: Broken | None = None
 ) -> tf.data.Dataset:
-    """Maps (position, element) to (position, image, label).
+    """Maps (position, element) to (position, image, label, weight).
 
-    What cannot be decoded becomes black and of label -1, in its place, so that all others keep
-    theirs: a step stays the same function of its number.
+    An element that cannot be decoded becomes a black image of class 0 with a weight of 0, in its
+    place: all others keep their positions, and a step stays the same function of its number. All
+    others have a weight of 1.
     """
 
     note = broken.source(examples) if broken else lambda _element: tf.no_op()
 
     def decode(position: tf.Tensor, element: Any) -> tuple[tf.Tensor, ...]:
-        return position, *examples.decode(element)
+        image, label = examples.decode(element)
+        return position, image, label, tf.constant(1.0)
 
     def blank(position: tf.Tensor, element: Any) -> tuple[tf.Tensor, ...]:
         with tf.control_dependencies([note(element)]):
             image = tf.zeros([8, 8, examples.channels], tf.uint8)
-            return position, image, tf.constant(-1, tf.int64)
+            return position, image, tf.constant(0, tf.int64), tf.constant(0.0)
 
     def one(*row: Any) -> tf.data.Dataset:
         alone = tf.data.Dataset.from_tensors(row)
@@ -143,5 +132,6 @@ def decoded(
 def whole(examples: Examples, broken: Broken | None = None) -> tf.data.Dataset:
     """Lists (image, label) of all examples that can be decoded, in order."""
     stream = tf.data.Dataset.zip(tf.data.Dataset.range(examples.size), examples.elements(None))
-    good = decoded(examples, stream, broken).filter(lambda _position, _image, label: label >= 0)
-    return good.map(lambda _, image, label: (image, label))
+    rows = decoded(examples, stream, broken)
+    good = rows.filter(lambda _position, _image, _label, weight: weight > 0)
+    return good.map(lambda _position, image, label, _weight: (image, label))

@@ -1,1 +1,1 @@
-"""What people watch while a run goes on, and what they read afterwards."""
+"""What people see of a run: progress lines, metrics, a profile, and the curves of the metrics."""

@@ -1,4 +1,4 @@
-"""What `metrics.jsonl` tells of runs, as curves that can be drawn."""
+"""The metrics of runs as curves that can be drawn, read from `metrics.jsonl`."""
 
 import json
 from collections import defaultdict
@@ -10,10 +10,17 @@ from typing import Any
 
 import numpy as np
 
-ERROR, LOSS, RATE = PANELS = ("error (%)", "loss", "learning\nrate")
+from train.run import files
+from train.tasks.headline import TOP1
+
+HEADLINE = TOP1  # of the only task so far
+ERROR = "error (%)"
+LOSS = "loss"
+RATE = "learning\nrate"
+PANELS = (ERROR, LOSS, RATE)
 SPLITS = ("validation", "test", "train")
-TOO_MUCH = 1e100  # what is not below is as bad as infinite; axes need room to compute
-MANY = 100  # training points; more are noise, behind which one looks for the trend
+TOO_MUCH = 1e100  # larger values count as infinite: axes need room to compute
+MANY = 100  # more training points than this are drawn faintly, with their trend
 
 
 @dataclass(frozen=True)
@@ -21,9 +28,11 @@ class Curve:
     """One quantity of one split of a run.
 
     Attributes:
+        panel: one of PANELS.
+        split: one of SPLITS.
         points: [2, n], ascending steps and their values; NaN for what is not finite.
-        run: its name, or nothing where there is only one.
-        place: which of the runs it is.
+        run: name of the run, or "" if there is only one.
+        place: number of the run, from 0.
     """
 
     panel: str
@@ -46,14 +55,14 @@ class Curve:
 
     @cached_property
     def trend(self) -> np.ndarray:
-        """The points; of noisy ones the running median, which keeps the cliffs of the rate."""
+        """The points or, of a noisy curve, their running median, which keeps sudden steps."""
         if not self.noisy:
             return self.points
         steps, values = self.points
         count = len(steps)
         reach = max(2, count // 100)
         centres = np.unique(np.linspace(0, count - 1, min(count, 1000)).astype(int))
-        # The first values fall too fast for whole windows; the last ones should not be noise.
+        # The first values fall too fast for whole windows; windows at the end stay whole.
         middles = np.minimum(centres, count - 1 - reach)[:, None]
         windows = values[np.maximum(middles + np.arange(-reach, reach + 1), 0)]
         medians = np.median(np.where(np.isnan(windows), np.inf, windows), axis=1)
@@ -65,7 +74,7 @@ class Curve:
 
     @property
     def best(self) -> int | None:
-        """Where the error of one among several evaluations is lowest."""
+        """Index of the evaluation with the lowest error, if there are several."""
         values = self.points[1]
         judged = self.panel == ERROR and not self.train and len(values) > 1
         return int(np.nanargmin(values)) if judged and np.isfinite(values).any() else None
@@ -81,14 +90,14 @@ def read(workdirs: Sequence[Path]) -> tuple[list[Curve], str]:
     recipes = [_recipe(workdir) for workdir in workdirs]
     curves = []
     for place, (workdir, run) in enumerate(zip(workdirs, _names(workdirs, recipes), strict=True)):
-        for (panel, split), points in _points(workdir / "metrics.jsonl").items():
+        for (panel, split), points in _points(workdir / files.METRICS).items():
             curves.append(Curve(panel, split, points, run, place))
     curves.sort(key=lambda curve: (curve.train, curve.place, SPLITS.index(curve.split)))
     return curves, _title(recipes)
 
 
 def _points(path: Path) -> dict[tuple[str, str], np.ndarray]:
-    """Reads the points of each panel and split, passing over lines that a crash cut short."""
+    """Reads the points of each panel and split; lines that a crash has truncated are left out."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
@@ -110,23 +119,26 @@ def _values(line: str) -> Iterator[tuple[str, str, int, float]]:
         return
     if split not in SPLITS or step < 0:
         return
-    score, scale = ("accuracy", 100) if split == "train" else ("top1", 1)
-    for panel, key in zip(PANELS, (score, "loss", "learning_rate"), strict=True):
-        value = entry.get(key)
+    error = HEADLINE.error(entry, split)
+    for panel, value in (
+        (ERROR, error),
+        (LOSS, entry.get("loss")),
+        (RATE, entry.get("learning_rate")),
+    ):
         if isinstance(value, float):
-            yield panel, split, step, 100 - scale * value if panel == ERROR else value
+            yield panel, split, step, value
 
 
 def _recipe(workdir: Path) -> dict[str, Any]:
     try:
-        recipe = dict(json.loads((workdir / "recipe.json").read_text()))
+        recipe = dict(json.loads((workdir / files.RECIPE).read_text()))
     except (OSError, ValueError, TypeError):
         recipe = {}
     return {**recipe, "network": str(recipe.get("network") or workdir.name)}
 
 
 def _names(workdirs: Sequence[Path], recipes: Sequence[dict[str, Any]]) -> list[str]:
-    """What tells runs apart: the network if it does, or the folder, or at least a number."""
+    """Returns different names of runs: networks if they differ, else with folders or numbers."""
     networks = [short(recipe["network"], 16) for recipe in recipes]
     pairs = list(zip(networks, workdirs, strict=True))
     ways = (
@@ -139,7 +151,7 @@ def _names(workdirs: Sequence[Path], recipes: Sequence[dict[str, Any]]) -> list[
 
 
 def _title(recipes: Sequence[dict[str, Any]]) -> str:
-    """The networks, and what else all of them share."""
+    """Returns the networks, and data set and batch size where all runs share them."""
     networks = list(dict.fromkeys(recipe["network"] for recipe in recipes))
     title = ", ".join(networks) if len(networks) < 5 else f"{len(networks)} networks"
     for key, text in {"dataset": " on {}", "batch_size": ", batch size {}"}.items():

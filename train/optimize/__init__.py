@@ -1,1 +1,1 @@
-"""From a batch to new weights: the step, the update, optimizers, schedules and statistics."""
+"""From a batch to new weights: steps, updates, optimizers, schedules, moving statistics."""

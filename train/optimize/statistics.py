@@ -1,7 +1,7 @@
-"""Moving statistics, where replicas have one set each and a network has one.
+"""Moving statistics of batch normalization, of which each replica has its own set.
 
-They are averaged before a network is saved or measured; a recipe may have them synchronized at
-every step, or taken anew after training, as the authors of the paper did ("precise BN").
+They are averaged before a network is saved or measured. They can also be synchronized at every
+step, or computed again after training, as the authors of the paper did ("precise BN").
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -16,23 +16,23 @@ from keras_resnet.rewrite.int8 import FakeQuantize
 
 
 def layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
-    """Returns the normalizations that learn; those of frozen parts keep what they have."""
+    """Returns the normalizations that learn; those of frozen parts keep their statistics."""
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     return [layer for layer in norms if layer.trainable]
 
 
 def moments(model: keras.Model) -> list[keras.Variable]:
-    """Returns mean and variance of each of these, in turn."""
+    """Returns the moving mean and variance of each of `layers`, in turn."""
     return [w for layer in layers(model) for w in (layer.moving_mean, layer.moving_variance)]
 
 
 def moving(model: keras.Model) -> list[keras.Variable]:
-    """Returns all that moves with what a replica sees: these, and the ranges of roundings."""
+    """Returns `moments` and the ranges of int8 rounding: all that depends on a replica's images."""
     return moments(model) + [x.range for x in model.layers if isinstance(x, FakeQuantize)]
 
 
 def synchronize(model: keras.Model, together: bool) -> None:
-    """Makes training normalize by the moments of all replicas' images, or of each one's own."""
+    """Sets whether training normalizes by the moments of all replicas' images, or of its own."""
     for layer in layers(model):
         layer.synchronized = together
 
@@ -40,7 +40,7 @@ def synchronize(model: keras.Model, together: bool) -> None:
 def average(
     strategy: tf.distribute.Strategy, variables: list[keras.Variable]
 ) -> Callable[[], None]:
-    """Returns what gives all replicas the mean of what each of them has in these variables."""
+    """Returns a function that sets these variables, on all replicas, to their mean over them."""
 
     def replica() -> None:
         # A copy, since a variable's own value is on no device that several workers could name.
@@ -60,20 +60,27 @@ def average(
 def precise(
     strategy: tf.distribute.Strategy, model: keras.Model, batches: Iterable[Any], count: int
 ) -> None:
-    """Sets the statistics to those of all activations in so many batches, not of a moving average.
+    """Replaces the moving averages by the statistics of all activations in some batches.
 
-    Each layer sees what the layers before it make of a batch of training. A variance is that of
-    all of them together: the mean of squares less the square of the mean.
+    Each layer sees what the layers before it make of a training batch. The variance is that of all
+    batches together: the mean of squares less the square of the mean.
+
+    Args:
+        strategy: whose replicas share each batch.
+        model: whose statistics are replaced.
+        batches: of training; the first of each is the images.
+        count: how many batches are used.
     """
     found = moments(model)
     with strategy.scope():
-        # In float64, as a square less a square loses digits where a mean is large.
+        # In float64: a difference of squares loses digits where the mean is large.
         sums = [keras.Variable(np.zeros(v.shape), dtype="float64") for v in found]
 
     def replica(images: tf.Tensor) -> None:
-        model(images, training=True)  # at momentum 0, which leaves the batch's own moments
+        model(images, training=True)  # at a momentum of 0, the moving moments are this batch's
         for i in range(0, len(found), 2):
-            mean, variance = (tf.cast(v.value, tf.float64) for v in found[i : i + 2])
+            mean = tf.cast(found[i].value, tf.float64)
+            variance = tf.cast(found[i + 1].value, tf.float64)
             sums[i].assign_add(mean / count)
             sums[i + 1].assign_add((variance + mean**2) / count)
 
@@ -83,14 +90,15 @@ def precise(
             step(images)
     average(strategy, sums)()
     for i in range(0, len(found), 2):
-        mean, square = (tf.convert_to_tensor(v.value) for v in sums[i : i + 2])
+        mean = tf.convert_to_tensor(sums[i].value)
+        square = tf.convert_to_tensor(sums[i + 1].value)
         found[i].assign(tf.cast(mean, tf.float32))
         found[i + 1].assign(tf.cast(tf.maximum(square - mean**2, 0.0), tf.float32))
 
 
 @contextmanager
 def _momentum(model: keras.Model, momentum: float) -> Iterator[None]:
-    """Has every normalization keep this share of its old statistics."""
+    """Sets the momentum of every normalization, and restores it at the end."""
     usual = [layer.momentum for layer in layers(model)]
     for layer in layers(model):
         layer.momentum = momentum

@@ -1,56 +1,70 @@
-"""One global batch over the replicas: forward, backward, update, and what came of it."""
+"""One global batch over the replicas: forward, backward and update."""
 
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_resnet.network import ResidualNetwork
 from train.optimize import statistics
+from train.optimize.batching import Batching
 from train.optimize.updates import Update
-from train.recipes.recipe import Recipe
-from train.tasks import classification as losses
+from train.tasks.replicas import summed
+from train.tasks.task import Task
 
 Metrics = dict[str, tf.Tensor]
-TrainStep = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]
-EvalStep = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], Metrics]
+TrainStep = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], Metrics]
+Gradients = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[Any, Metrics]]
 
 
 def train_step(
     strategy: tf.distribute.Strategy,
     model: ResidualNetwork,
     update: Update,
-    recipe: Recipe,
+    task: Task,
+    batching: Batching,
     *,
     jit_compile: bool = False,
 ) -> TrainStep:
-    """Returns the function (images, targets, learning rate) -> loss, accuracy, skipped.
+    """Returns the function (images, targets, weights, learning rate) -> metrics.
 
-    Loss and accuracy are means over the global batch. Each replica divides its loss by the
-    *global* batch, so that the sum of the gradients over the replicas is the gradient of the mean.
-    Forward, backward and update are compiled by XLA where asked; the reduction cannot be, nor can
-    normalizations that wait for other replicas.
+    Metrics are the task's, as means over the global batch, and "skipped": 1 for a step that was
+    left out because gradients overflowed in float16. Each replica divides its loss by the *global*
+    batch size, so that the sum of the gradients over the replicas is the gradient of the mean.
+
+    Args:
+        strategy: whose replicas share each batch.
+        model: returns logits.
+        update: of the model's weights.
+        task: what is minimized and measured.
+        batching: size and parts of a batch.
+        jit_compile: whether XLA compiles forward, backward and update. It cannot compile the
+            reduction over the replicas between them.
     """
-    gradients = _gradients(model, update, recipe)
-    if not recipe.sync_bn:
+    gradients = _gradients(model, update, task, batching.size)
+    if batching.micro_batches > 1:
+        gradients = _accumulated(gradients, batching.micro_batches)
+    if not batching.sync_bn:
         gradients = tf.function(gradients, jit_compile=jit_compile)
     change = tf.function(update, jit_compile=jit_compile)
 
-    def replica_step(images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> Metrics:
+    def replica_step(
+        images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, rate: tf.Tensor
+    ) -> Metrics:
         before = [tf.identity(v) for v in statistics.moving(model)] if update.scale else []
-        grads, metrics = gradients(images, targets)
+        grads, metrics = gradients(images, targets, weights)
         replicas = tf.distribute.get_replica_context()
         finite, taken = change(replicas.all_reduce("SUM", grads), rate, before)
-        # Not all kernels let what is no number through to the loss: a fused ReLU makes it 0.
+        # NaN does not always reach the loss: a fused ReLU turns it into 0.
         loss = tf.where(finite | ~taken, metrics["loss"], np.nan)
         skipped = tf.cast(~taken, tf.float32) / replicas.num_replicas_in_sync
         return metrics | {"loss": loss, "skipped": skipped}
 
     @tf.function
-    def step(images: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor) -> Metrics:
-        metrics = _sum(strategy, replica_step, (images, targets, rate))
+    def step(images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, rate: tf.Tensor) -> Metrics:
+        names = (*task.train_names, "skipped")
+        metrics = summed(strategy, names, replica_step, (images, targets, weights, rate))
         iterations = update.optimizer.iterations
         iterations.assign_add(tf.cast(metrics["skipped"] < 0.5, iterations.dtype))
         return metrics
@@ -58,73 +72,37 @@ def train_step(
     return step
 
 
-def _gradients(
-    model: ResidualNetwork, update: Update, recipe: Recipe
-) -> Callable[..., tuple[Any, Metrics]]:
-    """Returns forward and backward of a replica's share of a batch, in as many parts as asked."""
+def _gradients(model: ResidualNetwork, update: Update, task: Task, batch_size: int) -> Gradients:
+    """Returns forward and backward of some examples: gradients, and shares of the means."""
 
-    def one(images: tf.Tensor, targets: tf.Tensor) -> tuple[Any, Metrics]:
+    def gradients(images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tuple[Any, Metrics]:
         scale = update.scale.value if update.scale else 1.0
         with tf.GradientTape() as tape:
             logits = model(images, training=True)
-            total = tf.reduce_sum(losses.training(targets, logits, recipe))
-            scaled = total / recipe.batch_size * tf.convert_to_tensor(scale)
+            sums = task.train_sums(targets, weights, logits)
+            scaled = sums["loss"] / batch_size * tf.convert_to_tensor(scale)
         grads = tape.gradient(scaled, model.trainable_variables)
-        sums = {"loss": total, "accuracy": tf.reduce_sum(losses.correct(targets, logits))}
-        return grads, {name: value / recipe.batch_size for name, value in sums.items()}
+        return grads, {name: value / batch_size for name, value in sums.items()}
 
-    def accumulated(images: tf.Tensor, targets: tf.Tensor) -> tuple[Any, Metrics]:
-        size = images.shape[0] // recipe.micro_batches
-        first = one(images[:size], targets[:size])
+    return gradients
+
+
+def _accumulated(gradients: Gradients, parts: int) -> Gradients:
+    """Returns the same over parts of the examples, added up."""
+
+    def accumulated(
+        images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[Any, Metrics]:
+        size = images.shape[0] // parts
 
         def add(i: tf.Tensor, total: Any) -> tuple[tf.Tensor, Any]:
-            part = slice(i * size, (i + 1) * size)
-            return i + 1, tf.nest.map_structure(tf.add, total, one(images[part], targets[part]))
+            own = slice(i * size, (i + 1) * size)
+            more = gradients(images[own], targets[own], weights[own])
+            return i + 1, tf.nest.map_structure(tf.add, total, more)
 
-        # One after another, since their activations shall not be in memory together.
-        loop = tf.while_loop(
-            lambda i, _: i < recipe.micro_batches, add, (1, first), parallel_iterations=1
-        )
-        return loop[1]
+        first = gradients(images[:size], targets[:size], weights[:size])
+        # One after another: activations of two parts must not be in memory together.
+        _, total = tf.while_loop(lambda i, _: i < parts, add, (1, first), parallel_iterations=1)
+        return total
 
-    return one if recipe.micro_batches == 1 else accumulated
-
-
-def eval_step(strategy: tf.distribute.Strategy, model: keras.Model) -> EvalStep:
-    """Returns the function (images, labels, weights) -> weighted sums over the global batch."""
-    top = min(5, model.output_shape[-1])
-
-    def replica_step(images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Metrics:
-        logits = model(images, training=False)
-        # The first of equal logits is the network's choice; those rounded to int8 often are equal.
-        best = tf.cast(tf.math.top_k(logits, top).indices, labels.dtype)
-        hits = tf.equal(best, labels[:, tf.newaxis])
-        hits &= tf.reduce_all(tf.math.is_finite(logits), 1, keepdims=True)
-        sums = {
-            "top1": hits[:, 0],
-            "top5": tf.reduce_any(hits, 1),
-            "loss": losses.cross_entropy(tf.maximum(labels, 0), logits),
-            "examples": tf.ones_like(weights),
-        }
-        return {name: tf.reduce_sum(tf.cast(x, tf.float32) * weights) for name, x in sums.items()}
-
-    @tf.function
-    def step(images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> Metrics:
-        return _sum(strategy, replica_step, (images, labels, weights))
-
-    return step
-
-
-def _sum(
-    strategy: tf.distribute.Strategy, replica_step: Callable[..., Metrics], arguments: Any
-) -> Metrics:
-    """Sums what the replicas return, all of it in one message."""
-    names: list[str] = []
-
-    def packed(*arguments: Any) -> tf.Tensor:
-        metrics = replica_step(*arguments)
-        names[:] = metrics
-        return tf.stack(list(metrics.values()))
-
-    total = strategy.reduce("SUM", strategy.run(packed, arguments), axis=None)
-    return dict(zip(names, tf.unstack(total), strict=True))
+    return accumulated

@@ -1,4 +1,8 @@
-"""Every hyper-parameter of a training, and a row for each published one."""
+"""Recipes: every hyper-parameter of a training, a row for each published one, and what they mean.
+
+`recipe` and `table` are data. `plan` and `data` unpack a recipe into the values that the rest of
+the code takes; `validity` says where it can be followed.
+"""
 
 from train.recipes.recipe import Recipe
 from train.recipes.table import RECIPES, find

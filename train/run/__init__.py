@@ -1,1 +1,1 @@
-"""Where a run lives: devices, memory, signals, and its directory on disk."""
+"""Where a training runs, and what it leaves on disk."""

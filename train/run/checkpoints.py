@@ -1,7 +1,7 @@
-"""Resumable state on disk: one file a step, whole or not there.
+"""Resumable state on disk: one file per saved step, written as a whole or not at all.
 
-A checkpoint is an `.npz` archive of arrays with the SHA-256 of its bytes behind it. It holds no
-code, and it does not know how many replicas wrote it.
+A checkpoint is an `.npz` archive of arrays, followed by the SHA-256 of its bytes. It holds no code,
+and it does not depend on how many replicas wrote it.
 """
 
 import hashlib
@@ -16,8 +16,9 @@ from typing import Any
 import keras
 import numpy as np
 
-FOLDER = "checkpoints"  # in the directory of a run
-KEPT = 3
+from train.run import files
+
+KEPT = 3  # newest checkpoints, beside the one of the best network
 DIGEST_BYTES = 32
 
 
@@ -26,7 +27,7 @@ class Checkpoints:
 
     Args:
         directory: where the files `step_00001000.npz` are.
-        variables: everything that a step changes, by a name for each group.
+        variables: everything that a step changes; the keys name groups.
     """
 
     def __init__(self, directory: Path, variables: Mapping[str, list[keras.Variable]]) -> None:
@@ -38,13 +39,19 @@ class Checkpoints:
         }
 
     def save(self, step: int, numbers: Mapping[str, float], best: int = -1) -> Path:
-        """Writes beside the final name, then renames: a crash leaves no half checkpoint.
+        """Writes a checkpoint, and removes old ones; a crash leaves no half checkpoint.
 
-        The newest are kept, and that of the step which is the best so far.
+        Args:
+            step: number of steps taken.
+            numbers: saved beside the variables.
+            best: step of the best network so far, whose checkpoint is kept; -1 for none.
+
+        Returns:
+            The file.
 
         Raises:
             OSError: if it cannot be written, such as on a full disk; the others stay.
-            FloatingPointError: if there is a number in it that is none.
+            FloatingPointError: if a number is NaN or infinite.
         """
         arrays: dict[str, Any] = {
             name: np.asarray(variable) for name, variable in self._variables.items()
@@ -58,48 +65,47 @@ class Checkpoints:
         np.savez(archive, **arrays, step=np.int64(step))
         self.directory.mkdir(parents=True, exist_ok=True)
         self._tidy()
-        try:
-            _write(final.with_suffix(".partial"), archive.getbuffer())
-            final.with_suffix(".partial").replace(final)
-        except OSError:
-            self._tidy()
-            raise
-        # Not those of later steps, which were damaged, or the newest whole ones might have to go.
-        older = [file for file in self._files() if _step(file) < step]
+        with files.replaced(final) as partial:
+            _write(partial, archive.getbuffer())
+        # Checkpoints of later steps are damaged ones; they must not push out the newest whole ones.
+        older = [file for file in _files(self.directory) if _step(file) < step]
         for file in older[: 1 - KEPT]:
             if _step(file) != best:
-                with suppress(OSError):  # one too many harms no run
+                with suppress(OSError):  # one checkpoint too many harms no run
                     file.unlink()
         return final
 
     def _tidy(self) -> None:
-        """Removes what crashes have left, whose room may be what the next one needs."""
+        """Removes what crashes have left: the next checkpoint may need the room."""
         for partial in self.directory.glob("step_*.partial"):
             partial.unlink(missing_ok=True)
 
     def newest(self) -> str:
-        """Says where a run would go on."""
-        for file in reversed(self._files()):
+        """Returns the path of the newest whole checkpoint, or words that say there is none."""
+        for file in reversed(_files(self.directory)):
             with suppress(ValueError):
                 _read(file)
                 return str(file)
         return f"none in {self.directory}"
 
     def restore_latest(self) -> tuple[int, dict[str, float]]:
-        """Restores the newest whole checkpoint; (0, {}) if there is no file at all.
+        """Restores the newest whole checkpoint.
+
+        Returns:
+            Its step and its numbers; (0, {}) if there is no checkpoint.
 
         Raises:
-            ValueError: if a checkpoint is whole but of another network or optimizer, or if there
-                are some and all of them are damaged.
+            ValueError: if a checkpoint is whole but of another network or optimizer, or if all
+                checkpoints are damaged.
         """
-        for file in reversed(self._files()):
+        for file in reversed(_files(self.directory)):
             try:
                 arrays = _read(file)
             except ValueError as error:
                 print(f"{error}; trying the one before", flush=True)
                 continue
             return _step(file), self._assign(file, arrays)
-        if self._files():
+        if _files(self.directory):
             raise ValueError(
                 f"no checkpoint in {self.directory} is whole; to start from the first step again,"
                 " move them away or choose another workdir"
@@ -122,12 +128,9 @@ class Checkpoints:
             variable.assign(arrays[name])
         return numbers
 
-    def _files(self) -> list[Path]:
-        return _files(self.directory)
-
 
 def steps(directory: Path) -> list[int]:
-    """Returns the steps that there are checkpoints of, ascending."""
+    """Returns the steps of all checkpoints in a directory, ascending; damaged ones count, too."""
     return [_step(file) for file in _files(directory)]
 
 
@@ -149,7 +152,7 @@ def _read(file: Path) -> dict[str, Any]:
     """Returns the arrays of a checkpoint.
 
     Raises:
-        ValueError: if it is not what was written under this name.
+        ValueError: if the content is not what was written under this name.
     """
     try:
         content = file.read_bytes()
@@ -160,7 +163,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file} is damaged")
     with np.load(io.BytesIO(archive), allow_pickle=False) as members:
         arrays = dict(members.items())
-    step = int(arrays.pop("step", _step(file)))  # earlier versions said it in the name alone
+    step = int(arrays.pop("step", _step(file)))  # earlier versions said it only in the name
     if step != _step(file):
         raise ValueError(f"{file} is of step {step}, another file's content")
     return arrays
@@ -171,5 +174,5 @@ def _step(file: Path) -> int:
 
 
 def _stable(path: str) -> str:
-    """Drops the number that Keras gives a generator of seeds, which counts all of a process."""
+    """Drops the number of a seed generator, by which Keras counts all of a process."""
     return re.sub(r"^seed_generator_\d+/", "seed_generator/", path)

@@ -5,6 +5,7 @@ import os
 import re
 import resource
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ STRATEGIES = ("one", "mirrored", "multi_worker", "tpu")
 KINDS = ("gpu", "cpu")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
-# What a worker hears when another one is gone.
+# What TensorFlow raises in a worker when another one is lost.
 LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -24,67 +25,88 @@ LOST = (
 )
 
 
-def strategy(name: str, replicas: int | None, batch_size: int) -> tf.distribute.Strategy:
-    """Returns one device, or several that share each (micro-)batch evenly.
+def count(name: str, replicas: int | None) -> int:
+    """Returns how many replicas a strategy will have, before TensorFlow uses a device.
 
-    Mirrored replicas are on the GPUs of this machine, or, without any, on as many parts of its CPU
-    as `replicas` says; those of several workers on all of their GPUs, or a CPU each. Has to be
-    called before TensorFlow uses a device. "tpu" is untested: it has never run on a TPU.
+    Mirrored replicas are on the GPUs of this machine or, without GPUs, on as many parts of its CPU
+    as `replicas` says. Those of several workers are on all of their GPUs, or on one CPU each.
+
+    Args:
+        name: one of STRATEGIES.
+        replicas: how many are asked for, if any number is.
 
     Raises:
-        ValueError: if there are fewer devices than replicas, if nothing says how many replicas, if
-            they cannot share a batch, or if TF_CONFIG does not say who the workers are.
+        ValueError: if there are fewer devices than replicas, if nothing says how many replicas, or
+            if TF_CONFIG does not say who the workers are.
     """
     if name != "mirrored" and replicas not in (None, 1):
         raise ValueError(f"replicas={replicas} needs strategy=mirrored")
-    found = {
-        "one": tf.distribute.get_strategy,
-        "mirrored": lambda: _mirrored(replicas, batch_size),
-        "multi_worker": lambda: _multi_worker(batch_size),
-        "tpu": _tpu,
-    }[name]()
-    _check_share(batch_size, found.num_replicas_in_sync)
-    return found
-
-
-def _check_share(batch_size: int, count: int) -> None:
-    if batch_size % count:
-        raise ValueError(
-            f"a batch, or micro-batch, must be a multiple of the {count} replicas, got {batch_size}"
-        )
-
-
-def _mirrored(replicas: int | None, batch_size: int) -> tf.distribute.Strategy:
-    count = replicas or gpus()
-    if not count:
+    if name == "one":
+        return 1
+    if name == "multi_worker":
+        return len(_cluster()) * max(1, gpus())
+    if name == "tpu":
+        return _tpu().num_replicas_in_sync
+    if not replicas and not gpus():
         raise ValueError(
             "strategy=mirrored finds no GPU: give --replicas=N to train on N parts of the CPU"
         )
-    _check_share(batch_size, count)
+    if replicas and gpus() and replicas > gpus():
+        raise ValueError(f"replicas must be at most the {gpus()} GPUs here, got {replicas}")
+    return replicas or gpus()
+
+
+def strategy(name: str, replicas: int) -> tf.distribute.Strategy:
+    """Returns one device, or several that share each batch evenly.
+
+    It has to be called before TensorFlow uses a device. "tpu" is untested: it has never run on a
+    TPU.
+
+    Args:
+        name: one of STRATEGIES.
+        replicas: as `count` says.
+
+    Raises:
+        ValueError: if a worker cannot listen at its address, or has other devices than this one.
+    """
+    if name == "one":
+        return tf.distribute.get_strategy()
+    if name == "mirrored":
+        return _mirrored(replicas)
+    if name == "tpu":
+        return _tpu()
+    found = _multi_worker()
+    if found.num_replicas_in_sync != replicas:
+        raise ValueError(
+            f"all workers need the same number of GPUs: {replicas} replicas would be as many per"
+            f" worker as here, and there are {found.num_replicas_in_sync}"
+        )
+    return found
+
+
+def _mirrored(replicas: int) -> tf.distribute.Strategy:
     if gpus():
-        if count > gpus():
-            raise ValueError(f"replicas must be at most the {gpus()} GPUs here, got {count}")
-        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(count)])
+        return tf.distribute.MirroredStrategy([f"GPU:{i}" for i in range(replicas)])
     cpu = tf.config.list_physical_devices("CPU")[0]
-    parts = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+    parts = [tf.config.LogicalDeviceConfiguration() for _ in range(replicas)]
     tf.config.set_logical_device_configuration(cpu, parts)
-    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)])
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
 
 
 def gpus() -> int:
-    """Returns how many GPUs TensorFlow sees, and `choose` has not hidden."""
+    """Returns how many GPUs TensorFlow sees that `choose` has not hidden."""
     return len(tf.config.get_visible_devices("GPU"))
 
 
 def choose(kind: str | None, machine: Path = Path("/")) -> None:
-    """Leaves TensorFlow the devices of a kind, before it uses any; by default GPUs, if any.
+    """Restricts TensorFlow to the devices of a kind, before it uses any; by default GPUs, if any.
 
     Args:
         kind: "gpu", "cpu", or None.
         machine: the root of the file system.
 
     Raises:
-        ValueError: if there is no GPU for kind="gpu"; and by default, if there are GPUs that
+        ValueError: if there is no GPU for kind="gpu"; for None also if there are GPUs that
             TensorFlow cannot use, since a CPU would be a hundred times slower.
     """
     if kind == "cpu":
@@ -99,7 +121,7 @@ def choose(kind: str | None, machine: Path = Path("/")) -> None:
 
 
 def _unused(machine: Path) -> str:
-    """Returns what says that this process should have GPUs of NVIDIA, or "" if nothing does."""
+    """Returns what suggests that there are NVIDIA GPUs for this process, or "" if nothing does."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:  # CUDA ends the list at the first entry that is not a device
         device = re.match(r"\s*(\d|GPU-|MIG-)", named)
@@ -108,12 +130,10 @@ def _unused(machine: Path) -> str:
     return f"{nodes[0]} is one" if nodes else ""
 
 
-def _multi_worker(batch_size: int) -> tf.distribute.Strategy:
-    workers = len(_cluster())
-    _check_share(batch_size, workers)  # before waiting for the others
+def _multi_worker() -> tf.distribute.Strategy:
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
-    except tf.errors.OpError as error:  # such as of a port that is taken
+    except tf.errors.OpError as error:  # such as a port that is in use
         raise ValueError(
             f"strategy=multi_worker cannot listen where TF_CONFIG says: {error.message}"
         ) from error
@@ -123,13 +143,14 @@ def _cluster() -> list[str]:
     """Returns the addresses of the workers that TF_CONFIG lists.
 
     Raises:
-        ValueError: if it does not list them, or not this one.
+        ValueError: if it does not list them, or does not list this one.
     """
     text = os.environ.get("TF_CONFIG", "")
     example = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
     try:
         config = json.loads(text)
-        workers, task = config["cluster"]["worker"], config["task"]
+        workers = config["cluster"]["worker"]
+        task = config["task"]
         known = task["type"] == "worker" and 0 <= int(task["index"]) < len(workers)
         known &= all(re.fullmatch(r".+:\d+", str(worker)) for worker in workers)
     except (ValueError, KeyError, TypeError) as error:
@@ -144,6 +165,7 @@ def _cluster() -> list[str]:
     return list(workers)
 
 
+@cache
 def _tpu() -> tf.distribute.Strategy:
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
@@ -154,17 +176,27 @@ def _tpu() -> tf.distribute.Strategy:
     return tf.distribute.TPUStrategy(resolver)
 
 
-def workers(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """Returns which worker this process is, and how many there are; worker 0 alone writes."""
-    resolver = strategy.cluster_resolver
+def worker(strategy: tf.distribute.Strategy) -> int:
+    """Returns the number of this process among the workers, from 0."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return 0, 1
-    return resolver.task_id, resolver.cluster_spec().num_tasks("worker")
+        return 0
+    return strategy.cluster_resolver.task_id
+
+
+def num_workers(strategy: tf.distribute.Strategy) -> int:
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return 1
+    return strategy.cluster_resolver.cluster_spec().num_tasks("worker")
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is worker 0, the only one that writes and prints."""
+    return worker(strategy) == 0
 
 
 def agreement(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
-    """Returns what tells each worker whether any of them says yes; all have to ask together."""
-    if workers(strategy)[1] == 1:
+    """Returns a function that says whether any worker passes True; all have to call it together."""
+    if num_workers(strategy) == 1:
         return bool
 
     @tf.function
@@ -174,9 +206,14 @@ def agreement(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
     return lambda flag: float(total(tf.constant(float(flag)))) > 0
 
 
+def barrier(strategy: tf.distribute.Strategy) -> None:
+    """Waits until all workers have called it."""
+    agreement(strategy)(False)
+
+
 def share(strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable]) -> None:
-    """Gives all workers what worker 0 has in these variables, bit for bit."""
-    if workers(strategy)[1] == 1:
+    """Copies the values of worker 0 into these variables of all workers, bit for bit."""
+    if num_workers(strategy) == 1:
         return
 
     def replica() -> None:
@@ -191,24 +228,15 @@ def share(strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable])
     tf.function(lambda: strategy.run(replica))()
 
 
-def check_options(sync_bn: bool, micro_batches: int, *, jit_compile: bool) -> None:
-    """Raises a ValueError for what no replica can do while it waits for the others."""
-    if sync_bn and (jit_compile or micro_batches > 1):
-        raise ValueError(
-            "sync_bn waits for other replicas in the middle of the network, which neither"
-            f" jit_compile={jit_compile} nor micro_batches={micro_batches} can"
-        )
-
-
 def configure(precision: str, deterministic: bool) -> None:
-    """Sets the dtype policy of all layers to come, and whether kernels may reorder sums."""
+    """Sets the dtype policy of all new layers, and whether kernels may reorder sums."""
     keras.config.set_dtype_policy("float32" if precision == "float32" else f"mixed_{precision}")
     if deterministic:
         tf.config.experimental.enable_op_determinism()
 
 
 def memory() -> float:
-    """Returns the most memory that the run has used so far, in GiB: of GPU 0, or of the process."""
+    """Returns the peak memory so far, in GiB: of GPU 0 or, without GPUs, of the process."""
     if gpus():
         return tf.config.experimental.get_memory_info("GPU:0")["peak"] / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

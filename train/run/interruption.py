@@ -1,10 +1,10 @@
 """Ctrl-C and SIGTERM: one line and an exit code, from the first moment of a command to its last.
 
-Python runs a signal handler in the main thread, between two bytecodes: never while TensorFlow
-reads a mean image or compiles a step, which takes minutes; and an exception that a handler raises
-inside a callback or a destructor is lost. Here a thread of its own reads signals from a pipe, into
-which the interpreter writes their numbers as they arrive. It ends the process at once, unless
-there are steps that only the training loop can save.
+Python runs a signal handler in the main thread, between two bytecodes. While TensorFlow computes a
+mean image or compiles a step, which takes minutes, no handler runs; and an exception that a handler
+raises inside a callback or a destructor is lost. Here a separate thread reads signals from a pipe,
+into which the interpreter writes their numbers as they arrive. The thread ends the process at once,
+unless there are steps that only the training loop can save.
 
 Standard library only: a command is interruptible before TensorFlow is imported.
 """
@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM)
-PATIENCE = 2.0  # seconds for the last line, should nobody read what the process prints
+PATIENCE = 2.0  # seconds for the last line, in case that nobody reads the output
 
 
 @dataclass
 class _State:
-    process: int = 0  # the one that `install` was called in; threads do not survive a fork
+    process: int = 0  # where `install` was called; threads do not survive a fork
     unsaved: bool = False
     asked: int | None = None
     over: bool = False
@@ -34,7 +34,7 @@ _state = _State()
 
 
 def install() -> None:
-    """Has signals end this process cleanly; repeated calls change nothing.
+    """Makes signals end this process cleanly; repeated calls change nothing.
 
     A signal that the parent process has set to be ignored, as `nohup` and shells in the background
     do, stays ignored.
@@ -62,7 +62,7 @@ def _handle() -> None:
 
 
 def asked() -> int | None:
-    """Returns the signal that asked for an end while steps were unsaved."""
+    """Returns the signal that came while steps were unsaved; None if none did."""
     return _state.asked
 
 
@@ -72,7 +72,7 @@ def unsaved() -> None:
 
 
 def saved(step: int) -> None:
-    """From now on a signal ends the process at once: nothing after `step` would be lost."""
+    """From now on a signal ends the process at once: all steps up to `step` are saved."""
     _state.line = farewell(step, step)
     _state.unsaved = False
 
@@ -86,9 +86,9 @@ def farewell(step: int, saved: int) -> str:
 
 
 def over() -> None:
-    """From now on signals are ignored: the work is done, and the process about to end.
+    """From now on signals are ignored: the work is done, and the process is about to end.
 
-    Also while the interpreter takes itself down, where it resets handlers but not this.
+    That holds during the interpreter's shutdown, too, which resets handlers but not SIG_IGN.
     """
     _state.over = True
     if _state.process == os.getpid():
@@ -97,7 +97,7 @@ def over() -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process without the seconds that TensorFlow needs to take itself down."""
+    """Ends the process without the seconds that TensorFlow takes to shut down."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,7 +1,7 @@
-"""What a run keeps of its data in `data.json`, so that it goes on with the same.
+"""What a run keeps of its data in `data.json`, so that it resumes with the same.
 
-Classes and scaling are those of the first start: a mean image is read once, and the first weights
-may be gone. Which images of a folder are for testing is kept too.
+Classes and preprocessing stay those of the first start: a mean image is computed once, and the
+first weights may be missing later. Which images of a folder are for testing is kept, too.
 """
 
 import hashlib
@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_resnet.preprocessing import Preprocessing
-from train.datasets.batches import Data
 from train.datasets.examples import Examples
-from train.run import workdirs
+from train.recipes.data import Data
+from train.run import files
 
-NAME = "data.json"
-SHOWN = 3
+SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True)
@@ -27,8 +26,8 @@ class Kept:
     Attributes:
         labels: the classes, in the order of the logits.
         preprocessing: with the mean image, if it has one.
-        splits: for each split `size`, the `sha256` of its file names, and, where a folder's images
-            were held out by name, the `files`.
+        splits: for each split its `size`, the `sha256` of its file names and, where the images of
+            a folder were held out by name, the `files`.
     """
 
     labels: tuple[str, ...]
@@ -59,28 +58,28 @@ def write(workdir: Path, data: Data) -> None:
     Raises:
         OSError: if there is no room.
     """
-    workdirs.write(workdir / NAME, json.dumps(asdict(of(data))) + "\n")
+    files.write(workdir / files.DATA, json.dumps(asdict(of(data))) + "\n")
 
 
 def read(workdir: Path) -> Kept | None:
-    """Returns what the run in a directory began with; None for runs of earlier versions.
+    """Returns the data that the run in a directory began with; None for runs of earlier versions.
 
     Raises:
         ValueError: if the file is damaged.
     """
-    path = workdir / NAME
+    path = workdir / files.DATA
     if not path.exists():
         return None
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
-        scaling = Preprocessing(**told["preprocessing"])
-        return Kept(tuple(told["labels"]), scaling, dict(told["splits"]))
+        preprocessing = Preprocessing(**told["preprocessing"])
+        return Kept(tuple(told["labels"]), preprocessing, dict(told["splits"]))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is not what a run keeps of its data: {error}") from error
 
 
 def compare(old: Kept, data: Data) -> list[str]:
-    """Returns a line for each split that is not what it was.
+    """Returns a line for each split that has changed.
 
     Raises:
         ValueError: if classes differ, or images that were trained on are for testing now.
@@ -102,7 +101,8 @@ def _difference(was: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         told = f"has {now['size']:,} images as before, but other ones"
     if "files" not in was or "files" not in now:
         return told
-    before, after = set(was["files"]), set(now["files"])
+    before = set(was["files"])
+    after = set(now["files"])
     return f"{told}; new: {_few(after - before)}; gone: {_few(before - after)}"
 
 

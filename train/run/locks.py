@@ -1,4 +1,4 @@
-"""One run at a time in a workdir: a lock that the kernel frees when its owner dies."""
+"""One run at a time in a workdir: a lock that the kernel releases when its owner ends."""
 
 import errno
 import fcntl
@@ -10,33 +10,34 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-NAME = "lock.json"
-MISSING = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # file systems that have no locks
+from train.run import files
+
+MISSING = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)  # file systems without locks
 
 
 @contextmanager
 def held(workdir: Path) -> Iterator[None]:
     """Holds the workdir for this process.
 
-    The lock is `flock`'s: it reaches as far as the file system carries it, which NFS does from
-    machine to machine.
+    The lock is that of `flock`. It holds across machines if the file system supports that, as NFS
+    does.
 
     Raises:
         ValueError: if another run holds it, naming its host, its process and since when.
         OSError: if the file of the lock cannot be written.
     """
-    path = workdir / NAME
+    path = workdir / files.LOCK
     file = _opened(path)
     try:
         _write(file, {"host": socket.gethostname(), "pid": os.getpid(), "since": _now()})
         yield
     finally:
-        path.unlink(missing_ok=True)  # before others may have it
+        path.unlink(missing_ok=True)  # before others can lock it
         os.close(file)
 
 
 def _opened(path: Path) -> int:
-    """Returns the locked file; one that its owner has removed meanwhile locks nobody out."""
+    """Returns the locked file, which no other process has removed in the meantime."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -60,20 +61,23 @@ def _lock(file: int, workdir: Path) -> None:
     except OSError as error:
         if error.errno not in MISSING:
             raise
-        print(f"workdir {workdir} is on a file system without locks ({error.strerror}): nothing"
-              " keeps a second run out of it", flush=True)  # fmt: skip
+        print(
+            f"workdir {workdir} is on a file system without locks ({error.strerror}): nothing"
+            " keeps a second run out of it",
+            flush=True,
+        )
 
 
 def _owner(file: int) -> str:
     try:
         told = json.loads(os.pread(file, 4096, 0))
         return f"process {told['pid']} on {told['host']}, since {told['since']}"
-    except (ValueError, TypeError, KeyError):  # it has this moment opened the file
+    except (ValueError, TypeError, KeyError):  # its owner has not written yet
         return "its process is not known yet"
 
 
 def _write(file: int, owner: dict[str, object]) -> None:
-    """Says who holds the lock; a full disk costs the name, not the lock."""
+    """Writes who holds the lock; on a full disk the lock holds without it."""
     try:
         os.ftruncate(file, 0)
         os.pwrite(file, json.dumps(owner).encode() + b"\n", 0)

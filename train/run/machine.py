@@ -1,4 +1,4 @@
-"""How much memory there is: of this machine, of the container, of a GPU."""
+"""How much memory there is on this machine, in this container, and on a GPU."""
 
 import ctypes
 import re
@@ -10,7 +10,7 @@ LIBRARY = "libcuda.so.1"  # of NVIDIA's driver
 
 
 def host_bytes(root: Path = ROOT) -> int | None:
-    """Returns the bytes that processes may use here, swap included; None if nothing says it.
+    """Returns the bytes that processes may use here, with swap; None if nothing says it.
 
     That is the machine's memory, or the smallest limit of the control groups of this process.
     """
@@ -33,9 +33,11 @@ def _limits(root: Path) -> Iterator[int]:
     for line in lines:
         number, controllers, place = line.split(":", 2)
         if "memory" in controllers.split(","):
-            base, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+            base = root / "sys/fs/cgroup/memory"
+            name = "memory.limit_in_bytes"
         elif (number, controllers) == ("0", ""):  # version 2
-            base, name = root / "sys/fs/cgroup", "memory.max"
+            base = root / "sys/fs/cgroup"
+            name = "memory.max"
         else:
             continue
         group = Path(place.lstrip("/"))
@@ -49,13 +51,14 @@ def _limits(root: Path) -> Iterator[int]:
 
 
 def gpu_bytes(index: int) -> int | None:
-    """Returns the memory of a GPU of NVIDIA; None if the driver does not say.
+    """Returns the memory of an NVIDIA GPU; None if the driver does not say.
 
-    GPUs have the order that TensorFlow gives them, and CUDA_VISIBLE_DEVICES. Nothing is allocated.
+    GPUs are numbered as in TensorFlow, which follows CUDA_VISIBLE_DEVICES. Nothing is allocated.
     """
     try:
         cuda = ctypes.CDLL(LIBRARY)
-        device, size = ctypes.c_int(), ctypes.c_size_t()
+        device = ctypes.c_int()
+        size = ctypes.c_size_t()
         codes = (
             cuda.cuInit(0),
             cuda.cuDeviceGet(ctypes.byref(device), index),

@@ -1,15 +1,13 @@
-"""Whether a step fits into memory. Needs are lower bounds: what is refused could not have run."""
+"""Whether a step fits into memory, by lower bounds: what is refused could not have run."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
-import tensorflow as tf
 
-from keras_resnet import transfer
 from keras_resnet.analysis import memory
-from train.recipes.recipe import Recipe
+from keras_resnet.preprocessing.decoding import errors
+from train.optimize.batching import Batching
 from train.run import devices, machine
 from train.run.state import TrainState
 
@@ -19,14 +17,14 @@ Room = tuple[int, str]  # bytes, and what has them
 
 @dataclass(frozen=True)
 class Need:
-    """The bytes that a step takes at least, on one GPU, or on the CPU.
+    """The bytes that a step takes at least, on one GPU or on the CPU.
 
     Attributes:
-        fixed: of weights, slots of the optimizer, and averages of weights.
-        gradients: of all weights that learn.
-        kept: per image, from the forward to the backward pass.
-        images: per replica and step.
-        copies: of the network in the same memory, as replicas on parts of a CPU have.
+        fixed: bytes of weights, slots of the optimizer, and averages of weights.
+        gradients: bytes of the gradients of all weights that learn.
+        kept: bytes per image, from the forward to the backward pass.
+        images: images per replica and step.
+        copies: copies of the network in the same memory, as replicas on parts of a CPU have.
     """
 
     fixed: int
@@ -36,39 +34,44 @@ class Need:
     copies: int = 1
 
     def bytes(self, micro_batches: int) -> int:
-        """Returns the least that is taken at a time.
+        """Returns the least number of bytes at the peak of a step.
 
-        Activations go while gradients come, so that the larger of the two counts. Micro-batches add
-        to a sum of gradients. Replicas on parts of a CPU may keep their activations in turns.
+        Activations are freed while gradients are computed, so the larger of the two counts.
+        Micro-batches need a sum of gradients besides. Replicas on parts of a CPU may keep their
+        activations one after another.
         """
         sums = self.gradients if micro_batches > 1 else 0
         kept = self.kept * self.images // micro_batches
         return self.copies * (self.fixed + sums) + max(self.copies * self.gradients, kept)
 
 
-def need(state: TrainState, recipe: Recipe, shape: Sequence[int], *, compiled: bool) -> Need:
-    """Returns what a step of a recipe takes at least, on images of (height, width, channels).
+def need(state: TrainState, shape: Sequence[int], batch_size: int, *, compiled: bool) -> Need:
+    """Returns what a step takes at least, with the parts of the network that are frozen now.
 
-    XLA, if the step is compiled, may compute some activations again rather than keep them.
+    Args:
+        state: the network and its update.
+        shape: height, width and channels of a training image.
+        batch_size: images of a global batch.
+        compiled: whether XLA compiles the step: it may compute some activations again rather than
+            keep them.
     """
-    transfer.freeze(state.model, recipe.frozen(recipe.steps))  # at the end more parts learn
     slots = [v for group in state.update.variables.values() for v in group]
     return Need(
         memory.variable_bytes([*state.model.variables, *slots]),
         memory.variable_bytes(state.model.trainable_variables),
         memory.kept_bytes(state.model, shape, recomputed=compiled),
-        recipe.batch_size // state.strategy.num_replicas_in_sync,
+        batch_size // state.strategy.num_replicas_in_sync,
         1 if devices.gpus() else _replicas(state),
     )
 
 
 def _replicas(state: TrainState) -> int:
     """Returns how many replicas this process has."""
-    return state.strategy.num_replicas_in_sync // devices.workers(state.strategy)[1]
+    return state.strategy.num_replicas_in_sync // devices.num_workers(state.strategy)
 
 
 def room(replicas: int = 1) -> Room | None:
-    """Returns the memory of the smallest GPU in use, or without GPUs of this machine."""
+    """Returns the memory of the smallest GPU in use or, without GPUs, of this machine."""
     if not devices.gpus():
         size = machine.host_bytes()
         return (size, "this machine") if size else None
@@ -78,48 +81,67 @@ def room(replicas: int = 1) -> Room | None:
 
 
 def check(
-    state: TrainState, recipe: Recipe, shape: Sequence[int], *, compiled: bool = False
+    state: TrainState, shape: Sequence[int], batching: Batching, *, compiled: bool = False
 ) -> None:
-    """Raises a ValueError for a step that cannot fit into memory; it says what might."""
+    """Checks that a step can fit into memory, with the parts of the network that are frozen now.
+
+    Args:
+        state: as of `need`.
+        shape: as of `need`.
+        batching: size and parts of a batch.
+        compiled: as of `need`.
+
+    Raises:
+        ValueError: if it cannot, naming flags with which it might.
+    """
     found = room(_replicas(state))
-    needed = need(state, recipe, shape, compiled=compiled)
-    least = needed.bytes(recipe.micro_batches)
+    needed = need(state, shape, batching.size, compiled=compiled)
+    least = needed.bytes(batching.micro_batches)
     if found and least > found[0]:
-        images = needed.images // recipe.micro_batches
+        images = needed.images // batching.micro_batches
         raise ValueError(
             f"a step needs at least {_gib(least)} ({images} images at a time per replica),"
-            f" {found[1]} has {_gib(found[0])}: {advice(needed, recipe, found[0])}"
+            f" {found[1]} has {_gib(found[0])}: {advice(needed, batching, found[0])}"
         )
 
 
-def advice(needed: Need, recipe: Recipe, room: int) -> str:
+def advice(needed: Need, batching: Batching, room: int) -> str:
     """Returns the flags that make a step smaller, with micro-batches that take half of the room."""
-    for parts in _parts(recipe, needed.images):
+    for parts in _parts(batching, needed.images):
         if 2 * needed.bytes(parts) < room:
             least = _gib(needed.bytes(parts))
             return f"give --micro_batches={parts} (at least {least}), {SMALLER}"
     return f"give {SMALLER}"
 
 
-def exhausted(error: tf.errors.OpError, recipe: Recipe, replicas: int) -> str | None:
-    """Returns what to say of memory that ran out, or None for another error."""
-    told = re.search(r"OOM when allocating [^\n]*|Out of memory[^\n]*", error.message or "")
+def exhausted(error: Exception, batching: Batching, replicas: int) -> str:
+    """Returns a message if memory ran out in a step, and "" for any other error."""
+    told = errors.out_of_memory(error)
     if not told:
-        return None
-    more = next(_parts(recipe, recipe.batch_size // replicas), None)
+        return ""
+    more = next(_parts(batching, batching.size // replicas), None)
     parts = f"--micro_batches={more} or more, " if more else ""
-    return f"out of memory: {told[0]}: give {parts}{SMALLER}"
+    return f"out of memory: {told}: give {parts}{SMALLER}"
 
 
-def _parts(recipe: Recipe, images: int) -> Iterator[int]:
-    """Yields more micro-batches than now, which share the images of a replica evenly."""
-    if not recipe.sync_bn:  # which waits in the middle of the network for all of a batch
-        larger = range(recipe.micro_batches + 1, images + 1)
+def _parts(batching: Batching, images: int) -> Iterator[int]:
+    """Yields larger numbers of micro-batches, which share the images of a replica evenly."""
+    if not batching.sync_bn:
+        larger = range(batching.micro_batches + 1, images + 1)
         yield from (n for n in larger if not images % n)
 
 
 def check_evaluation(model: keras.Model, shape: Sequence[int], batch_size: int) -> None:
-    """Raises a ValueError for so many images that one convolution cannot fit into memory."""
+    """Checks that the widest convolution can fit into memory.
+
+    Args:
+        model: any network.
+        shape: height, width and channels of an image.
+        batch_size: images at a time.
+
+    Raises:
+        ValueError: if it cannot.
+    """
     found = room()
     least = memory.variable_bytes(model.variables)
     least += batch_size * memory.widest_bytes(model, shape)

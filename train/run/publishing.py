@@ -1,4 +1,4 @@
-"""The trained networks that a run leaves, in files that say what others need to know of them."""
+"""The trained networks that a run leaves, in files that say how to use them."""
 
 import json
 from collections.abc import Mapping
@@ -10,66 +10,89 @@ import numpy as np
 from keras_resnet import console, weights
 from keras_resnet.manifest import Manifest
 from keras_resnet.network import ResidualNetwork
-from train import curves
-from train.datasets.batches import Data
-from train.log.journal import Scalars
 from train.optimize import statistics
-from train.run import workdirs
+from train.recipes.data import Data
+from train.run import files, workdirs
+from train.tasks.headline import Headline
 
-BEST = "best.weights.h5"
-FINAL = ("final.weights.h5", "final.keras")
 
+def final(model: ResidualNetwork, data: Data, workdir: Path, result: Mapping[str, float]) -> None:
+    """Writes the network as it is after the last step.
 
-def final(model: ResidualNetwork, data: Data, workdir: Path, result: Scalars) -> None:
-    """Writes the network as it is after the last step, and draws the history of the run.
+    Args:
+        model: with its final weights.
+        data: what it was trained on.
+        workdir: of the run.
+        result: metrics of the test split.
 
     Raises:
-        OSError: if there is no room for it.
+        OSError: if there is no room.
     """
-    statistics.synchronize(model, together=False)  # a matter of training, not of the network
-    for name in FINAL:
-        _write(model, workdir / name, _manifest(data, workdir, {"result": result}))
-    curves.draw(workdir)
-    workdirs.finish(workdir, data.recipe.steps, result)
+    statistics.synchronize(model, together=False)  # of training, and no property of the network
+    manifest = _manifest(data, workdir, {"result": result})
+    _write(model, workdir / files.FINAL_WEIGHTS, manifest)
+    _write(model, workdir / files.FINAL_MODEL, manifest)
 
 
-def best(model: ResidualNetwork, data: Data, workdir: Path, step: int, top1: float) -> None:
-    """Writes the network as it was measured after a step; without room the one before stays."""
+def best(
+    model: ResidualNetwork,
+    data: Data,
+    workdir: Path,
+    step: int,
+    value: float,
+    headline: Headline,
+) -> None:
+    """Writes the network as it was measured after a step; without room the one before stays.
+
+    Args:
+        model: as it was measured.
+        data: what it was trained on.
+        workdir: of the run.
+        step: number of steps taken.
+        value: of the headline metric.
+        headline: the metric.
+    """
     if not all(np.isfinite(np.asarray(weight)).all() for weight in model.weights):
         return  # the checkpoint that follows an evaluation ends the run, and says why
-    told = {"best": {"step": step, "top1": top1, "split": data.eval_split}}
+    told = {"best": {"step": step, headline.name: value, "split": data.eval_split}}
     try:
-        _write(model, workdir / BEST, _manifest(data, workdir, told))
+        _write(model, workdir / files.BEST, _manifest(data, workdir, told))
     except OSError as error:
-        console.say(f"step {step}: the best network so far is not in {workdir / BEST}, {error}")
+        console.say(
+            f"step {step}: the best network so far is not in {workdir / files.BEST}, {error}"
+        )
 
 
-def best_until(workdir: Path, step: int) -> dict[str, float]:
-    """Returns what `TrainState.best` holds of the file that `best` wrote, if there is one.
+def best_until(workdir: Path, step: int, headline: Headline) -> tuple[float, int] | None:
+    """Returns the value and the step of the best network on disk; None if there is none.
 
-    A run that goes on longer than it was told to at first has measured its last step too, after
-    its last checkpoint. What was measured after `step` is measured again.
+    A run that is extended has measured its last step, too, after the last checkpoint. A network of
+    a step after `step` does not count: it will be measured again.
     """
     try:
-        manifest = weights.read_manifest(workdir / BEST)
+        manifest = weights.read_manifest(workdir / files.BEST)
         told = manifest.training["best"] if manifest else {}
-        found = {"best_top1": float(told["top1"]), "best_step": float(told["step"])}
+        value = float(told[headline.name])
+        measured = int(told["step"])
     except (ValueError, TypeError, KeyError):  # missing, damaged, or not written by `best`
-        return {}
-    return found if found["best_step"] <= step else {}
+        return None
+    return (value, measured) if measured <= step else None
 
 
 def _manifest(data: Data, workdir: Path, training: Mapping[str, Any]) -> Manifest:
-    recipe, changes = data.recipe, workdirs.changes(workdir)
-    training = {**training, **({"changes": changes} if changes else {})}
+    recipe = data.recipe
+    changes = workdirs.changes(workdir)
+    told = {"recipe": json.loads(recipe.to_json()), **training}
+    if changes:
+        told["changes"] = changes
     return Manifest(
         recipe.network,
         data.image_shape,
         data.labels,
         data.preprocessing,
         recipe.fields,
-        {"recipe": json.loads(recipe.to_json()), **training},
-        activation=recipe.loss,  # the loss of a probability is that of what makes one
+        told,
+        activation=recipe.loss,  # which names the function from logits to probabilities
     )
 
 

@@ -1,10 +1,10 @@
-"""What the commands of this package need, checked before Keras is imported."""
+"""The packages that the commands need, checked before Keras is imported."""
 
 import importlib.util
 from types import ModuleType
 from typing import Any
 
-# `train.curves` draws what is on disk, without Keras.
+# `train.curves` does not need Keras.
 DRAWING = ("matplotlib",)
 KERAS = ("train", "train.__main__", "train.evaluate")
 
@@ -12,8 +12,8 @@ KERAS = ("train", "train.__main__", "train.evaluate")
 def check() -> None:
     """Ends `python -m train…` with one line if a package is missing, or Keras has another backend.
 
-    Also packages that a run imports late, since that may be after hours. Does nothing where
-    anything else imports `train`.
+    Packages that a run imports late are checked, too: that may be after hours. Nothing is checked
+    where other code imports `train`.
     """
     name = console.command()
     if name == "train.curves":

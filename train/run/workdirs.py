@@ -1,20 +1,18 @@
-"""The directory of a run: looked at before data is read, and never taken from another run."""
+"""The directory of a run: checked before data is read, and never taken from another run."""
 
 import dataclasses
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from train.recipes.recipe import Recipe
-from train.run import checkpoints
+from train.run import checkpoints, files
+from train.tasks.headline import Headline
 
-# A run may go on longer, or look at itself more often, than it was told to at first.
-FREE = ("steps", "log_every", "eval_every", "save_every", "max_broken", "source", "expected")
+# Fields that may change when a run resumes; changes of the first ones are reported.
 SAID = ("steps", "log_every", "eval_every", "save_every", "max_broken")
-RECIPE, CHANGES, METRICS = "recipe.json", "changes.jsonl", "metrics.jsonl"
-RESULT = "result.json"  # the last file that a run writes
+FREE = (*SAID, "source", "expected")
 CHUNK = 1 << 20
 
 
@@ -22,7 +20,7 @@ def create(workdir: Path) -> None:
     """Creates the directory, or checks that it can be written.
 
     Raises:
-        ValueError: if it cannot.
+        ValueError: if it cannot be written.
     """
     try:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -33,24 +31,29 @@ def create(workdir: Path) -> None:
 
 
 def resumed(workdir: Path) -> Recipe | None:
-    """Returns the recipe of the run that goes on here; None where a run starts.
+    """Returns the recipe of the run that would resume here; None where a run would start.
 
     Raises:
         ValueError: if there are checkpoints, and the recipe beside them is damaged.
     """
-    path = workdir / RECIPE
-    if not path.exists() or not checkpoints.steps(workdir / checkpoints.FOLDER):
+    path = workdir / files.RECIPE
+    if not path.exists() or not checkpoints.steps(workdir / files.CHECKPOINTS):
         return None
     return _read(path)
 
 
-def check(workdir: Path, recipe: Recipe) -> None:
+def check(workdir: Path, recipe: Recipe, headline: Headline) -> None:
     """Checks that the directory is free, or holds a run that this recipe continues.
+
+    Args:
+        workdir: the directory.
+        recipe: of the run that is to start or resume.
+        headline: the metric of a finished run that a message names.
 
     Raises:
         ValueError: if it holds the run of another recipe, or one that has gone further.
     """
-    path = workdir / RECIPE
+    path = workdir / files.RECIPE
     if not path.exists():
         return
     old = _read(path)
@@ -59,8 +62,8 @@ def check(workdir: Path, recipe: Recipe) -> None:
         raise ValueError(
             f"{workdir} holds a run of another recipe ({'; '.join(differ)}); choose another workdir"
         )
-    _check_unfinished(workdir, recipe)
-    saved = checkpoints.steps(workdir / checkpoints.FOLDER)
+    _check_unfinished(workdir, recipe.steps, headline)
+    saved = checkpoints.steps(workdir / files.CHECKPOINTS)
     reached = max(saved, default=0)
     if reached > recipe.steps:
         raise ValueError(
@@ -68,62 +71,59 @@ def check(workdir: Path, recipe: Recipe) -> None:
             f"{recipe.steps} would make its files those of a shorter one: give --steps={reached}"
             " or more, or another workdir"
         )
-    if not saved and (workdir / "final.weights.h5").exists():
+    if not saved and (workdir / files.FINAL_WEIGHTS).exists():
         raise ValueError(
             f"{workdir} holds a finished run without its checkpoints, which would be overwritten;"
             " choose another workdir"
         )
 
 
-def _check_unfinished(workdir: Path, recipe: Recipe) -> None:
-    """Refuses to begin a finished run again: there is nothing to train, and files to lose."""
-    path = workdir / RESULT
+def _check_unfinished(workdir: Path, steps: int, headline: Headline) -> None:
+    """Refuses to start a finished run again, which would only overwrite its files."""
+    path = workdir / files.RESULT
     if not path.exists():
         return
     try:
         told = json.loads(path.read_text())
-        step, top1 = int(told["step"]), float(told["top1"])
-    except (ValueError, TypeError, KeyError):  # cut short: the run has not quite ended
+        step = int(told["step"])
+        reached = headline.said(float(told[headline.name]))
+    except (ValueError, TypeError, KeyError):  # truncated: the run has not quite ended
         return
-    if step == recipe.steps:
+    if step == steps:
         raise ValueError(
-            f"the run in {workdir} is finished: {step} steps, top-1 {top1:.2f} % ({RESULT}); give"
+            f"the run in {workdir} is finished: {step} steps, {reached} ({files.RESULT}); give"
             " more --steps to train on, another workdir to train anew, or measure it again with"
-            f" python -m train.evaluate --weights={workdir / 'final.keras'}"
+            f" python -m train.evaluate --weights={workdir / files.FINAL_MODEL}"
         )
-
-
-def finish(workdir: Path, step: int, result: Mapping[str, float]) -> None:
-    """Writes the result of a run, which is finished then.
-
-    Raises:
-        OSError: if there is no room.
-    """
-    write(workdir / RESULT, json.dumps({"step": step, **result}) + "\n")
 
 
 def claim(workdir: Path, recipe: Recipe, step: int) -> list[str]:
     """Writes `recipe.json` into a directory that was checked, and whose checkpoints fit.
 
-    What a run is told otherwise from a step on is kept in `changes.jsonl`.
+    Fields that a resumed run changes are kept in `changes.jsonl`.
+
+    Args:
+        workdir: the directory.
+        recipe: of the run that starts or resumes.
+        step: number of steps that are already taken.
 
     Returns:
-        a line for each such change.
+        A line for each change.
 
     Raises:
         ValueError: if there is no room.
     """
-    path = workdir / RECIPE
+    path = workdir / files.RECIPE
     old = _read(path) if step and path.exists() else recipe
     changed = [name for name in SAID if getattr(old, name) != getattr(recipe, name)]
     try:
         if changed:
             values = {name: [getattr(old, name), getattr(recipe, name)] for name in changed}
-            with (workdir / CHANGES).open("a") as file:
+            with (workdir / files.CHANGES).open("a") as file:
                 file.write(json.dumps({"after_step": step, **values}) + "\n")
         elif not step:
-            (workdir / CHANGES).unlink(missing_ok=True)
-        write(path, recipe.to_json() + "\n")
+            (workdir / files.CHANGES).unlink(missing_ok=True)
+        files.write(path, recipe.to_json() + "\n")
     except OSError as error:
         raise _unwritable(workdir, error) from error
     return [
@@ -133,23 +133,8 @@ def claim(workdir: Path, recipe: Recipe, step: int) -> list[str]:
 
 
 def changes(workdir: Path) -> list[dict[str, Any]]:
-    """Returns what `claim` has kept: {"after_step": 10, "steps": [10, 20]}, in order."""
-    path = workdir / CHANGES
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def write(path: Path, text: str) -> None:
-    """Replaces a file as a whole: a crash leaves the old one or the new one.
-
-    Raises:
-        OSError: if there is no room; the old one stays.
-    """
-    partial = path.with_suffix(".partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Returns what `claim` has kept, in order, such as {"after_step": 10, "steps": [10, 20]}."""
+    return files.lines(workdir / files.CHANGES)
 
 
 def _unwritable(workdir: Path, error: OSError) -> ValueError:
@@ -164,7 +149,7 @@ def _read(path: Path) -> Recipe:
 
 
 def _changes(old: Recipe, new: Recipe) -> dict[str, str]:
-    """Returns each field that differs, with both values in words."""
+    """Returns a text for each field that differs, with both values."""
     return {
         field.name: f"{field.name}={getattr(old, field.name)!r} there,"
         f" {getattr(new, field.name)!r} now"
@@ -174,9 +159,9 @@ def _changes(old: Recipe, new: Recipe) -> dict[str, str]:
 
 
 def reserve(workdir: Path, size: int) -> None:
-    """Writes at least so many bytes, and frees them again.
+    """Writes so many bytes and frees them again, to know that there is room.
 
-    HDF5 takes the whole process down where a disk is full in the middle of a file.
+    HDF5 ends the whole process if a disk becomes full in the middle of a file.
 
     Raises:
         OSError: if there is no room.

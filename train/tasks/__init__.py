@@ -1,1 +1,1 @@
-"""What a batch means: targets, losses and metrics."""
+"""What a batch means: targets, loss, metrics, and the metric by which networks are compared."""

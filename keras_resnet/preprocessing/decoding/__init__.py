@@ -6,7 +6,7 @@ TensorFlow 2.19 knows, so that it can load exports.
 
 from keras_resnet.preprocessing.decoding.bounds import total
 from keras_resnet.preprocessing.decoding.colours import CHANNELS
+from keras_resnet.preprocessing.decoding.errors import reason
 from keras_resnet.preprocessing.decoding.files import decode
-from keras_resnet.preprocessing.decoding.reading import reason
 
 __all__ = ["CHANNELS", "decode", "reason", "total"]

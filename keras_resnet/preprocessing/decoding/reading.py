@@ -1,6 +1,5 @@
 """Numbers and signatures at places in the bytes of a file, and refusals, inside a graph."""
 
-import re
 from typing import Literal
 
 import tensorflow as tf
@@ -34,17 +33,3 @@ def starts(data: tf.Tensor, *signature: bytes, place: int = 0) -> tf.Tensor:
 def require(condition: tf.Tensor, message: str, *values: tf.Tensor) -> tf.Operation:
     """Fails with the message, its {} filled with the values, unless the condition holds."""
     return tf.debugging.Assert(condition, [tf.strings.format(message, values)])
-
-
-def reason(message: str) -> str:
-    """Returns the line of an error's message that tells what is wrong, without TensorFlow's graph.
-
-    An eager operation writes its name in front in {{}}, a graph writes its nodes in [[]] and where
-    they come from in lines before; the text of `require` is in brackets in a graph, in quotes
-    without.
-    """
-    if found := re.search(r"assertion failed: \[(.*?)\]|Summarized data: b'(.*?)'", message):
-        return found[1] or found[2]
-    lines = [line.strip() for line in message.splitlines() if line.strip() and "[[" not in line]
-    line = (lines or [message])[-1 if message.startswith("Graph execution error") else 0]
-    return line.split("}} ")[-1].split(" [Op:")[0]

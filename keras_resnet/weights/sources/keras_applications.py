@@ -4,8 +4,6 @@ Every convolution but two of a v2 block has a bias; v2 strides in the last block
 its first BN comes after the pooling.
 """
 
-import hashlib
-
 from keras_resnet import preprocessing
 from keras_resnet.specs import (
     BRANCH_CONV,
@@ -16,6 +14,7 @@ from keras_resnet.specs import (
     norm_of,
     stem_conv,
 )
+from keras_resnet.weights.disk import digest
 from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import (
@@ -65,9 +64,7 @@ def _official(file: Container) -> bool:
     names = [f"{name}_weights_tf_dim_ordering_tf_kernels" for name, _ in OFFICIAL.values()]
     if not file.path.name.startswith(tuple(names)):
         return False
-    with file.path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "md5").hexdigest()
-    return digest in {md5 for _, md5 in OFFICIAL.values()}
+    return digest(file.path, "md5") in {md5 for _, md5 in OFFICIAL.values()}
 
 
 SOURCE = Source(

@@ -13,6 +13,7 @@ from keras_resnet.preprocessing import Preprocessing
 from tests.support import helpers
 from train import recipes
 from train.augment import images as augment
+from train.recipes import plan
 
 # Krizhevsky et al. (2012), section 4.1; the numbers are those of fb.resnet.torch,
 # datasets/imagenet.lua: `eigval`, and `eigvec` with a component in each column.
@@ -34,7 +35,7 @@ def many(change, image: np.ndarray, count: int) -> np.ndarray:
 
 def build(augmentation: str, size: int = 32, **changes):
     recipe = helpers.recipe(augmentation=augmentation, image_size=size, **changes)
-    return augment.build(recipe, Preprocessing(image_size=size, crop=1.0))
+    return plan.augmentation(recipe, Preprocessing(image_size=size, crop=1.0))
 
 
 def offsets(images: np.ndarray) -> list[tuple[int, int]]:
@@ -56,7 +57,7 @@ def test_shift_is_any_of_the_81_crops_of_the_padded_image():
 
 def test_cifar_shifts_and_mirrors_half_of_the_images():
     recipe = recipes.find("cifar10_resnet20")
-    change = augment.build(recipe, Preprocessing(image_size=32, crop=1.0))
+    change = plan.augmentation(recipe, Preprocessing(image_size=32, crop=1.0))
     images = many(change, IDS, 1000)
     mirrored = images[:, 16, 17, 0] < images[:, 16, 16, 0]
     found = offsets(np.where(mirrored[:, None, None, None], images[:, :, ::-1], images))
@@ -247,5 +248,5 @@ def test_colours_are_a_choice_of_their_own():
 
 def test_training_images_have_their_own_size():
     recipe = helpers.recipe(augmentation="shift_flip", image_size=16)
-    change = augment.build(recipe, Preprocessing(image_size=24, crop=0.875))
+    change = plan.augmentation(recipe, Preprocessing(image_size=24, crop=0.875))
     assert many(change, NOISE, 2).shape == (2, 16, 16, 3)

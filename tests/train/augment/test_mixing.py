@@ -10,7 +10,7 @@ from timm.data import mixup as timm
 from torchvision.transforms import RandomErasing
 
 from tests.support import helpers
-from train.augment import images as augment, pairs as mixing
+from train.augment import images as augment, pairs
 
 CLASSES = 10
 
@@ -19,19 +19,24 @@ def seeds(count: int, first: int = 0) -> np.ndarray:
     return np.stack([np.full(count, 7), np.arange(first, first + count)], 1)
 
 
-def mixed(images, labels, keys=None, **changes) -> tuple[np.ndarray, np.ndarray]:
-    """Mixes one batch as a pipeline does."""
-    mix = mixing.build(helpers.recipe(**changes), CLASSES)
+def mixed(
+    images, labels, keys=None, weights=None, *, mixup=0.0, cutmix=0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mixes one batch as a pipeline does; returns images and targets."""
+    mix = pairs.mixing(mixup, cutmix, CLASSES)
     keys = seeds(len(labels)) if keys is None else keys
-    batch = (np.float32(images), np.int64(labels), keys)
+    weights = np.ones(len(labels), "float32") if weights is None else weights
+    batch = (np.float32(images), np.int64(labels), weights, keys)
     stream = tf.data.Dataset.from_tensors(batch).map(mix, tf.data.AUTOTUNE)
-    return next(stream.as_numpy_iterator())
+    images, targets, same = next(stream.as_numpy_iterator())
+    np.testing.assert_array_equal(same, weights)
+    return images, targets
 
 
-def drawn(count: int, **changes) -> np.ndarray:
+def drawn(count: int, mixup: float = 0.0, cutmix: float = 0.0) -> np.ndarray:
     """What `count` pairs draw: cutmix or not, share, and the centre, [count, 4]."""
     stream = tf.data.Dataset.from_tensor_slices(seeds(count))
-    stream = stream.map(lambda seed: mixing.draw(helpers.recipe(**changes), seed))
+    stream = stream.map(lambda seed: pairs.draw(mixup, cutmix, seed))
     return next(stream.batch(count).as_numpy_iterator())
 
 
@@ -105,7 +110,7 @@ def test_boxes_are_those_of_timm(monkeypatch):
         places = iter([int(y * 33), int(x * 20)])
         monkeypatch.setattr(np.random, "randint", lambda *_, places=places, **__: next(places))
         (top, bottom, left, right), _ = timm.cutmix_bbox_and_lam((3, 33, 20), float(share))
-        found = mixing.box(*(tf.constant(v, tf.float32) for v in (33, 20, share, y, x)))
+        found = pairs.box(*(tf.constant(v, tf.float32) for v in (33, 20, share, y, x)))
         assert [float(side) for side in found] == [top, left, bottom, right]
 
 
@@ -135,11 +140,12 @@ def test_positions_and_runs_draw_apart(way):
 @each_way
 def test_images_that_could_not_be_read_are_mixed_with_nothing(way):
     images, labels = digits(8)
-    labels[[1, 4, 6, 7]] = -1
-    found, targets = mixed(images, labels, **way)
+    weights = np.ones(8, "float32")
+    weights[[1, 4, 6, 7]] = 0
+    found, targets = mixed(images, labels, weights=weights, **way)
     alone = [0, 1, 4, 5, 6, 7]
     np.testing.assert_array_equal(found[alone], np.float32(images[alone]))
-    np.testing.assert_array_equal(targets[alone], (np.eye(11)[labels])[alone, :CLASSES])
+    np.testing.assert_array_equal(targets[alone], np.eye(CLASSES)[labels][alone])
     assert (targets[[2, 3]] > 0).sum() == 4
 
 
@@ -156,11 +162,13 @@ def test_nothing_is_mixed_unless_asked_for():
 
 
 def test_shapes_are_known_before_anything_is_mixed():
-    mix = mixing.build(helpers.recipe(mixup=0.8), CLASSES)
-    batch = (np.zeros((6, 8, 8, 1), "float32"), np.zeros(6, "int64"), seeds(6))
-    images, targets = tf.data.Dataset.from_tensors(batch).map(mix).element_spec
+    mix = pairs.mixing(0.8, 0.0, CLASSES)
+    weights = np.ones(6, "float32")
+    batch = (np.zeros((6, 8, 8, 1), "float32"), np.zeros(6, "int64"), weights, seeds(6))
+    images, targets, weights = tf.data.Dataset.from_tensors(batch).map(mix).element_spec
     assert (images.shape, images.dtype) == ((6, 8, 8, 1), tf.float32)
     assert (targets.shape, targets.dtype) == ((6, CLASSES), tf.float32)
+    assert (weights.shape, weights.dtype) == ((6,), tf.float32)
 
 
 def test_odd_batches_cannot_be_paired():

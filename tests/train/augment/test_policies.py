@@ -14,7 +14,6 @@ from PIL import Image, ImageFilter
 from timm.data import auto_augment as timm
 from torchvision.transforms import InterpolationMode, autoaugment as torchvision
 
-from tests.support import helpers
 from train.augment import policies
 
 GEOMETRY = ["Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY"]
@@ -165,8 +164,8 @@ def test_levels_end_at_1_and_0():
         assert 0 <= level.min() <= level.max() <= 1
 
 
-def many(policy: str, images: list[np.ndarray], **changes) -> np.ndarray:
-    change = policies.build(helpers.recipe(policy=policy, **changes))
+def many(policy: str, images: list[np.ndarray], magnitude: float = 0.9) -> np.ndarray:
+    change = policies.policy(policy, magnitude)
     numbers = tf.data.Dataset.range(len(images))
     stream = tf.data.Dataset.zip(tf.data.Dataset.from_tensor_slices(np.stack(images)), numbers)
     stream = stream.map(lambda x, i: change(x, tf.stack([np.int64(7), i])), tf.data.AUTOTUNE)

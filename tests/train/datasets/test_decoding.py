@@ -15,6 +15,8 @@ from train import datasets
 from train.datasets import batches as pipeline, mean_image as scaling, records
 from train.datasets.decoding import Broken, TooManyBroken, decoded, watched
 from train.datasets.examples import Examples, indices
+from train.recipes import plan
+from train.recipes.data import open_data
 
 PLAIN = Preprocessing(image_size=8, crop=1.0)
 BATCH, STEPS = 8, 9  # three epochs of 24 images
@@ -39,21 +41,22 @@ def pair(request, folders, tmp_path, monkeypatch) -> tuple[Examples, Examples, l
 
 def batches(examples: Examples, first: int = 0, broken: Broken | None = None) -> list:
     recipe = helpers.recipe(batch_size=BATCH, augmentation="random_resized_crop")
-    stream = pipeline.train_batches(examples, recipe, PLAIN, first, broken=broken)
+    stream = plan.train_batches(examples, recipe, PLAIN, first, broken=broken)
     return list(watched(stream.take(STEPS - first).as_numpy_iterator(), broken))
 
 
 def test_all_other_positions_stay_as_they_were(pair):
     whole, damaged, names = pair
     expected, actual = batches(whole), batches(damaged)
-    labels = np.concatenate([y for _, y in actual])
-    assert [(labels[i : i + 24] == -1).sum() for i in (0, 24, 48)] == [len(names)] * 3
-    for (x, y), (a, b) in zip(expected, actual, strict=True):
-        np.testing.assert_array_equal(b[b >= 0], y[b >= 0])
-        np.testing.assert_array_equal(a[b >= 0], x[b >= 0])
-    for (x, y), (a, b) in zip(actual[2:], batches(damaged, 2), strict=True):
-        np.testing.assert_array_equal(a, x)
-        np.testing.assert_array_equal(b, y)
+    weights = np.concatenate([w for *_, w in actual])
+    assert [(weights[i : i + 24] == 0).sum() for i in (0, 24, 48)] == [len(names)] * 3
+    for (x, y, w), (a, b, c) in zip(expected, actual, strict=True):
+        assert (w == 1).all()
+        np.testing.assert_array_equal(b[c == 1], y[c == 1])
+        np.testing.assert_array_equal(a[c == 1], x[c == 1])
+    for whole_row, late_row in zip(actual[2:], batches(damaged, 2), strict=True):
+        for expected_part, part in zip(whole_row, late_row, strict=True):
+            np.testing.assert_array_equal(part, expected_part)
 
 
 def test_each_is_told_once_by_name(pair, capsys):
@@ -81,7 +84,7 @@ def test_a_mean_image_is_of_whole_ones(pair):
     mean = scaling.mean_image(damaged, PLAIN, broken)
     rows = helpers.arrays(decoded(damaged, stream(damaged)))
     images = [whole.decode(e)[0] for e in whole.elements(None)]
-    kept = [PLAIN.resize(x) for x, (_, _, label) in zip(images, rows, strict=True) if label >= 0]
+    kept = [PLAIN.resize(x) for x, (*_, weight) in zip(images, rows, strict=True) if weight]
     assert len(kept) == 24 - len(names) == 24 - len(broken.names)
     np.testing.assert_allclose(mean, np.mean(kept, 0), atol=1e-3)
 
@@ -100,9 +103,11 @@ def stream(examples: Examples) -> tf.data.Dataset:
 def test_only_whole_images_are_counted(folders):
     examples = datasets.load("folder", "test", str(folders[1]))
     found = helpers.arrays(pipeline.eval_batches(examples, PLAIN, 4, broken=Broken(1)))
-    labels, counts = (np.concatenate([batch[i] for batch in found]) for i in (1, 2))
+    images, counts = (np.concatenate([batch[i] for batch in found]) for i in (0, 2))
     assert counts.sum() == 8
-    np.testing.assert_array_equal(counts, (labels >= 0) & (np.arange(12) < 9))
+    broken = (images == 0).all((1, 2, 3))
+    assert broken.sum() >= 1
+    np.testing.assert_array_equal(counts, ~broken & (np.arange(12) < 9))
 
 
 def test_order_is_that_of_the_stream():
@@ -121,7 +126,8 @@ def test_order_is_that_of_the_stream():
     examples = Examples(300, ("a",), 1, indices(300), decode, encoded=True)
     rows = helpers.arrays(decoded(examples, stream(examples)))
     assert [int(position) for position, *_ in rows] == list(range(300))
-    assert [int(label) for *_, label in rows] == [-1 if i % 7 == 3 else i for i in range(300)]
+    expected = [(0, 0) if i % 7 == 3 else (i, 1) for i in range(300)]
+    assert [(int(label), int(weight)) for *_, label, weight in rows] == expected
 
 
 @pytest.mark.parametrize("change", ["between records", "within a record", "flipped bit"])
@@ -141,9 +147,7 @@ def test_a_damaged_file_of_records_is_an_error(tmp_path, monkeypatch, change, pl
     }
     shard.write_bytes(change_of[change])
     with pytest.raises(ValueError, match=r"^a file of records is damaged: "):
-        pipeline.open_data(
-            helpers.recipe(dataset="shapes", preprocessing="per_pixel"), str(tmp_path)
-        )
+        open_data(helpers.recipe(dataset="shapes", preprocessing="per_pixel"), str(tmp_path))
 
 
 @pytest.mark.slow

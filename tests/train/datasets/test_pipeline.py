@@ -9,9 +9,10 @@ import pytest
 from keras_resnet.preprocessing import Preprocessing
 from tests.support import helpers
 from train import datasets
-from train.augment import images as augment
 from train.datasets import batches as pipeline, records
 from train.datasets.examples import Examples
+from train.recipes import plan
+from train.recipes.data import open_data
 from train.recipes.recipe import Recipe
 
 # For each source its images, its batches an epoch, and an augmentation that fits.
@@ -49,7 +50,7 @@ PLAIN = Preprocessing(image_size=8, crop=1.0)
 
 def stream(examples: Examples, recipe: Recipe, first: int, count: int, **changes) -> list:
     recipe = helpers.recipe(**{**recipe_changes(recipe), **changes})
-    return helpers.arrays(pipeline.train_batches(examples, recipe, PLAIN, first), count)
+    return helpers.arrays(plan.train_batches(examples, recipe, PLAIN, first), count)
 
 
 def recipe_changes(recipe: Recipe) -> dict:
@@ -80,7 +81,7 @@ def test_batches_may_cross_epochs(places, batch_size):
     recipe = helpers.recipe(batch_size=batch_size, augmentation="shift_flip")
     whole, late = stream(examples, recipe, 0, 8), stream(examples, recipe, 4, 4)
     assert keys(late) == keys(whole[4:])
-    assert {len(labels) for _, labels in whole} == {batch_size}
+    assert {len(labels) for _, labels, _ in whole} == {batch_size}
 
 
 def test_each_epoch_is_every_example_once_in_another_order(source):
@@ -102,7 +103,7 @@ def test_another_seed_is_another_order(source):
 def test_an_example_is_augmented_by_its_position(source):
     """Position p of the stream has the seed (recipe.seed, p), in every epoch another."""
     examples, recipe = source
-    change = augment.build(helpers.recipe(**recipe_changes(recipe)), PLAIN)
+    change = plan.augmentation(helpers.recipe(**recipe_changes(recipe)), PLAIN)
     batches = stream(examples, recipe, 0, 6)
     raw = [e for epoch in (0, 1) for e in examples.elements(np.array([0, epoch]))]
     for position in (0, 1, examples.size - 1, examples.size, 2 * examples.size - 1):
@@ -116,8 +117,8 @@ def test_an_example_is_augmented_by_its_position(source):
 def test_train_batches_are_normalized(source):
     examples, recipe = source
     half = Preprocessing(mean=(10.0,), std=(2.0,), image_size=8, crop=1.0)
-    (plain, _), (scaled, _) = (
-        helpers.arrays(pipeline.train_batches(examples, recipe, p, 0), 1)[0] for p in (PLAIN, half)
+    (plain, *_), (scaled, *_) = (
+        helpers.arrays(plan.train_batches(examples, recipe, p, 0), 1)[0] for p in (PLAIN, half)
     )
     np.testing.assert_allclose(scaled, (plain - 10) / 2, atol=1e-4)
 
@@ -138,7 +139,7 @@ def test_eval_batches_pad_the_last_with_weight_zero(places, batch_size):
 def test_per_pixel_mean_is_of_the_training_examples_only(places):
     name, place = places["tfds"]
     recipe = helpers.recipe(dataset=name, preprocessing="per_pixel", validation=4)
-    data = pipeline.open_data(recipe, place)
+    data = open_data(recipe, place)
     train = data.splits["train"]
     images = [train.decode(element)[0] for element in train.elements(None)]
     assert len(images) == 20
@@ -154,24 +155,24 @@ def test_per_pixel_mean_is_of_the_training_examples_only(places):
 def test_a_missing_test_split_is_missed_before_training(tmp_path):
     helpers.image_folder(tmp_path / "train", 6)
     with pytest.raises(ValueError, match="no test/"):
-        pipeline.open_data(helpers.recipe(dataset="folder"), str(tmp_path))
+        open_data(helpers.recipe(dataset="folder"), str(tmp_path))
 
 
 def test_random_crops_are_evaluated_on_the_middle_seven_eighths(places):
     name, place = places["folder"]
     for augmentation, crop in [("shift", 1.0), ("scale_jitter", 0.875)]:
         recipe = helpers.recipe(dataset=name, augmentation=augmentation, preprocessing="caffe")
-        assert pipeline.open_data(recipe, place).preprocessing.crop == crop
+        assert open_data(recipe, place).preprocessing.crop == crop
 
 
 @pytest.mark.parametrize("mode", ["caffe", "torch"])
 def test_means_of_three_channels_do_not_fit_grey_images(mode):
     with pytest.raises(ValueError, match=f"{mode}.*3 channels.*have 1"):
-        pipeline.open_data(helpers.recipe(preprocessing=mode), None)
+        open_data(helpers.recipe(preprocessing=mode), None)
 
 
 def test_batches_of_a_run_have_the_recipes_preprocessing():
-    data = pipeline.open_data(helpers.recipe(preprocessing="tf"), None)
+    data = open_data(helpers.recipe(preprocessing="tf"), None)
     images = helpers.arrays(data.train_batches(0)(pipeline.ALONE), 1)[0][0]
     assert (images.min(), images.max()) == (-1.0, 1.0)
     assert data.image_shape == (8, 8, 1)

@@ -11,6 +11,8 @@ from train import datasets
 from train.datasets import batches as pipeline
 from train.datasets.batches import ALONE, Share
 from train.datasets.examples import Examples
+from train.recipes import plan
+from train.recipes.data import Data, open_data
 from train.recipes.recipe import Recipe
 
 PLAIN = Preprocessing(image_size=8, crop=1.0)
@@ -47,7 +49,7 @@ def read(workers: int, replicas: int, batches, count: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("kind", RECIPES)
 def test_a_training_batch_is_the_same_for_all_shares(digits, kind, workers, replicas):
     def batches(share: Share):
-        return pipeline.train_batches(digits, RECIPES[kind], PLAIN, 58, share)  # past an epoch
+        return plan.train_batches(digits, RECIPES[kind], PLAIN, 58, share)  # past an epoch
 
     whole, shared = read(1, 1, batches, 3), read(workers, replicas, batches, 3)
     for one, many in zip(whole, shared, strict=True):
@@ -81,8 +83,8 @@ def test_repeated_images_are_a_batchs_share_apart(digits, batch_size, times, fir
     positions = np.arange(first * batch_size, first * batch_size + count)
     expected = np.array(raw)[positions // (size * times) * size + positions % size]
     labels = [int(digits.decode(i)[1]) for i in expected]
-    batches = helpers.arrays(pipeline.train_batches(digits, recipe, PLAIN, first), 20)
-    np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), labels)
+    batches = helpers.arrays(plan.train_batches(digits, recipe, PLAIN, first), 20)
+    np.testing.assert_array_equal(np.concatenate([y for _, y, _ in batches]), labels)
     assert (np.bincount(expected)[expected] <= times).all()
 
 
@@ -101,7 +103,7 @@ def test_a_worker_decodes_its_own_images_only(digits):
             return digits.decode(index)
 
     watched = replace(digits, decode=decode)
-    stream = pipeline.train_batches(watched, RECIPE, PLAIN, 0, Share(1, 4, 4))
+    stream = plan.train_batches(watched, RECIPE, PLAIN, 0, Share(1, 4, 4))
     helpers.arrays(stream, 2)
     order = [int(e) for e in digits.elements(np.array([0, 0]))]
     mine = {order[24 * batch + row] for batch in range(50) for row in range(6, 12)}
@@ -109,11 +111,11 @@ def test_a_worker_decodes_its_own_images_only(digits):
     assert set(decoded) <= mine
 
 
-def other_size(tmp_path, **changes) -> pipeline.Data:
+def other_size(tmp_path, **changes) -> Data:
     values = {"dataset": "folder", "augmentation": "random_resized_crop", "test_size": 16}
     recipe = helpers.recipe(**{**values, "preprocessing": "torch", "crop": 0.95, **changes})
     helpers.image_folder(tmp_path, 30)
-    return pipeline.open_data(recipe, str(tmp_path))
+    return open_data(recipe, str(tmp_path))
 
 
 def test_test_images_may_have_another_size(tmp_path):

@@ -10,8 +10,8 @@ import tensorflow_datasets as tfds
 
 from tests.support import helpers
 from train import datasets
-from train.datasets import batches as pipeline
 from train.datasets.tfds import opened
+from train.recipes.data import open_data
 
 
 class Unreachable(tfds.core.GeneratorBasedBuilder):
@@ -115,7 +115,7 @@ def test_a_server_that_never_answers_costs_seconds(tmp_path, monkeypatch):
 
 def test_nothing_is_prepared_in_a_place_that_is_not_there(tmp_path):
     with pytest.raises(ValueError, match=f"data_dir must be a directory, got '{tmp_path}/no'"):
-        pipeline.open_data(helpers.recipe(dataset="failing"), str(tmp_path / "no"))
+        open_data(helpers.recipe(dataset="failing"), str(tmp_path / "no"))
     assert not everything(tmp_path)
 
 

@@ -13,6 +13,7 @@ from train import datasets
 from train.datasets import batches as pipeline, records
 from train.datasets.decoding import Broken, TooManyBroken, watched
 from train.datasets.examples import Examples
+from train.recipes.data import open_data
 
 F = tfds.features
 PNG = F.Image(shape=(8, 8, 3), encoding_format="png")
@@ -168,7 +169,7 @@ def test_an_unlabelled_split_is_refused_before_training(tmp_path, monkeypatch, p
         monkeypatch.setattr(records, "IN_MEMORY_BYTES", 0)
     recipe = helpers.recipe(dataset="shapes", preprocessing="none")
     with pytest.raises(ValueError, match=r"^shapes: 12 of 12 labels of test\[0:12\].*such as -1"):
-        pipeline.open_data(recipe, folder)
+        open_data(recipe, folder)
 
 
 def test_later_labels_that_are_no_class_are_broken(tmp_path, monkeypatch):
@@ -213,13 +214,13 @@ def test_a_validation_split_beside_a_test_split_is_used(tmp_path):
         str(tmp_path),
     )
     assert list(datasets.splits(name, place)) == ["train", "test", "validation"]
-    data = pipeline.open_data(helpers.recipe(dataset=name), place)
+    data = open_data(helpers.recipe(dataset=name), place)
     assert {split: part.size for split, part in data.splits.items()} == {
         "train": 9, "test": 4, "validation": 5,
     }  # fmt: skip
     assert data.eval_split == "validation"
     with pytest.raises(ValueError, match="own validation split of 5 examples; validation=3 cannot"):
-        pipeline.open_data(helpers.recipe(dataset=name, validation=3), place)
+        open_data(helpers.recipe(dataset=name, validation=3), place)
 
 
 def test_a_set_to_test_on_only(tmp_path):

@@ -7,18 +7,20 @@ import pytest
 import tensorflow as tf
 
 from keras_resnet import console
-from tests.support import helpers
-from train.datasets import batches as pipeline
 from train.log import journal
+from train.tasks import classification
 
-STEPS = [(2.0, 0.5, 0.0), (float("nan"), 0.25, 1.0), (4.0, 1.0, 0.0), (float("inf"), 0.0, 1.0)]
+NAN = float("nan")
+INF = float("inf")
+# Loss, accuracy in percent, and whether the step was left out.
+STEPS = [(2.0, 50.0, 0.0), (NAN, 25.0, 1.0), (4.0, 100.0, 0.0), (INF, 0.0, 1.0)]
 
 
 def test_a_line_is_of_the_steps_taken_and_its_speed_of_all(tmp_path, monkeypatch, capsys):
-    data = pipeline.open_data(helpers.recipe(log_every=4, steps=8, batch_size=8), None)
+    pace = journal.Pace(steps=8, batch_size=8, log_every=4)
     now = [100.0]
     monkeypatch.setattr(journal.time, "monotonic", lambda: now[0])
-    lines = journal.Journal(tmp_path, data, 0)
+    lines = journal.Journal(tmp_path, classification.task(), pace, 0)
     for step, (loss, accuracy, skipped) in enumerate(STEPS, 1):
         now[0] += 0.5
         metrics = {"loss": loss, "accuracy": accuracy, "skipped": skipped}

@@ -10,7 +10,7 @@ import timm.optim
 import torch
 
 from tests.support import helpers
-from train.optimize import optimizers
+from train.recipes import plan
 from train.recipes.recipe import Recipe
 
 Arrays = list[np.ndarray]
@@ -46,7 +46,7 @@ def ours(
     gradients: Sequence[Arrays] = GRADIENTS,
 ) -> Arrays:
     weights = variables(start)
-    optimizer = optimizers.build(recipe, weights)
+    optimizer = plan.optimizer(recipe, weights)
     for rate, grads in zip(rates, gradients, strict=True):
         for grad, weight in zip(grads, weights, strict=True):
             optimizer.update_step(tf.constant(grad), weight, tf.constant(rate))

@@ -18,10 +18,12 @@ from tests.support import helpers
 from tests.support.quantized_steps import FIELDS, ONE, SHAPE, recipe, stepped
 from train import datasets, loop
 from train.datasets import batches as pipeline, decoding
-from train.optimize import statistics, steps
+from train.optimize import statistics
 from train.recipes import RECIPES
+from train.recipes.data import open_data
 from train.recipes.recipe import Recipe
 from train.run import state
+from train.tasks import classification, evaluation
 
 MEAN, STD = 100.0, 80.0
 LONG = {"steps": 4, "save_every": 2, "eval_every": 2, "ema": 0.5, "freeze": ("stem",)}
@@ -43,7 +45,7 @@ def start(tmp_path_factory) -> str:
 
 
 def fit(start: str, workdir: Path, **changes) -> dict[str, float]:
-    data = pipeline.open_data(recipe(start, **changes), None)
+    data = open_data(recipe(start, **changes), None)
     return loop.fit(data, loop.Run(workdir, ONE))
 
 
@@ -65,7 +67,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_run_starts_from_the_folded_weights(start, tmp_path) -> None:
-    model = state.create(pipeline.open_data(recipe(start), None), ONE, tmp_path).model
+    model = state.create(open_data(recipe(start), None), ONE, tmp_path).model
     expected = {w.path: w for w in fold(network(weights=start)).weights}
     assert expected.keys() == {w.path for w in model.trainable_variables}
     for variable in model.trainable_variables:
@@ -105,7 +107,7 @@ def test_a_run_goes_on_where_it_stopped(whole, start, tmp_path) -> None:
 
 def test_a_rounded_network_goes_on_as_one(whole) -> None:
     file = whole[0] / "final.weights.h5"
-    data = pipeline.open_data(recipe(str(file)), None)
+    data = open_data(recipe(str(file)), None)
     model = state.create(data, ONE, whole[0] / "none").model
     for there, here in zip(loaded(file).weights, model.weights, strict=True):
         np.testing.assert_array_equal(here, there, err_msg=there.path)
@@ -131,7 +133,7 @@ def test_replicas_end_with_one_range(start, tmp_path) -> None:
     for name, value in found.items():
         np.testing.assert_array_equal(value, found[f"{name[:-1]}0"], err_msg=name)
     # Each saw its half of the batch; the network has the mean of what they saw.
-    batches = pipeline.open_data(recipe(start), None).train_batches(0)(pipeline.ALONE)
+    batches = open_data(recipe(start), None).train_batches(0)(pipeline.ALONE)
     halves = np.split(np.asarray(next(iter(batches))[0]), 2)
     expected = np.mean([[half.min(), half.max()] for half in halves], 0)
     np.testing.assert_allclose(found["image_int8.range.0"], expected, rtol=1e-6)
@@ -140,7 +142,9 @@ def test_replicas_end_with_one_range(start, tmp_path) -> None:
 def test_the_first_of_equal_logits_counts() -> None:
     """As with argmax; int8 leaves many logits equal, and a network gets no second choice."""
     image = keras.Input((6,))
-    step = steps.eval_step(ONE, keras.Model(image, keras.layers.ReLU()(image)))
+    step = evaluation.eval_step(
+        ONE, keras.Model(image, keras.layers.ReLU()(image)), classification.task()
+    )
     logits = np.array([[1, 3, 3, 0, 0, 0]] * 3 + [[np.nan] * 6], "float32")
     sums = step(tf.constant(logits), tf.constant([1, 2, 5, 0], tf.int64), tf.ones(4))
     assert {name: float(sums[name]) for name in ("top1", "top5")} == {"top1": 1, "top5": 2}

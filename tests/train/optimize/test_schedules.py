@@ -5,8 +5,8 @@ import pytest
 
 from tests.support import helpers
 from train import recipes
-from train.optimize import schedules
 from train.optimize.schedules import ErrorWarmup
+from train.recipes import plan
 
 
 @pytest.mark.parametrize(
@@ -14,12 +14,12 @@ from train.optimize.schedules import ErrorWarmup
     [(0, 0.1), (31_999, 0.1), (32_000, 0.01), (47_999, 0.01), (48_000, 0.001), (63_999, 0.001)],
 )
 def test_cifar_divides_at_32k_and_48k(step, rate):
-    learning_rate = schedules.learning_rate(recipes.find("cifar10_resnet56"))
+    learning_rate = plan.learning_rate(recipes.find("cifar10_resnet56"))
     assert learning_rate(step) == pytest.approx(rate, rel=1e-12)
 
 
 def test_without_boundaries_the_rate_stays():
-    learning_rate = schedules.learning_rate(helpers.recipe(learning_rate=0.3, steps=100))
+    learning_rate = plan.learning_rate(helpers.recipe(learning_rate=0.3, steps=100))
     assert {learning_rate(step) for step in range(100)} == {0.3}
 
 
@@ -28,37 +28,38 @@ def test_cosine_is_half_a_period_after_the_warmup(warmup):
     recipe = helpers.recipe(schedule="cosine", learning_rate=0.4, steps=110, warmup_steps=warmup)
     steps = np.arange(warmup, 110)
     expected = 0.2 * (1 + np.cos(np.pi * (steps - warmup) / (110 - warmup)))
-    actual = [schedules.learning_rate(recipe)(int(step)) for step in steps]
+    actual = [plan.learning_rate(recipe)(int(step)) for step in steps]
     np.testing.assert_allclose(actual, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize("schedule", ["step", "cosine"])
 def test_linear_warmup_rises_to_the_full_rate(schedule):
     recipe = helpers.recipe(schedule=schedule, learning_rate=0.5, steps=100, warmup_steps=5)
-    actual = [schedules.learning_rate(recipe)(step) for step in range(6)]
+    actual = [plan.learning_rate(recipe)(step) for step in range(6)]
     np.testing.assert_allclose(actual, [0.1, 0.2, 0.3, 0.4, 0.5, 0.5], rtol=1e-9)
 
 
 def test_a_warmup_may_start_above_0():
     """Goyal et al., section 2.2: from the rate of a small batch to that of a large one."""
     recipe = helpers.recipe(learning_rate=3.2, warmup_rate=0.1, steps=100, warmup_steps=5)
-    actual = [schedules.learning_rate(recipe)(step) for step in range(6)]
+    actual = [plan.learning_rate(recipe)(step) for step in range(6)]
     np.testing.assert_allclose(actual, [0.72, 1.34, 1.96, 2.58, 3.2, 3.2], rtol=1e-9)
 
 
 def test_square_is_the_polynomial_of_mlperf():
     recipe = helpers.recipe(schedule="square", learning_rate=4.0, steps=110, warmup_steps=10)
-    actual = [schedules.learning_rate(recipe)(step) for step in (10, 60, 109)]
+    actual = [plan.learning_rate(recipe)(step) for step in (10, 60, 109)]
     np.testing.assert_allclose(actual, [4.0, 1.0, 4e-4], rtol=1e-9)
 
 
 def test_boundaries_count_from_the_start_also_after_a_warmup():
     recipe = helpers.recipe(boundaries=(10,), warmup_steps=5, steps=20)
-    rate = schedules.learning_rate(recipe)
+    rate = plan.learning_rate(recipe)
     assert (rate(9), rate(10)) == pytest.approx((0.1, 0.01))
 
 
 def observe(warmup: ErrorWarmup, accuracy: float, times: int) -> ErrorWarmup:
+    """Shows it a share of correct images, in percent, so many times."""
     for _ in range(times):
         warmup.observe(accuracy)
     return warmup
@@ -69,19 +70,19 @@ def test_error_warmup_starts_at_a_tenth():
 
 
 def test_error_warmup_stays_while_the_error_is_above_the_bound():
-    assert observe(ErrorWarmup(0.8), 0.19, 5000).factor == 0.1
+    assert observe(ErrorWarmup(0.8), 19.0, 5000).factor == 0.1
 
 
 def test_error_warmup_ends_below_the_bound():
-    assert observe(ErrorWarmup(0.8), 0.3, 200).factor == 1.0
+    assert observe(ErrorWarmup(0.8), 30.0, 200).factor == 1.0
 
 
 def test_one_lucky_batch_does_not_end_the_warmup():
-    assert observe(ErrorWarmup(0.8), 1.0, 1).factor == 0.1
+    assert observe(ErrorWarmup(0.8), 100.0, 1).factor == 0.1
 
 
 def test_error_warmup_never_goes_back():
-    warmup = observe(ErrorWarmup(0.8), 0.5, 200)
+    warmup = observe(ErrorWarmup(0.8), 50.0, 200)
     assert observe(warmup, 0.0, 1000).factor == 1.0
 
 
@@ -94,12 +95,12 @@ def test_without_a_bound_there_is_no_warmup():
 @pytest.mark.parametrize("before", [3, 200], ids=["not yet warm", "warm"])
 def test_error_warmup_survives_a_restart(before):
     """What the state holds decides alone how an interrupted warm-up goes on."""
-    first = observe(ErrorWarmup(0.8), 0.3, before)
+    first = observe(ErrorWarmup(0.8), 30.0, before)
     second = ErrorWarmup(0.8)
     second.state.update({name: float(value) for name, value in first.state.items()})
     for _ in range(200):
         assert second.factor == first.factor
-        observe(first, 0.25, 1)
-        observe(second, 0.25, 1)
+        observe(first, 25.0, 1)
+        observe(second, 25.0, 1)
     assert first.state == second.state
     assert second.factor == 1.0

@@ -19,8 +19,7 @@ from tests.support.steps_reference import (
     share,
     train,
 )
-from train.optimize import steps
-from train.optimize.updates import Update
+from train.recipes import plan
 
 MICRO = replace(RECIPE, micro_batches=4)
 
@@ -39,7 +38,7 @@ def follow(change, recipe=PLAIN) -> list[np.ndarray]:
     model = network(frozen=True)
     variables = model.trainable_variables
     velocities = [np.zeros(v.shape, np.float32) for v in variables]
-    for rate, (images, labels) in zip(RATES, batches(), strict=True):
+    for rate, (images, labels, _) in zip(RATES, batches(), strict=True):
         weights = [v.numpy() for v in variables]
         grads = change(gradients(model, images, labels), variables)
         velocities = [
@@ -104,12 +103,12 @@ def test_nesterov_looks_ahead() -> None:
 def test_the_loss_tells_of_a_gradient_that_is_no_number() -> None:
     """On a CPU a fused ReLU makes 0 of NaN, so that the loss itself may look well for ever."""
     model = network()
-    step = steps.train_step(ONE, model, Update(model, RECIPE), RECIPE)
-    images, labels = batches(1)[0]
+    step = plan.train_step(RECIPE, ONE, model, plan.update(RECIPE, model))
+    images, labels, weights = batches(1)[0]
     images[0, 3, 3, 0] = np.inf
     found = [
         float(step(*share(ONE, batch), tf.constant(0.1))["loss"])
-        for batch in [(images, labels), *batches(2)]
+        for batch in [(images, labels, weights), *batches(2)]
     ]
     assert np.isnan(found).all(), found
 

@@ -18,9 +18,8 @@ from tests.support.steps_reference import (
     share,
     train,
 )
-from train.optimize import steps
-from train.optimize.updates import Update
-from train.run import devices
+from train.recipes import plan
+from train.tasks import classification, evaluation
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -59,7 +58,7 @@ def test_weight_decay_reaches_every_trainable_weight():
             layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
     before = {v.path: v.numpy() for v in model.trainable_variables}
     recipe = helpers.recipe(weight_decay=0.1)
-    step = steps.train_step(ONE, model, Update(model, recipe), recipe)
+    step = plan.train_step(recipe, ONE, model, plan.update(recipe, model))
     step(*share(ONE, batches(1)[0]), tf.constant(0.5))
     for variable in model.trainable_variables:
         if "logits" not in variable.path:
@@ -87,7 +86,9 @@ def test_eval_step_sums_what_weighs(classes):
         "loss": weights @ numpy_losses(labels, logits),
         "examples": 33,
     }
-    actual = steps.eval_step(ONE, model)(*share(ONE, (logits, labels, weights)))
+    actual = evaluation.eval_step(ONE, model, classification.task())(
+        *share(ONE, (logits, labels, weights))
+    )
     assert {name: float(x) for name, x in actual.items()} == pytest.approx(expected, rel=1e-5)
 
 
@@ -121,12 +122,3 @@ def test_xla_on_replicas(results):
     for weight, array in pairs:
         if weight.path in trainable:
             np.testing.assert_allclose(array, weight, atol=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [(("one", 2, 8), "replicas=2 needs strategy=mirrored"), (("mirrored", 3, 8), "3 replicas.*8")],
-)
-def test_replicas_that_cannot_be(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        devices.strategy(*arguments)

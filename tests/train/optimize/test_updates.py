@@ -12,7 +12,7 @@ from tests.support import helpers
 from tests.support.on_replicas import OnReplicas
 from tests.support.steps_reference import RECIPE, network, reference
 from tests.support.updates_on_replicas import EVENTS, GOOD, SKIPPED, Held
-from train.optimize.updates import Update
+from train.recipes import plan
 
 RUNS = {"one": 1, "two": 2, "two_jit": 2, "four": 4}
 runs = pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_float16_learns_and_leaves_out_what_overflows(results) -> None:
 def test_what_is_frozen_has_its_slots_already(optimizer, slots) -> None:
     model = network()
     everything = model.trainable_variables
-    update = Update(model, helpers.recipe(optimizer=optimizer))
+    update = plan.update(helpers.recipe(optimizer=optimizer), model)
     transfer.freeze(model, ("stem", "stage1"))
     assert 0 < len(model.trainable_variables) < len(everything)
     shapes = {v.path: v.shape for v in update.optimizer.variables}
@@ -154,7 +154,7 @@ def test_what_is_frozen_has_its_slots_already(optimizer, slots) -> None:
 def test_a_second_one_in_a_process_has_the_same_names(optimizer) -> None:
     """Checkpoints hold them, and a process may resume more than one run."""
     row = helpers.recipe(optimizer=optimizer, ema=0.9)
-    updates = [Update(network(), row, scaled=True) for _ in range(2)]
+    updates = [plan.update(row, network(), scaled=True) for _ in range(2)]
     one, two = ({k: [v.path for v in g] for k, g in u.variables.items()} for u in updates)
     assert one == two
     assert len(set(one["optimizer"])) == len(one["optimizer"])

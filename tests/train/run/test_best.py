@@ -14,10 +14,11 @@ from keras_resnet import weights
 from tests.support import helpers
 from tests.support.full_disk import room
 from train import loop
-from train.datasets import batches as pipeline
 from train.loop import Run
+from train.recipes.data import open_data
 from train.recipes.recipe import Recipe
-from train.run import publishing, state
+from train.run import files, publishing, state
+from train.tasks.headline import TOP1
 
 RECIPE = helpers.recipe(
     steps=80, batch_size=32, eval_every=20, log_every=20, save_every=7, learning_rate=0.1
@@ -37,7 +38,7 @@ def run(workdir: Path) -> Run:
 
 def follow(recipe: Recipe, workdir: Path) -> list[dict[str, Any]]:
     """Trains; returns the evaluations."""
-    loop.fit(pipeline.open_data(recipe, None), run(workdir))
+    loop.fit(open_data(recipe, None), run(workdir))
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return [line for line in lines if line["split"] != "train"]
 
@@ -49,7 +50,7 @@ def followed(request, tmp_path_factory) -> tuple[Recipe, Path, list[dict[str, An
 
 
 def told(workdir: Path) -> dict[str, Any]:
-    manifest = weights.read_manifest(workdir / publishing.BEST)
+    manifest = weights.read_manifest(workdir / files.BEST)
     assert manifest is not None
     return dict(manifest.training["best"])
 
@@ -62,15 +63,15 @@ def test_it_is_the_first_of_the_most_accurate(followed) -> None:
     assert [e["step"] for e in on_split] == list(range(every, recipe.steps + 1, every))
     best = max(on_split, key=lambda e: e["top1"])  # the first of equal ones
     assert told(workdir) == {"step": best["step"], "top1": best["top1"], "split": split}
-    manifest = weights.read_manifest(workdir / publishing.BEST)
+    manifest = weights.read_manifest(workdir / files.BEST)
     assert Recipe.from_json(json.dumps(manifest.training["recipe"])) == recipe
 
 
 def test_it_is_as_accurate_as_it_says(followed) -> None:
     """Counted by NumPy; with averaged weights they are what the file holds."""
     recipe, workdir, _ = followed
-    model = keras_resnet.resnet.from_weights(workdir / publishing.BEST, input_shape=(8, 8, 1))
-    data = pipeline.open_data(recipe, None)
+    model = keras_resnet.resnet.from_weights(workdir / files.BEST, input_shape=(8, 8, 1))
+    data = open_data(recipe, None)
     examples = data.splits[data.eval_split]
     pairs = [examples.decode(i) for i in examples.elements(None)]
     images, labels = (np.stack(column) for column in zip(*pairs, strict=True))
@@ -93,9 +94,9 @@ def test_at_the_end_it_is_the_final_one(followed) -> None:
 
 def test_the_same_command_again_changes_nothing(followed) -> None:
     recipe, workdir, _ = followed
-    before = (workdir / publishing.BEST).read_bytes()
+    before = (workdir / files.BEST).read_bytes()
     follow(recipe, workdir)
-    assert (workdir / publishing.BEST).read_bytes() == before
+    assert (workdir / files.BEST).read_bytes() == before
 
 
 def test_a_longer_run_has_to_beat_the_last_step_too(tmp_path, monkeypatch) -> None:
@@ -114,32 +115,32 @@ def test_a_longer_run_has_to_beat_the_last_step_too(tmp_path, monkeypatch) -> No
 
 def test_what_was_measured_later_is_measured_again(tmp_path) -> None:
     """A run that was killed goes on from a checkpoint before its best evaluation."""
-    assert publishing.best_until(tmp_path, 100) == {}
-    (tmp_path / publishing.BEST).write_bytes(b"damaged")
-    assert publishing.best_until(tmp_path, 100) == {}
-    data = pipeline.open_data(RECIPE, None)
+    assert publishing.best_until(tmp_path, 100, TOP1) is None
+    (tmp_path / files.BEST).write_bytes(b"damaged")
+    assert publishing.best_until(tmp_path, 100, TOP1) is None
+    data = open_data(RECIPE, None)
     trained = state.create(data, tf.distribute.get_strategy(), tmp_path / "checkpoints")
-    publishing.best(trained.model, data, tmp_path, 40, 50.0)
-    assert publishing.best_until(tmp_path, 39) == {}
-    assert publishing.best_until(tmp_path, 40) == {"best_top1": 50.0, "best_step": 40.0}
+    publishing.best(trained.model, data, tmp_path, 40, 50.0, TOP1)
+    assert publishing.best_until(tmp_path, 39, TOP1) is None
+    assert publishing.best_until(tmp_path, 40, TOP1) == (50.0, 40)
 
 
 def test_a_full_disk_costs_the_new_one_and_not_the_old(tmp_path, capsys) -> None:
-    data = pipeline.open_data(RECIPE, None)
+    data = open_data(RECIPE, None)
     trained = state.create(data, tf.distribute.get_strategy(), tmp_path / "checkpoints")
-    publishing.best(trained.model, data, tmp_path, 20, 50.0)
-    before = (tmp_path / publishing.BEST).read_bytes()
+    publishing.best(trained.model, data, tmp_path, 20, 50.0, TOP1)
+    before = (tmp_path / files.BEST).read_bytes()
     with room(100_000):
-        publishing.best(trained.model, data, tmp_path, 40, 60.0)
+        publishing.best(trained.model, data, tmp_path, 40, 60.0, TOP1)
     assert f"step 40: the best network so far is not in {tmp_path}" in capsys.readouterr().out
-    assert [file.name for file in tmp_path.iterdir()] == [publishing.BEST]
-    assert (tmp_path / publishing.BEST).read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [files.BEST]
+    assert (tmp_path / files.BEST).read_bytes() == before
 
 
 def test_weights_that_are_no_numbers_are_not_the_best(tmp_path) -> None:
-    data = pipeline.open_data(RECIPE, None)
+    data = open_data(RECIPE, None)
     trained = state.create(data, tf.distribute.get_strategy(), tmp_path / "checkpoints")
     weight = trained.model.weights[3]
     weight.assign(np.full(weight.shape, np.nan))
-    publishing.best(trained.model, data, tmp_path, 20, 50.0)
+    publishing.best(trained.model, data, tmp_path, 20, 50.0, TOP1)
     assert list(tmp_path.iterdir()) == []

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests.support import helpers
 from tests.support.checkpoint_files import NUMBERS, checkpoints, contents, restored, save, variables
-from train.datasets import batches as pipeline
+from train.recipes.data import open_data
 from train.run import state
 from train.run.checkpoints import Checkpoints
 
@@ -39,14 +39,14 @@ def test_optimizer_slots_come_back(tmp_path):
 
 def train_state(folder: Path) -> state.TrainState:
     fields = {"repeats": [1, 1, 1], "stochastic_depth": 0.5}
-    data = pipeline.open_data(helpers.recipe(warmup_error=0.8, fields=fields), None)
+    data = open_data(helpers.recipe(warmup_error=0.8, fields=fields), None)
     return state.create(data, tf.distribute.get_strategy(), folder)
 
 
 def test_a_warm_up_that_is_over_stays_so(tmp_path):
     run = train_state(tmp_path)
     for _ in range(100):
-        run.warmup.observe(0.9)
+        run.warmup.observe(90.0)
     run.save(7)
     run.warmup.state.update(error=1.0, warm=0.0)
     assert (run.restore_latest(), run.warmup.factor) == (7, 1.0)

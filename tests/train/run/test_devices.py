@@ -75,7 +75,7 @@ def test_other_files_of_the_driver_are_not_gpus(hidden, tmp_path):
 
 def test_mirrored_without_gpus_asks_for_replicas(hidden):
     with pytest.raises(ValueError, match=r"mirrored finds no GPU: give --replicas=N .* N parts of"):
-        devices.strategy("mirrored", None, 8)
+        devices.count("mirrored", None)
 
 
 def test_mirrored_takes_all_gpus(hidden, monkeypatch):
@@ -86,8 +86,16 @@ def test_mirrored_takes_all_gpus(hidden, monkeypatch):
         "MirroredStrategy",
         lambda names: asked.append(names) or tf.distribute.get_strategy(),
     )
-    devices.strategy("mirrored", None, 8)
-    devices.strategy("mirrored", 2, 8)
+    assert devices.count("mirrored", None) == 4
+    assert devices.count("mirrored", 2) == 2
+    devices.strategy("mirrored", 4)
+    devices.strategy("mirrored", 2)
     assert asked == [["GPU:0", "GPU:1", "GPU:2", "GPU:3"], ["GPU:0", "GPU:1"]]
     with pytest.raises(ValueError, match="at most the 4 GPUs here, got 8"):
-        devices.strategy("mirrored", 8, 8)
+        devices.count("mirrored", 8)
+
+
+def test_replicas_of_one_device_are_refused():
+    assert devices.count("one", None) == devices.count("one", 1) == 1
+    with pytest.raises(ValueError, match="replicas=2 needs strategy=mirrored"):
+        devices.count("one", 2)

@@ -15,18 +15,19 @@ import tensorflow as tf
 from keras_resnet import console
 from tests.support import helpers
 from tests.support.full_disk import room
-from train.datasets import batches as pipeline
 from train.log import journal
-from train.log.journal import Journal
+from train.log.journal import Journal, Pace
 from train.run import workdirs
+from train.tasks import classification
 
+TASK = classification.task()
+PACE = Pace(steps=3, batch_size=8, log_every=100)
 METRICS = {name: tf.constant(0.0) for name in ("loss", "accuracy", "skipped")}
 TRAIN = ["-m", "train", helpers.TINY, "--batch_size=32", "--log_every=1", "--save_every=20"]
 
 
 def test_a_line_that_does_not_fit_leaves_no_part_of_it(tmp_path, capsys):
-    data = pipeline.open_data(helpers.recipe(log_every=1, steps=9), None)
-    lines = Journal(tmp_path, data, 0)
+    lines = Journal(tmp_path, TASK, Pace(steps=9, batch_size=8, log_every=1), 0)
     lines.train(1, METRICS, 0.1)
     before = (tmp_path / "metrics.jsonl").read_bytes()
     with room(len(before) + 50):
@@ -44,8 +45,7 @@ def steps(workdir: Path) -> list[int]:
 
 
 def test_events_that_do_not_fit_stop_nothing(tmp_path, capsys, monkeypatch):
-    data = pipeline.open_data(helpers.recipe(log_every=1, steps=9), None)
-    lines = Journal(tmp_path, data, 0)
+    lines = Journal(tmp_path, TASK, Pace(steps=9, batch_size=8, log_every=1), 0)
     monkeypatch.setattr(journal, "_append", lambda path, line: None)
     lines.train(1, METRICS, 0.1)
     with room(1):
@@ -62,17 +62,16 @@ def test_events_that_do_not_fit_stop_nothing(tmp_path, capsys, monkeypatch):
 def test_lines_that_are_none_are_dropped_by_the_next_run(tmp_path, cut):
     lines = [json.dumps({"step": step, "split": "train", "loss": 1.0}) + "\n" for step in (1, 2, 3)]
     (tmp_path / "metrics.jsonl").write_bytes(lines[0].encode() + cut + b"\n" + lines[1].encode())
-    Journal(tmp_path, pipeline.open_data(helpers.recipe(), None), 2)
+    Journal(tmp_path, TASK, PACE, 2)
     assert (tmp_path / "metrics.jsonl").read_text() == lines[0] + lines[1]
 
 
 def test_metrics_survive_a_resume_for_which_there_is_no_room(tmp_path):
     line = json.dumps({"step": 1, "split": "train"}) + "\n"
     (tmp_path / "metrics.jsonl").write_text(line)
-    data = pipeline.open_data(helpers.recipe(), None)
     for size in (len(line), 5):  # too small for what TensorBoard reads, and for the metrics
         with room(size), pytest.raises(OSError, match="too large"):
-            Journal(tmp_path, data, 2)
+            Journal(tmp_path, TASK, PACE, 2)
     assert (tmp_path / "metrics.jsonl").read_text() == line
     assert not list(tmp_path.glob("*.partial"))
 

@@ -11,6 +11,7 @@ import keras_resnet
 from keras_resnet import transfer
 from keras_resnet.analysis import memory as needs
 from tests.support import helpers
+from train.optimize.batching import Batching
 from train.run import machine, memory
 from train.run.memory import Need
 
@@ -117,25 +118,25 @@ def test_the_sum(need, micro_batches, expected):
 
 
 def test_micro_batches_that_take_half_of_the_room_are_told():
-    recipe = helpers.recipe(batch_size=64)
+    batching = Batching(64)
     others = "a smaller --batch_size or --image_size, or --precision=bfloat16"
-    assert memory.advice(NEED, recipe, 24 * GIB) == (
+    assert memory.advice(NEED, batching, 24 * GIB) == (
         f"give --micro_batches=8 (at least 11 GiB), {others}"
     )
-    assert memory.advice(NEED, recipe, 4 * GIB) == f"give {others}"
-    synchronized = dataclasses.replace(recipe, sync_bn=True)
+    assert memory.advice(NEED, batching, 4 * GIB) == f"give {others}"
+    synchronized = Batching(64, sync_bn=True)
     assert memory.advice(NEED, synchronized, 24 * GIB) == f"give {others}"
 
 
 def test_memory_that_runs_out():
     text = "Graph execution error:\n\nOOM when allocating tensor with shape[9,9] by GPU_0_bfc\n [[x"
     error = tf.errors.ResourceExhaustedError(None, None, text)
-    recipe = helpers.recipe(batch_size=64, micro_batches=2)
-    told = memory.exhausted(error, recipe, 2)
+    batching = Batching(64, micro_batches=2)
+    told = memory.exhausted(error, batching, 2)
     assert told.startswith("out of memory: OOM when allocating tensor with shape[9,9] by GPU_0_bfc")
     assert "give --micro_batches=4 or more, a smaller --batch_size" in told
     full = tf.errors.ResourceExhaustedError(None, None, "events: No space left on device")
-    assert memory.exhausted(full, recipe, 2) is None
+    assert memory.exhausted(full, batching, 2) == ""
 
 
 def test_the_smallest_gpu_in_use_counts(monkeypatch):

@@ -9,8 +9,9 @@ import pytest
 from keras_resnet.preprocessing import Preprocessing
 from tests.support import helpers
 from train import datasets
-from train.datasets import batches as pipeline
-from train.run import kept, workdirs
+from train.recipes.data import Data
+from train.run import files, kept, workdirs
+from train.tasks.headline import TOP1
 
 RECIPE = helpers.recipe(steps=30)
 
@@ -28,37 +29,37 @@ def started(workdir: Path, *steps: int, recipe=RECIPE) -> Path:
 def test_fewer_steps_than_were_taken_are_refused(tmp_path, reached, now):
     workdir = started(tmp_path, 10, reached)
     with pytest.raises(ValueError, match=f"has taken {reached} steps of 30, and --steps={now}"):
-        workdirs.check(workdir, replace(RECIPE, steps=now))
+        workdirs.check(workdir, replace(RECIPE, steps=now), TOP1)
 
 
 @pytest.mark.parametrize("now", [20, 25, 30, 60])
 def test_others_go_on(tmp_path, now):
     workdir = started(tmp_path, 10, 20)
-    workdirs.check(workdir, replace(RECIPE, steps=now))
+    workdirs.check(workdir, replace(RECIPE, steps=now), TOP1)
 
 
 def test_a_finished_run_is_not_begun_again(tmp_path):
     workdir = started(tmp_path, 30)
-    workdirs.check(workdir, RECIPE)  # its last step is taken, and its files are not all written
-    workdirs.finish(workdir, 30, {"top1": 98.765, "examples": 360.0})
+    workdirs.check(workdir, RECIPE, TOP1)  # its last step is taken; files are missing
+    files.finish(workdir, 30, {"top1": 98.765, "examples": 360.0})
     with pytest.raises(ValueError, match=r"is finished: 30 steps, top-1 98\.77 % \(result\.json\)"):
-        workdirs.check(workdir, RECIPE)
-    workdirs.check(workdir, replace(RECIPE, steps=31))
+        workdirs.check(workdir, RECIPE, TOP1)
+    workdirs.check(workdir, replace(RECIPE, steps=31), TOP1)
 
 
 @pytest.mark.parametrize("text", ["", '{"step": 30}', "[]"])
 def test_a_result_that_was_cut_short_is_written_again(tmp_path, text):
     workdir = started(tmp_path, 30)
     (workdir / "result.json").write_text(text)
-    workdirs.check(workdir, RECIPE)
+    workdirs.check(workdir, RECIPE, TOP1)
 
 
 def test_a_finished_run_without_checkpoints_is_not_begun_again(tmp_path):
     workdir = started(tmp_path)
-    workdirs.check(workdir, RECIPE)
+    workdirs.check(workdir, RECIPE, TOP1)
     (workdir / "final.weights.h5").touch()
     with pytest.raises(ValueError, match="finished run without its checkpoints"):
-        workdirs.check(workdir, RECIPE)
+        workdirs.check(workdir, RECIPE, TOP1)
 
 
 def test_a_change_is_said_and_kept(tmp_path):
@@ -98,11 +99,11 @@ def photos(tmp_path) -> tuple[Path, Path]:
     return folder, workdir
 
 
-def opened(folder: Path) -> pipeline.Data:
+def opened(folder: Path) -> Data:
     names = ("train", "test")
     splits = {name: datasets.load("folder", name, str(folder)) for name in names}
     recipe = helpers.recipe(dataset="folder", image_size=8)
-    return pipeline.Data(recipe, splits, Preprocessing((1.0, 2.0, 3.0), image_size=8))
+    return Data(recipe, splits, Preprocessing((1.0, 2.0, 3.0), image_size=8))
 
 
 def compared(photos: tuple[Path, Path]) -> list[str]:
@@ -151,15 +152,15 @@ def test_other_classes_are_refused(photos, change):
 
 def test_an_image_that_was_trained_on_is_never_for_testing(photos):
     _, workdir = photos
-    told = json.loads((workdir / kept.NAME).read_text())
+    told = json.loads((workdir / files.DATA).read_text())
     told["splits"]["train"]["files"].append(told["splits"]["test"]["files"][0])
-    (workdir / kept.NAME).write_text(json.dumps(told))
+    (workdir / files.DATA).write_text(json.dumps(told))
     with pytest.raises(ValueError, match="1 images that this run has trained on are for test now"):
         compared(photos)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"labels": 1}'])
 def test_a_damaged_file_is_an_error(photos, text):
-    (photos[1] / kept.NAME).write_text(text)
+    (photos[1] / files.DATA).write_text(text)
     with pytest.raises(ValueError, match=r"data\.json is not what a run keeps of its data"):
         kept.read(photos[1])

@@ -9,8 +9,7 @@ import timm.loss
 import torch
 from timm.data.mixup import mixup_target
 
-from tests.support import helpers
-from train.tasks import classification as losses
+from train.tasks import classification
 
 CLASSES, COUNT, SHARE = 7, 12, 0.3
 RANDOM = np.random.default_rng(0)
@@ -21,12 +20,12 @@ MIXED = np.float32(SHARE * ONES + (1 - SHARE) * ONES[::-1])
 SMOOTHINGS = [0.0, 0.1, 0.5]
 
 
-def ours(targets: np.ndarray, logits: np.ndarray = LOGITS, **changes: Any) -> Any:
+def ours(targets: np.ndarray, logits: np.ndarray = LOGITS, **arguments: Any) -> Any:
     """Returns the losses, and the gradients of their sum."""
     at = tf.constant(logits)
     with tf.GradientTape() as tape:
         tape.watch(at)
-        found = losses.training(tf.constant(targets), at, helpers.recipe(**changes))
+        found = classification.losses(tf.constant(targets), at, **arguments)
     return found.numpy(), tape.gradient(found, at).numpy()
 
 
@@ -94,21 +93,32 @@ def test_a_target_at_the_threshold_is_below_it() -> None:
     close(ours(halves, loss="sigmoid", target_threshold=0.5), theirs(loss, halves))
 
 
-@pytest.mark.parametrize("dtype", ["int32", "int64", "float32"])
+@pytest.mark.parametrize("targets", [LABELS, MIXED], ids=["labels", "mixed"])
 @pytest.mark.parametrize(
     ("loss", "threshold"), [("softmax", 0.0), ("sigmoid", 0.0), ("sigmoid", 0.2)]
 )
-def test_what_is_left_out_has_no_loss_and_no_gradient(loss, threshold, dtype) -> None:
-    targets = LABELS.astype(dtype) if dtype != "float32" else MIXED.copy()
-    targets[[0, 5, 11]] = -1 if dtype != "float32" else 0.0
-    loud = np.where(np.arange(COUNT)[:, None] % 2, LOGITS, 1e4 * LOGITS)
-    changes = {"loss": loss, "label_smoothing": 0.1, "target_threshold": threshold}
-    found, gradients = ours(targets, loud, **changes)
-    left_out = np.isin(np.arange(COUNT), [0, 5, 11])
-    assert np.array_equal(found == 0, left_out)
-    assert np.all(gradients[left_out] == 0)
-    assert np.all(np.abs(gradients[~left_out]).max(-1) > 0)
-    assert np.isfinite(found).all()
+def test_a_weight_of_0_leaves_an_example_out(loss, threshold, targets) -> None:
+    """Of loss, gradient and accuracy, as if it were not in the batch."""
+    weights = np.float32(~np.isin(np.arange(COUNT), [0, 5, 11]))
+    task = classification.task(loss, label_smoothing=0.1, target_threshold=threshold)
+    loud = tf.constant(np.where(weights[:, None] > 0, LOGITS, 1e4 * LOGITS))
+
+    def sums(*rows: Any) -> tuple[dict[str, float], np.ndarray]:
+        chosen = tf.constant(rows[2])
+        with tf.GradientTape() as tape:
+            tape.watch(chosen)
+            found = task.train_sums(tf.constant(rows[0]), tf.constant(rows[1]), chosen)
+        assert set(found) == set(task.train_names)
+        gradient = tape.gradient(found["loss"], chosen).numpy()
+        return {name: float(value) for name, value in found.items()}, gradient
+
+    kept = weights > 0
+    all_of_them, gradients = sums(targets, weights, loud.numpy())
+    those_kept, expected = sums(targets[kept], weights[kept], loud.numpy()[kept])
+    assert all_of_them == pytest.approx(those_kept, rel=1e-6)
+    assert np.all(gradients[~kept] == 0)
+    np.testing.assert_allclose(gradients[kept], expected, rtol=1e-6)
+    assert np.all(np.abs(expected).max(-1) > 0)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
@@ -119,23 +129,19 @@ def test_large_logits_have_finite_losses(loss) -> None:
 
 
 def test_correct_is_the_largest_logit_at_the_largest_target() -> None:
-    """A label of -1, and targets that are all 0, are never met."""
     first = LOGITS.argmax(-1)
     labels = np.where(np.arange(COUNT) < 5, first, LABELS)
-    labels[-2:] = -1
     expected = [float(label == best) for label, best in zip(labels, first, strict=True)]
-    assert 5 <= sum(expected) < COUNT - 2
-    found = losses.correct(tf.constant(labels), tf.constant(LOGITS))
+    assert 5 <= sum(expected) < COUNT
+    found = classification.correct(tf.constant(labels), tf.constant(LOGITS))
     assert found.dtype == tf.float32
     assert found.numpy().tolist() == expected
     shares = 0.6 * np.eye(CLASSES)[labels] + 0.4 * np.eye(CLASSES)[::-1][labels]
-    shares[-2:] = 0
-    again = losses.correct(tf.constant(shares, tf.float32), tf.constant(LOGITS))
+    again = classification.correct(tf.constant(shares, tf.float32), tf.constant(LOGITS))
     assert again.numpy().tolist() == expected
 
 
-def test_correct_knows_that_no_target_is_not_the_first_class() -> None:
-    logits = np.float32([[9, 0, 0]])
-    assert losses.correct(tf.zeros([1, 3]), tf.constant(logits)).numpy() == 0
-    assert losses.correct(tf.constant([[0.0, 0.1, 0.0]]), tf.constant(logits)).numpy() == 0
-    assert losses.correct(tf.constant([[0.1, 0.0, 0.0]]), tf.constant(logits)).numpy() == 1
+def test_accuracy_is_in_percent() -> None:
+    logits = tf.constant(LOGITS)
+    found = classification.task().train_sums(tf.argmax(logits, 1), tf.ones(COUNT), logits)
+    assert float(found["accuracy"]) / COUNT == 100
