@@ -40,9 +40,7 @@ def test_others_go_on(tmp_path, now):
 
 def test_a_finished_run_is_not_begun_again(tmp_path):
     workdir = started(tmp_path, 30)
-    workdirs.check(
-        workdir, RECIPE, TOP1
-    )  # its last step is taken; files are missing
+    workdirs.check(workdir, RECIPE, TOP1)  # its last step is taken; files are missing
     files.finish(workdir, 30, {"top1": 98.765, "examples": 360.0})
     with pytest.raises(ValueError, match=r"is finished: 30 steps, top-1 98\.77 % \(result\.json\)"):
         workdirs.check(workdir, RECIPE, TOP1)
