@@ -35,8 +35,10 @@ demo: venv
 	$(BIN)/python -m train --recipe=digits_resnet20 --workdir=$(DEMO)
 	$(BIN)/python -m train.evaluate --network=resnet20 --weights=$(DEMO)/final.weights.h5 \
 	  --dataset=digits --examples_out=$(DEMO)/test.npz
+	$(BIN)/python -m train.evaluate --network=resnet20 --weights=$(DEMO)/final.weights.h5 \
+	  --dataset=digits --split=train --examples=1024 --examples_out=$(DEMO)/train.npz
 	$(BIN)/python -m keras_resnet.export --network=resnet20 --weights=$(DEMO)/final.weights.h5 --out=$(EXPORT) \
-	  --formats=saved_model,tflite,tflite_int8 --calibration_dataset=digits
+	  --formats=saved_model,tflite,tflite_int8 --calibration_file=$(DEMO)/train.npz
 	$(BIN)/python saved_models/classify.py $(EXPORT) $(DEMO)/test.npz
 	$(BIN)/python saved_models/classify.py $(EXPORT)/model.tflite $(DEMO)/test.npz
 	$(BIN)/python saved_models/classify.py $(EXPORT)/model_int8.tflite $(DEMO)/test.npz

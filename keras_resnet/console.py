@@ -14,7 +14,8 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
@@ -126,18 +127,27 @@ def _line(message: object) -> str:
     return f"error: {' '.join(str(message).split())}"
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], removed: Mapping[str, str] | None = None) -> None:
     """Runs a command whose flags are defined, and ends the process.
+
+    Args:
+        main: the command.
+        removed: names of flags that the command once had, and what to do instead.
 
     What a user can mend is one line on stderr, and exit code 1: an unknown flag or a word that is
     not a flag, and each ValueError, TypeError, OSError, MemoryError and ImportError of `main`.
     """
-    app.run(lambda words: _command(main, words[1:]), flags_parser=_parse)
+    app.run(lambda words: _command(main, words[1:]), flags_parser=partial(_parse, removed or {}))
 
 
-def _parse(arguments: list[str]) -> list[str]:
+def _parse(removed: Mapping[str, str], arguments: list[str]) -> list[str]:
     try:
         return flags.FLAGS(arguments)
+    except flags.UnrecognizedFlagError as error:
+        name = error.flagname.lstrip("-").partition("=")[0]
+        if name in removed:
+            fail(f"--{name} was removed: {removed[name]}")
+        fail(f"{error}; see --help")
     except flags.Error as error:
         fail(f"{error}; see --help")
 

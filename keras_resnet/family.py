@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from keras_resnet.specs import (
     BASIC,
@@ -18,8 +18,14 @@ from keras_resnet.specs import (
 
 
 def _cifar(branch: tuple[Conv, ...], n: int, shortcut: Shortcut) -> Spec:
-    stem, repeats = (Conv(3, 16),), (n, n, n)
-    return Spec(branch, repeats, stem, None, shortcut, image_size=32, classes=10)
+    return Spec(branch, (n, n, n), stem=(Conv(3, 16),), stem_pool=None, shortcut=shortcut)
+
+
+class Published(NamedTuple):
+    """The data that the published numbers of a network hold for."""
+
+    image_size: int  # pixels a side
+    classes: int
 
 
 IMAGENET = {
@@ -48,12 +54,23 @@ WIDE = {
     f"wide_resnet{depth}_2": replace(IMAGENET[depth], branch=WIDE_BOTTLENECK, stride_on="3x3")
     for depth in (50, 101)
 }
-FAMILY: Mapping[str, Spec] = {
-    name.format(depth): replace(spec, **changes)
-    for roots, variants in ((IMAGENET, IMAGENET_VARIANTS), (CIFAR, CIFAR_VARIANTS))
-    for name, changes in variants.items()
-    for depth, spec in roots.items()
-} | WIDE
+
+
+def _named(roots: Mapping[int, Spec], variants: Mapping[str, Mapping[str, Any]]) -> dict[str, Spec]:
+    return {
+        name.format(depth): replace(root, **changes)
+        for name, changes in variants.items()
+        for depth, root in roots.items()
+    }
+
+
+_FOR_IMAGENET = _named(IMAGENET, IMAGENET_VARIANTS)
+_FOR_CIFAR = _named(CIFAR, CIFAR_VARIANTS)
+FAMILY: Mapping[str, Spec] = _FOR_IMAGENET | _FOR_CIFAR | WIDE
+PUBLISHED: Mapping[str, Published] = {
+    **dict.fromkeys(_FOR_IMAGENET | WIDE, Published(image_size=224, classes=1000)),
+    **dict.fromkeys(_FOR_CIFAR, Published(image_size=32, classes=10)),
+}
 
 
 def spec(network: str, **changes: Any) -> Spec:
@@ -61,7 +78,7 @@ def spec(network: str, **changes: Any) -> Spec:
 
     Raises:
         ValueError: for a name outside `FAMILY` or a value that a field does not allow.
-        TypeError: for a name that is no string or a change to no field of `Spec`.
+        TypeError: for a name that is not a string, or a change of an unknown field.
     """
     if not isinstance(network, str):
         raise TypeError(f"a network is given by its name, such as 'resnet50', got {network!r}")
@@ -75,29 +92,22 @@ def spec(network: str, **changes: Any) -> Spec:
 
 
 def name_of(wanted: Spec, default: str) -> str:
-    """Returns the name under which the family holds a spec, whatever its classes and images."""
+    """Returns the name under which the family holds a spec, or the default."""
     name, fields = nearest(wanted)
     return default if fields else name
 
 
 def nearest(wanted: Spec) -> tuple[str, dict[str, Any]]:
-    """Describes a spec as a network of the family and the fewest fields that differ from it.
-
-    Classes and image sizes, which say nothing of the architecture, are left out.
-    """
+    """Describes a spec as a network of the family and the fewest fields that differ from it."""
     name = min(FAMILY, key=lambda name: len(changes(wanted, name)))
     return name, changes(wanted, name)
 
 
 def changes(wanted: Spec, network: str) -> dict[str, Any]:
-    """Returns the fields of a spec that differ from those of a network of the family.
-
-    Classes and image sizes, which say nothing of the architecture, are left out.
-    """
+    """Returns the fields of a spec that differ from those of a network of the family."""
     known = FAMILY[network]
     return {
         field: getattr(wanted, field)
         for field in FIELDS
-        if field not in ("classes", "image_size")
-        and getattr(known, field) != getattr(wanted, field)
+        if getattr(known, field) != getattr(wanted, field)
     }

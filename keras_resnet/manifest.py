@@ -5,7 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from keras_resnet import family
 from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.specs import RETIRED, Spec
+
+__all__ = ["ACTIVATIONS", "ENTRY", "NONE", "SIGMOID", "SOFTMAX", "Manifest"]
 
 ENTRY = "keras_resnet.json"  # where `.weights.h5` files keep it
 SOFTMAX, SIGMOID, NONE = "softmax", "sigmoid", "none"
@@ -18,8 +22,8 @@ class Manifest:
 
     `activation` is what follows the logits: "softmax" for one choice among the labels, "sigmoid"
     for a yes or no to each label, "none" where the logits themselves are the answer. None means
-    that nobody said; files of version 0.1 never did, and meant softmax. `preprocessing` is None
-    where nobody knows how pixels were scaled; only then height and width may be 0, unknown too.
+    that it is unknown; files of version 0.1 never say it, and mean softmax. `preprocessing` is None
+    if it is unknown; only then height and width may be 0, which means unknown.
     `assumed` lists facts that neither file nor user states, each with the convention that it
     follows.
     """
@@ -55,15 +59,23 @@ class Manifest:
         object.__setattr__(self, "fields", json.loads(json.dumps(dict(self.fields))))
 
     @property
-    def scaling(self) -> Preprocessing:
-        """The preprocessing, where it has to be known.
+    def spec(self) -> Spec:
+        """The architecture: the network of that name, with the changed fields.
 
         Raises:
-            ValueError: if neither the weights nor their user have said it.
+            ValueError, TypeError: for a name or a field that does not exist.
+        """
+        return family.spec(self.network, **self.fields)
+
+    def known_preprocessing(self) -> Preprocessing:
+        """Returns the preprocessing where it has to be known.
+
+        Raises:
+            ValueError: if neither the weights nor their user say it.
         """
         if self.preprocessing is None:
             raise ValueError(
-                f"nobody has said how pixels are scaled for these weights of {self.network}: give"
+                f"the preprocessing of these weights of {self.network} is not known: give"
                 " --preprocessing, or --mean and --std; in Python, from_weights(preprocessing=...)"
             )
         return self.preprocessing
@@ -80,8 +92,13 @@ class Manifest:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Manifest":
-        scaling = values["preprocessing"]
-        values = {**values, "preprocessing": scaling and Preprocessing(**scaling)}
+        preprocessing = values["preprocessing"]
+        fields = values.get("fields", {})
+        values = {
+            **values,
+            "preprocessing": preprocessing and Preprocessing(**preprocessing),
+            "fields": {name: value for name, value in fields.items() if name not in RETIRED},
+        }
         for name in ("image_shape", "labels"):
             if isinstance(values[name], list):
                 values[name] = tuple(values[name])

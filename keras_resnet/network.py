@@ -1,22 +1,126 @@
-"""The model that `resnet` returns: a Keras model that knows how its weights see images."""
+"""Builds networks: a spec becomes a `ResidualNetwork`, which knows its spec and its manifest.
+
+The graph is flat and functional, so that every layer can be reached by its name, such as
+`stage2_block1_conv3_bn`. Images are channels-last, as `keras_resnet.preprocess` returns them.
+"""
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import h5py
 import keras
 import numpy as np
+from keras import KerasTensor as Tensor, layers
 
-from keras_resnet import family
+from keras_resnet import blocks, family, labels
 from keras_resnet.manifest import ENTRY, NONE, SIGMOID, SOFTMAX, Manifest
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.rewrite import graph
-from keras_resnet.specs import Spec, differences
+from keras_resnet.specs import (
+    FINAL,
+    HEAD,
+    LOGITS,
+    POOL,
+    PREDICTIONS,
+    STEM,
+    STEM_POOL,
+    Spec,
+    differences,
+    is_rounding,
+    pad_of,
+    relu_of,
+    rounding_of,
+    stem_conv,
+)
 
-HEAD = ("logits", "logits_int8", "predictions")  # layers that can end a classifier
+__all__ = [
+    "Activation",
+    "Pooling",
+    "ResidualNetwork",
+    "Top",
+    "build",
+    "check_flat",
+    "ending_of",
+    "first_layer",
+    "spec_of",
+]
+
+Activation = str | Callable[[Any], Any] | None
+Pooling = Literal["avg", "max"] | None
+
+ENDS = (LOGITS, rounding_of(LOGITS), PREDICTIONS)  # layers that can end a classifier
+
+# Keras walks a graph by recursion, one frame a layer, also when it loads or copies a model, and
+# ResNet-1202 is a path of 4,200 layers. Python frames do not use the C stack.
+sys.setrecursionlimit(max(20_000, sys.getrecursionlimit()))
+
+# No ReLU follows the classifier, so that He's gain of 2 becomes 1 (arXiv:1502.01852).
+CLASSIFIER_INIT = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 1.0, "mode": "fan_in", "distribution": "untruncated_normal"},
+}
+
+
+class Top(NamedTuple):
+    """What follows the last feature map of a network."""
+
+    pooling: Pooling = "avg"  # None: the feature map itself is the output
+    classes: int | None = None  # outputs of the classifier; None: there is no classifier
+    activation: Activation = None  # of the logits; None: the logits are the output
+
+
+def build(image: Tensor, spec: Spec, name: str, top: Top | None) -> "ResidualNetwork":
+    """Builds the network of a spec.
+
+    Args:
+        image: a Keras tensor [batch, height, width, channels].
+        spec: the architecture.
+        name: of the model.
+        top: what follows the last feature map; None for a model that returns all endpoints by name.
+
+    Returns:
+        A model from the source of `image` to logits, probabilities, features or endpoints.
+    """
+    feature_maps = _backbone(image, spec)
+    last = list(feature_maps.values())[-1]
+    sources = keras.utils.get_source_inputs(image)
+    inputs = sources[0] if len(sources) == 1 else sources
+    outputs = feature_maps if top is None else _head(last, top)
+    model = ResidualNetwork(inputs, outputs, name=name)
+    endpoints = {part: x._keras_history.operation.name for part, x in feature_maps.items()}
+    model.record(spec, endpoints)
+    return model
+
+
+def _backbone(x: Tensor, spec: Spec) -> dict[str, Tensor]:
+    x = blocks.stem(x, spec)
+    endpoints = {STEM: x}
+    for place in spec.places():
+        x = blocks.block(x, spec, place)
+        endpoints[place.part] = x
+    if spec.preact:
+        endpoints[place.part] = blocks.norm(x, FINAL)
+    return endpoints
+
+
+def _head(x: Tensor, top: Top) -> Tensor:
+    if top.pooling is None:
+        return x
+    # Means of hundreds of pixels and the logits are worth 32 bits under any policy.
+    dtype = keras.backend.result_type(keras.config.dtype_policy().variable_dtype, "float32")
+    maximum = top.pooling == "max"
+    pool = layers.GlobalMaxPooling2D if maximum else layers.GlobalAveragePooling2D
+    x = pool(data_format=blocks.DATA_FORMAT, dtype=dtype, name=POOL)(x)
+    if top.classes is None:
+        return x
+    dense = layers.Dense(top.classes, kernel_initializer=CLASSIFIER_INIT, dtype=dtype, name=LOGITS)
+    x = dense(x)
+    if top.activation is None:
+        return x
+    return layers.Activation(top.activation, dtype=dtype, name=PREDICTIONS)(x)
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -24,15 +128,21 @@ class ResidualNetwork(keras.Model):
     """A functional Keras model with the spec that it was built from, and a manifest.
 
     `save` and `save_weights` keep the manifest, and refuse one that does not fit the network. It is
-    None until weights are loaded, or somebody who trained them sets it.
+    None until weights are loaded or the user sets it.
     """
 
     manifest: Manifest | None = None
     _spec: Spec | None = None
+    _endpoints: Mapping[str, str] | None = None
+
+    def record(self, spec: Spec, endpoints: Mapping[str, str]) -> None:
+        """Keeps what the network was built from, and the layers that end its stem and stages."""
+        self._spec = spec
+        self._endpoints = dict(endpoints)
 
     @property
     def spec(self) -> Spec:
-        """What the network was built from.
+        """The architecture that the network was built from.
 
         Raises:
             AttributeError: for a clone by Keras, whose layers may be others.
@@ -41,9 +151,46 @@ class ResidualNetwork(keras.Model):
             raise AttributeError(f"{self.name} was not built by keras_resnet, and has no spec")
         return self._spec
 
-    @spec.setter
-    def spec(self, spec: Spec) -> None:
-        self._spec = spec
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """The layers whose outputs `resnet(..., endpoints=True)` would return, by endpoint.
+
+        In a quantized network: the FakeQuantize layers after them.
+
+        Raises:
+            AttributeError: for a clone by Keras, whose layers may be others.
+        """
+        spec = self.spec
+        if self._endpoints is None:  # a file of version 0.1, which did not record them
+            self._endpoints = _endpoints_of(spec, {layer.name for layer in self.layers})
+        return dict(self._endpoints)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The part of the network that each layer belongs to, by the name of the layer.
+
+        A layer of the backbone belongs to the first endpoint that depends on it, every other layer
+        to the head.
+
+        Raises:
+            AttributeError: for a clone by Keras, whose layers may be others.
+        """
+        nodes = {
+            node.operation.name: node for nodes in self._nodes_by_depth.values() for node in nodes
+        }
+        first = first_layer(nodes)
+        found: dict[str, str] = {}
+        for part, end in self.endpoints.items():
+            pending = [end]
+            while pending:
+                name = pending.pop()
+                if name in found:
+                    continue
+                found[name] = part
+                if name != first:  # what a user computes before it is not of the stem
+                    tensors = nodes[name].input_tensors
+                    pending += [tensor._keras_history.operation.name for tensor in tensors]
+        return {layer.name: found.get(layer.name, HEAD) for layer in self.layers}
 
     @property
     def preprocessing(self) -> Preprocessing | None:
@@ -53,36 +200,14 @@ class ResidualNetwork(keras.Model):
         """
         if self.manifest is None or self.manifest.preprocessing is None:
             return None
-        _, _, channels, *_ = _kernel(self, "stem_conv1") or self.manifest.image_shape
+        _, _, channels, *_ = _kernel(self, stem_conv(1)) or self.manifest.image_shape
         return self.manifest.preprocessing.for_channels(channels)
-
-    @property
-    def endpoints(self) -> dict[str, str]:
-        """The layers whose outputs `resnet(..., endpoints=True)` would return, by endpoint.
-
-        In a quantized network: the FakeQuantize layers after them.
-        """
-        spec = self.spec
-        last = {place.stage: place.name for place in spec.places()}
-        stem = f"stem_conv{len(spec.stem)}"
-        found = {"stem": self._first("stem_pool", f"{stem}_relu", stem)}
-        for stage, block in last.items():
-            ends = f"{block}_relu", f"{block}_add", f"{block}_conv{len(spec.branch)}"
-            found[f"stage{stage}"] = self._first(*ends)
-        if spec.preact:
-            found[f"stage{max(last)}"] = self._first("final_relu")
-        return found
-
-    def _first(self, *names: str) -> str:
-        present = {layer.name for layer in self.layers}
-        found = next(name for name in names if name in present)
-        return f"{found}_int8" if f"{found}_int8" in present else found
 
     def check_manifest(self, manifest: Manifest | None = None) -> None:
         """Refuses a manifest, by default its own, with which the weights could not be read back.
 
         Raises:
-            TypeError: if it is no manifest.
+            TypeError: if it is not a manifest.
             ValueError: naming all that does not fit.
         """
         manifest = self.manifest if manifest is None else manifest
@@ -130,21 +255,56 @@ class ResidualNetwork(keras.Model):
         return self.manifest
 
     def get_config(self) -> dict[str, Any]:
+        """Returns what Keras saves; the architecture is in the manifest, or in "spec" without."""
         self.check_manifest()
+        told = self._told() if self.manifest else None
+        if told and self._spec:  # a manifest need not say what changes no weights
+            told = replace(told, fields=family.changes(self._spec, told.network))
+        alone = self._spec if told is None else None
         return {
             **super().get_config(),
-            "spec": asdict(self._spec) if self._spec else None,
-            "manifest": told.to_dict() if self.manifest and (told := self._told()) else None,
+            "spec": asdict(alone) if alone else None,
+            "manifest": told.to_dict() if told else None,
+            "endpoints": self.endpoints if self._spec else None,
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Self:
         config = dict(config)
-        spec, manifest = config.pop("spec"), config.pop("manifest")
+        spec = config.pop("spec")
+        manifest = config.pop("manifest")
+        endpoints = config.pop("endpoints", None)
         model = super().from_config(config, custom_objects=custom_objects)
-        model._spec = Spec(**spec) if spec else None
-        model.manifest = Manifest.from_dict(manifest) if manifest else None
+        if manifest:
+            model.manifest = Manifest.from_dict(manifest)
+        if spec:
+            model._spec = Spec.from_dict(spec)
+        elif model.manifest and endpoints:
+            model._spec = model.manifest.spec
+        model._endpoints = endpoints
         return model
+
+
+def _endpoints_of(spec: Spec, present: set[str]) -> dict[str, str]:
+    """Returns the endpoints of a network that does not say them, by the names of its layers."""
+    last_stem = stem_conv(len(spec.stem))
+    stem = relu_of(last_stem) if spec.stem_norm else last_stem
+    found = {STEM: STEM_POOL if spec.stem_pool else stem}
+    for place in spec.places():
+        end = place.add if spec.shortcut else place.conv(len(spec.branch))
+        found[place.part] = end if spec.preact else relu_of(place.name)
+    if spec.preact:
+        found[place.part] = relu_of(FINAL)
+    return {
+        part: rounding_of(layer) if rounding_of(layer) in present else layer
+        for part, layer in found.items()
+    }
+
+
+def first_layer(names: Any) -> str:
+    """Returns which of the names of layers is that of the first layer of the stem."""
+    padded = pad_of(stem_conv(1))
+    return padded if padded in names else stem_conv(1)
 
 
 def ending_of(model: keras.Model) -> str | None:
@@ -154,7 +314,7 @@ def ending_of(model: keras.Model) -> str | None:
     """
     if len(model.outputs) != 1:
         return None
-    layers = {id(layer.output): layer for layer in model.layers if layer.name in HEAD}
+    layers = {id(layer.output): layer for layer in model.layers if layer.name in ENDS}
     last = layers.get(id(model.outputs[0]))
     if last is None:
         return None
@@ -174,19 +334,29 @@ def spec_of(model: Any, wanted: str) -> Spec:
         wanted: what it is for, in errors.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: for a model of others, around a network or a clone without its spec.
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"{wanted} needs a network that keras_resnet built, got {model!r}")
     spec = model._spec if isinstance(model, ResidualNetwork) else None
     if spec is None:
-        graph.check_flat(model, wanted)
+        check_flat(model, wanted)
         raise ValueError(
             f"{wanted} needs a network that keras_resnet built; {model.name} has no spec: build it"
             " with resnet(...), and copy its weights if it is a clone"
         )
     return spec
+
+
+def check_flat(model: keras.Model, wanted: str) -> None:
+    """Raises ValueError if another model is a layer of this one; `wanted` names the purpose."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            raise ValueError(
+                f"{wanted} needs a model of plain layers; {model.name} has the model {layer.name}"
+                f" as a layer: pass {model.name}.get_layer({layer.name!r})"
+            )
 
 
 # Keras's legacy `.h5` files name the class of a model without its package.
@@ -200,42 +370,43 @@ def _kernel(model: keras.Model, name: str) -> tuple[int, ...]:
 
 
 def _misfits(model: ResidualNetwork, manifest: Manifest) -> Iterator[str]:
-    stem, head = _kernel(model, "stem_conv1"), _kernel(model, "logits")
-    rounds, ending = _rounding(model), ending_of(model)
+    stem = _kernel(model, stem_conv(1))
+    head = _kernel(model, LOGITS)
+    rounds = _rounding(model)
+    ending = ending_of(model)
     *sides, channels = manifest.image_shape
-    scaling = manifest.preprocessing
+    preprocessing = manifest.preprocessing
     if head and len(manifest.labels) != head[-1]:
         yield f"{len(manifest.labels)} labels for {head[-1]} outputs"
     if stem and channels != stem[2]:
         yield f"image_shape={manifest.image_shape} for a network of {stem[2]} channels"
-    if scaling and scaling.channels not in (None, channels):
-        yield f"preprocessing of {scaling.channels} channels for images of {channels}"
-    if scaling and tuple(sides) != scaling.size:
-        yield f"image_shape={manifest.image_shape} with preprocessing to {scaling.size}"
+    if preprocessing and preprocessing.channels not in (None, channels):
+        yield f"preprocessing of {preprocessing.channels} channels for images of {channels}"
+    if preprocessing and tuple(sides) != preprocessing.size:
+        yield f"image_shape={manifest.image_shape} with preprocessing to {preprocessing.size}"
     # Logits alone may be kept for whatever follows them.
     if ending in (SOFTMAX, SIGMOID) and manifest.activation not in (None, ending):
         yield f"activation={manifest.activation!r} for a network that ends in {ending}"
     if manifest.quantized != rounds:
         yield f"quantized={manifest.quantized!r} for a network of quantized={rounds!r}"
-    if "classes" in manifest.fields:
-        yield "the field classes, which is the number of the labels"
-    elif model._spec:
-        yield from _other_fields(model.spec, manifest)
+    if model._spec:
+        yield from _other_fields(model._spec, manifest)
 
 
 def _rounding(model: keras.Model) -> str:
-    return "int8" if any(layer.name.endswith("_int8") for layer in model.layers) else ""
+    return "int8" if any(is_rounding(layer.name) for layer in model.layers) else ""
 
 
 def _facts(model: ResidualNetwork) -> Manifest:
-    """Returns what a network knows of itself, whoever trained it: all but labels and pixels."""
-    spec = model.spec
-    network, fields = family.nearest(spec)
+    """Returns what a network knows about itself: everything but labels and preprocessing."""
+    network, fields = family.nearest(model.spec)
     height, width, channels = model.input_shape[1:]
+    head = _kernel(model, LOGITS)
+    classes = head[-1] if head else family.PUBLISHED[network].classes
     return Manifest(
         network,
         (height or 0, width or 0, channels),
-        tuple(map(str, range(spec.classes))),
+        labels.numbers(classes),
         None,
         fields,
         quantized=_rounding(model),
@@ -245,7 +416,7 @@ def _facts(model: ResidualNetwork) -> Manifest:
 
 def _other_fields(spec: Spec, manifest: Manifest) -> Iterator[str]:
     try:
-        told = family.spec(manifest.network, **manifest.fields)
+        told = manifest.spec
     except (TypeError, ValueError) as error:
         yield str(error)
         return

@@ -12,9 +12,10 @@ arXiv:1605.07146 (wide); Huang et al., arXiv:1603.09382 (stochastic depth).
 
 import math
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Self, get_args
 
 Shortcut = Literal["A", "B", "C", "D"]
 StemPool = Literal["symmetric", "ceil"]
@@ -38,6 +39,66 @@ WIDE_BOTTLENECK = (Conv(1, 2), Conv(3, 2), Conv(1, 4))
 DEEP_STEM = (Conv(3, 32, 2), Conv(3, 32), Conv(3, 64))
 
 
+# Names of layers. They never change, since published weights are found by them. Functions and
+# properties of `Place` fill in these templates; `pattern` makes the expression that reads a name.
+IMAGE = "image"
+STEM_CONV = "stem_conv{conv}"
+STEM_POOL = "stem_pool"
+BLOCK = "stage{stage}_block{block}"
+BRANCH_CONV = BLOCK + "_conv{conv}"
+PROJECTION = BLOCK + "_shortcut_conv"
+PREACT = BLOCK + "_preact"
+ADD = BLOCK + "_add"
+FINAL = "final"  # normalizes the output of the last block of a pre-activation network
+POOL = "pool"
+LOGITS = "logits"
+PREDICTIONS = "predictions"
+NORM_SUFFIX = "_bn"
+ROUNDING_SUFFIX = "_int8"
+
+
+def pattern(template: str) -> re.Pattern[str]:
+    """Returns the expression that matches the names of a template, with its fields as groups."""
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\d+)", re.escape(template)))
+
+
+def stem_conv(number: int) -> str:
+    return STEM_CONV.format(conv=number)
+
+
+def norm_of(layer: str) -> str:
+    """Returns the name of the batch normalization after a layer."""
+    return f"{layer}{NORM_SUFFIX}"
+
+
+def is_norm(layer: str) -> bool:
+    return layer.endswith(NORM_SUFFIX)
+
+
+def relu_of(layer: str) -> str:
+    """Returns the name of the ReLU after a layer."""
+    return f"{layer}_relu"
+
+
+def pad_of(layer: str) -> str:
+    """Returns the name of the layer that pads the input of a layer with zeros."""
+    return f"{layer}_pad"
+
+
+def rounding_of(layer: str) -> str:
+    """Returns the name of the layer that rounds the output of a layer to int8."""
+    return f"{layer}{ROUNDING_SUFFIX}"
+
+
+def is_rounding(layer: str) -> bool:
+    return layer.endswith(ROUNDING_SUFFIX)
+
+
+def scale_of(norm: str) -> str:
+    """Returns the name of the layer that replaces a batch normalization where it is not folded."""
+    return f"{norm.removesuffix(NORM_SUFFIX)}_scale"
+
+
 class Place(NamedTuple):
     """Where a block stands in its network, and what follows from that."""
 
@@ -50,11 +111,45 @@ class Place(NamedTuple):
 
     @property
     def name(self) -> str:
-        return f"stage{self.stage}_block{self.number}"
+        return BLOCK.format(stage=self.stage, block=self.number)
+
+    @property
+    def part(self) -> str:
+        return stage_name(self.stage)
 
     @property
     def first(self) -> bool:
         return self.stage == self.number == 1
+
+    def conv(self, number: int) -> str:
+        return BRANCH_CONV.format(stage=self.stage, block=self.number, conv=number)
+
+    @property
+    def preact(self) -> str:
+        return PREACT.format(stage=self.stage, block=self.number)
+
+    @property
+    def shortcut(self) -> str:
+        return f"{self.name}_shortcut"
+
+    @property
+    def projection(self) -> str:
+        return PROJECTION.format(stage=self.stage, block=self.number)
+
+    @property
+    def dropout(self) -> str:
+        return f"{self.name}_drop"
+
+    @property
+    def add(self) -> str:
+        return ADD.format(stage=self.stage, block=self.number)
+
+
+STEM, HEAD = "stem", "head"  # parts of a network; between them are its stages
+
+
+def stage_name(stage: int) -> str:
+    return f"stage{stage}"
 
 
 @dataclass(frozen=True)
@@ -79,8 +174,6 @@ class Spec:
     zero_gamma: bool = False  # the last BN of each branch starts at 0
     stochastic_depth: float = 0.0  # drop probability of the last branch; linear in depth
     output_stride: int | None = None  # dilate instead of striding beyond it
-    image_size: int = 224  # pixels a side that the published numbers hold for
-    classes: int = 1000
 
     def __post_init__(self) -> None:
         for name in ("branch", "stem"):
@@ -91,10 +184,17 @@ class Spec:
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
         for name, kind in CHOICES.items():
             _choice(name, getattr(self, name), kind)
-        for name in ("image_size", "classes"):
-            object.__setattr__(self, name, _counts(name, (getattr(self, name),))[0])
         self._check_rates()
         self._check_combinations()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Returns the spec that `dataclasses.asdict` or JSON wrote, also in earlier versions.
+
+        Raises:
+            ValueError, TypeError: as the constructor.
+        """
+        return cls(**{name: value for name, value in values.items() if name not in RETIRED})
 
     def _check_rates(self) -> None:
         rate = self.stochastic_depth
@@ -130,7 +230,7 @@ class Spec:
     @property
     def parts(self) -> tuple[str, ...]:
         """What can be frozen or trained by itself, from the image to the logits."""
-        return ("stem", *(f"stage{i}" for i in range(1, len(self.repeats) + 1)), "head")
+        return (STEM, *(stage_name(i) for i in range(1, len(self.repeats) + 1)), HEAD)
 
     @property
     def stem_stride(self) -> int:
@@ -149,16 +249,20 @@ class Spec:
         Beyond `output_stride` a stage dilates by twice the dilation before it, so that its
         convolutions see the same pixels as those of the network that strides.
         """
-        total, dilation, done = self.stem_stride, 1, 0
+        total = self.stem_stride
+        dilation = 1
+        done = 0
         for stage, repeats in enumerate(self.repeats, 1):
             width = self.stem[-1].filters << (stage - 1)
             for number in range(1, repeats + 1):
-                before, stride = dilation, 1
+                before = dilation
+                stride = 1
                 if self._strides(stage, number):
                     if total == self.output_stride:
                         dilation *= 2
                     else:
-                        stride, total = 2, 2 * total
+                        stride = 2
+                        total *= 2
                 done += 1
                 drop = self.stochastic_depth * done / sum(self.repeats)
                 yield Place(stage, number, width, stride, (before, dilation), drop)
@@ -182,6 +286,16 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 def _choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     if not any(value is choice or value == choice for choice in allowed):
         raise ValueError(f"{name} must be one of {list(allowed)}, got {value!r}")
+
+
+def positive(name: str, value: Any) -> int:
+    """Returns a positive integer of any kind, such as NumPy's, as an int.
+
+    Raises:
+        TypeError: if it is not an integer.
+        ValueError: if it is less than 1.
+    """
+    return _counts(name, (value,))[0]
 
 
 def _counts(name: str, values: Any) -> tuple[int, ...]:
@@ -213,8 +327,8 @@ def _convs(name: str, convs: Iterable[Sequence[int]]) -> tuple[Conv, ...]:
 
 
 FIELDS = tuple(field.name for field in fields(Spec))
-# Fields that weights do not depend on; a classifier is compared by its shape.
-FREE = ("zero_gamma", "stochastic_depth", "output_stride", "image_size", "classes")
+FREE = ("zero_gamma", "stochastic_depth", "output_stride")  # weights do not depend on them
+RETIRED = ("image_size", "classes")  # fields in files of version 0.1; data decide them
 
 
 def differences(one: Spec, other: Spec) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ A network's parts are its stem, its stages, and its head, the classifier. Early 
 images have in common (Yosinski et al., arXiv:1411.1792) and need to learn little or nothing.
 """
 
-import re
 from collections.abc import Collection
 
 import keras
@@ -13,13 +12,7 @@ from keras_resnet.network import ResidualNetwork, spec_of
 from keras_resnet.specs import Spec
 from keras_resnet.weights import SOURCES
 
-
-def part(spec: Spec, layer: str) -> str:
-    """Returns which of `spec.parts` the layer of a name belongs to."""
-    if match := re.match(r"stem|stage\d+", layer):
-        return match[0]
-    # The last normalization of a pre-activation net closes its last stage.
-    return spec.parts[-2] if layer.startswith("final") else "head"
+__all__ = ["check_parts", "freeze", "rates"]
 
 
 def freeze(model: ResidualNetwork, frozen: str | Collection[str] | None = None) -> None:
@@ -47,9 +40,10 @@ def freeze(model: ResidualNetwork, frozen: str | Collection[str] | None = None) 
         and model.manifest.source
         and SOURCES[model.manifest.source["name"]].frozen_norms
     )
+    parts = model.parts
     for layer in model.layers:
         norm = isinstance(layer, keras.layers.BatchNormalization)
-        layer.trainable = part(spec, layer.name) not in frozen and not (norm and folded)
+        layer.trainable = parts[layer.name] not in frozen and not (norm and folded)
 
 
 def rates(model: ResidualNetwork, ratio: float) -> list[float]:
@@ -60,12 +54,13 @@ def rates(model: ResidualNetwork, ratio: float) -> list[float]:
     """
     spec = spec_of(model, "rates")
     order = spec.parts[::-1]
+    parts = model.parts
     layers = [variable.path.partition("/")[0] for variable in model.trainable_variables]
-    return [ratio ** order.index(part(spec, layer)) for layer in layers]
+    return [ratio ** order.index(parts[layer]) for layer in layers]
 
 
 def check_parts(spec: Spec, names: Collection[str]) -> None:
-    """Raises ValueError if one of the names is no part of a network."""
+    """Raises ValueError if a name is not a part of the network."""
     unknown = sorted(str(name) for name in set(names) - set(spec.parts))
     if unknown:
         raise ValueError(f"the parts are {', '.join(spec.parts)}; got {', '.join(unknown)}")

@@ -41,7 +41,7 @@ def exported(tmp_path_factory) -> tuple[Path, Any, Any]:
         ["keras_resnet.export", f"--weights={folder}/a.keras", f"--out={folder}/digits/{version}"]
         for version in (1, 2)
     ]
-    for case, done in zip(cases, helpers.python_forks(folder / "forks", cases), strict=True):
+    for case, done in zip(cases, helpers.modules(cases), strict=True):
         assert done["code"] == 0, done["stderr"]
         assert done["stdout"].splitlines()[-1] == f"done: {case[-1].removeprefix('--out=')}"
     return folder / "digits" / "1", model, manifest

@@ -141,9 +141,9 @@ def _told_by_weights(first: FirstWeights, changes: dict[str, Any]) -> dict[str, 
     """Returns what the first weights decide where flags do not: network, preprocessing and size."""
     mode = changes.get("preprocessing")
     said = changes.get("fields", {})
-    found = trained.agreed(first.held, Told(FLAGS.network, fields=said)).manifest
+    found = first.held.settle(Told(FLAGS.network, fields=said))
     if mode in (None, "weights"):
-        _ = found.scaling  # raises an error if nobody knows it
+        _ = found.known_preprocessing()  # raises an error if nobody knows it
     height, width, _channels = found.image_shape
     if (not height or height != width) and "image_size" not in changes:
         sides = f"{height}x{width} pixels" if height else "unknown size"

@@ -16,7 +16,7 @@ from train import datasets
 from train.datasets import summary as found
 from train.datasets.batches import eval_batches
 from train.datasets.decoding import Broken, watched, whole
-from train.datasets.examples import Element, Examples
+from train.datasets.examples import Element, Examples, sample
 from train.datasets.mean_image import mean_image
 from train.run import devices, interruption, memory
 from train.tasks import classification
@@ -48,24 +48,31 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "examples_out", None, "An .npz file to write the images and labels to, to try an export on."
     )
+    flags.DEFINE_integer(
+        "examples", None, "Measure on (and write) only so many, a random sample.", lower_bound=1
+    )
 
 
 def main() -> None:
     interruption.install()
     devices.choose(FLAGS.device)
-    model, manifest = trained.from_flags()
+    model, manifest, _ = trained.from_flags()
     memory.check_evaluation(model, manifest.image_shape, FLAGS.batch_size)
     examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     for line in found.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
         console.say(line)
     examples = relabelled(examples, manifest)
+    if FLAGS.examples:
+        examples = sample(examples, FLAGS.examples)
     broken = Broken(FLAGS.max_broken)
     task = classification.task()
     try:
         manifest = _with_mean(manifest, broken)
         if FLAGS.examples_out:
-            save_examples(examples, manifest.scaling, FLAGS.examples_out, broken)
-        batches = eval_batches(examples, manifest.scaling, FLAGS.batch_size, broken=broken)
+            save_examples(examples, manifest.known_preprocessing(), FLAGS.examples_out, broken)
+        batches = eval_batches(
+            examples, manifest.known_preprocessing(), FLAGS.batch_size, broken=broken
+        )
         step = eval_step(tf.distribute.get_strategy(), model, task)
         result = evaluate(step, watched(batches, broken), task)
     except (ValueError, tf.errors.OpError) as error:
@@ -76,11 +83,12 @@ def main() -> None:
 
 def _with_mean(manifest: Manifest, broken: Broken) -> Manifest:
     """Computes a mean image that the file does not hold, from the training split."""
-    if manifest.scaling.mean is not None:
+    preprocessing = manifest.known_preprocessing()
+    if preprocessing.mean is not None:
         return manifest
     examples = datasets.load(FLAGS.dataset, "train", FLAGS.data_dir)
-    mean = mean_image(examples, manifest.scaling, broken)
-    return replace(manifest, preprocessing=replace(manifest.scaling, mean=mean))
+    mean = mean_image(examples, preprocessing, broken)
+    return replace(manifest, preprocessing=replace(preprocessing, mean=mean))
 
 
 def save_examples(examples: Examples, preprocess: Preprocessing, file: str, broken: Broken) -> None:

@@ -1,1 +1,1 @@
-"""From a trained network to files that run without Keras: SavedModel, TFLite, ONNX, OpenVINO."""
+"""Exports a trained network to files that run without Keras: SavedModel, TFLite, ONNX, OpenVINO."""

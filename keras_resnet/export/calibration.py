@@ -1,9 +1,12 @@
-"""Real images: some for int8 to see the ranges of activations, others to compare formats on."""
+"""Real images: one half shows int8 the ranges of activations, formats are compared on the other.
 
-import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+The halves have no image in common, so that int8 is not measured on images that it was fitted to.
+Images come from a folder of files, or from one .npz file such as `train.evaluate` writes.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,200 +14,238 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from keras_resnet import labels, tfds
+from keras_resnet import labels
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import decoding, files as image_files, kinds as image_kinds
 
 Array = np.ndarray[Any, Any]
-COUNT = 512
-SPLITS = ("train", "test")  # to calibrate, and to compare
-CONTRAST = (
-    2  # grey levels between the darkest and the lightest pixel of an image that shows a thing
-)
-Named = tuple[Array, str | None]  # an image, and the name of its class where it is known
+COUNT = 512  # images of each half
+CALIBRATE = slice(0, None, 2)
+COMPARE = slice(1, None, 2)
+CONTRAST = 2  # grey levels between the darkest and the lightest pixel of an image, at least
 
 
-@dataclass(frozen=True)
-class RealImages:
-    """Images of the kind that a network was trained for: a folder of files, or a data set.
+class Folder:
+    """The images in a folder and the folders below it.
+
+    Which files are images is decided in `keras_resnet.preprocessing.files`. A folder that is named
+    like a label of the network tells the class of the images in it.
 
     Args:
-        directory: of images, in any of the folders below it; which files are images is decided
-            in `image_files`. Every other one calibrates. Folders whose names are labels of the
-            network say what their images show.
-        dataset: "digits" of scikit-learn, or the name of a data set of TFDS, such as "cifar10".
-        data_dir: where TFDS has it, by default its own place.
+        directory: the folder.
 
     Raises:
-        ValueError: unless exactly one of directory and dataset is given, and is there.
+        ValueError: if it is not a folder, cannot be read, or holds fewer than two images.
     """
 
-    directory: Path | None = None
-    dataset: str | None = None
-    data_dir: Path | None = None
-
-    def __post_init__(self) -> None:
-        if (self.directory is None) == (self.dataset is None):
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory.expanduser()
+        if not self.directory.is_dir():
+            raise ValueError(f"the images must be in a directory, got {directory}")
+        found = image_files.find(self.directory)
+        self._files = [self.directory / file for file in found.files]
+        left_out = str(found.left_out)
+        if len(self._files) < 2:
+            hint = f"; left out: {left_out}" if left_out else ""
             raise ValueError(
-                "real images come from a directory or from a data set,"
-                f" got {self.directory} and {self.dataset}"
-            )
-        if self.directory is not None and self.data_dir is not None:
-            raise ValueError(f"data_dir belongs to a data set, got {self.data_dir} without one")
-        for name, folder in (("directory", self.directory), ("data_dir", self.data_dir)):
-            if folder is not None and not folder.expanduser().is_dir():
-                raise ValueError(f"{name} must be a directory, got {folder}")
-        if self.directory is not None:
-            self._check_files()
-        if self.dataset not in (None, "digits"):
-            features = self._builder().info.features
-            if "image" not in features:
-                raise ValueError(f"{self.dataset} has no images: its features are {features}")
-
-    def _builder(self) -> Any:
-        return tfds.opened(str(self.dataset), None if self.data_dir is None else str(self.data_dir))
-
-    @cached_property
-    def _found(self) -> image_files.Found:
-        return image_files.find(Path(self.directory or "").expanduser())
-
-    def _check_files(self) -> None:
-        files = self._found.files
-        left_out = str(self._found.left_out)
-        if len(files) < len(SPLITS):
-            told = f"; left out: {left_out}" if left_out else ""
-            raise ValueError(
-                f"{self.directory} needs two images, one to calibrate and one to compare"
-                f" ({', '.join(image_kinds.READ)}), got {len(files)}{told}"
+                f"{directory} needs two images, one to calibrate and one to compare"
+                f" ({', '.join(image_kinds.READ)}), got {len(self._files)}{hint}"
             )
         if left_out:
-            logging.warning("left out of %s: %s", self.directory, left_out)
+            logging.warning("left out of %s: %s", directory, left_out)
 
-    def _files(self, split: str) -> list[Path]:
-        root = Path(self.directory or "").expanduser()
-        return [root / file for file in self._found.files[SPLITS.index(split) :: len(SPLITS)]]
+    def __str__(self) -> str:
+        return str(self.directory)
 
-    def take(self, split: str, manifest: Manifest, count: int = COUNT) -> Array:
-        """Returns the images of `examples` without their classes."""
-        return self.examples(split, manifest, count)[0]
-
-    def examples(
-        self, split: str, manifest: Manifest, count: int = COUNT
-    ) -> tuple[Array, Array | None]:
-        """Returns images as the network of `manifest` takes them before they are normalized.
+    def to_calibrate(self, manifest: Manifest, count: int = COUNT) -> Array:
+        """Returns images of the first, third, fifth ... file, spread over the whole folder.
 
         Args:
-            split: "train" for images that may calibrate, "test" for others.
-            manifest: their size, their channels, how they are resized, and the labels.
-            count: the most to return.
+            manifest: says how images are resized, and to which size and channels.
+            count: the most files to read.
 
         Returns:
-            float32 of 0..255 [n, height, width, channels], n at most `count`; and their classes
-            as indices of the labels [n], or None unless the labels name the class of each image.
+            float32 of 0..255 [n, height, width, channels], before normalization; n is smaller than
+            `count` if there are fewer files, or if some of them cannot be decoded (each is logged).
 
         Raises:
-            ValueError: if no image can be read, or they have another number of channels.
+            ValueError: if no file can be decoded, or the network takes 2 or more than 4 channels.
         """
-        if split not in SPLITS:
-            raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
-        if self.directory is not None:
-            found = _photographs(self._files(split), manifest.image_shape[-1], count)
-        elif self.dataset == "digits":
-            found = itertools.islice(_digits(split), count)
-        else:
-            found = _tfds(self._builder(), split, count)
-        pairs = [(_resized(image, manifest), name) for image, name in found]
-        if not pairs:
-            raise ValueError(f"none of the images of {self.directory or self.dataset} can be read")
-        images, names = zip(*pairs, strict=True)
-        return np.stack(images), _classes(names, manifest.labels)
+        images, _ = self._read(self._files[CALIBRATE], manifest, count)
+        return images
+
+    def to_compare(self, manifest: Manifest, count: int = COUNT) -> tuple[Array, Array | None]:
+        """Returns images of the second, fourth, sixth ... file, and their classes.
+
+        Args, Raises: see `to_calibrate`.
+
+        Returns:
+            Images as `to_calibrate` does, and the index of each image's label, int64 [n]. None in
+            place of the indices if a folder is not named like a label, or there is only one label.
+        """
+        images, folders = self._read(self._files[COMPARE], manifest, count)
+        return images, _classes(folders, manifest.labels)
+
+    def _read(
+        self, files: Sequence[Path], manifest: Manifest, count: int
+    ) -> tuple[Array, list[str]]:
+        channels = manifest.image_shape[-1]
+        if channels not in decoding.CHANNELS:
+            raise ValueError(f"images in files have {decoding.CHANNELS} channels, not {channels}")
+        images = []
+        folders = []
+        for i in _spread(len(files), count):
+            try:
+                data = tf.constant(files[i].read_bytes())
+                pixels = decoding.decode(data, channels).numpy()
+            except (OSError, tf.errors.InvalidArgumentError):
+                name = image_files.printable(str(files[i]))
+                logging.warning("left out, because no image can be decoded from it: %s", name)
+                continue
+            images.append(np.asarray(manifest.known_preprocessing().resize(pixels), np.float32))
+            folders.append(files[i].parent.name)
+        if not images:
+            raise ValueError(f"none of the images of {self.directory} can be decoded")
+        return np.stack(images), folders
+
+
+class File:
+    """The arrays of an .npz file, such as `train.evaluate --examples_out` writes.
+
+    `images` are numbers of 0..255 [n, height, width, channels], of the network's size and not
+    normalized; `labels`, which may be missing, are indices of the network's labels [n].
+
+    Args:
+        file: the .npz file.
+
+    Raises:
+        ValueError: if it is not such a file, or holds fewer than two images.
+        OSError: if it cannot be read.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file.expanduser()
+        self._images, self._labels = _arrays(self.file)
+        if self._images.ndim != 4 or not np.issubdtype(self._images.dtype, np.number):
+            raise ValueError(
+                f"images of {file} must be numbers [n, height, width, channels], got"
+                f" {self._images.dtype} {list(self._images.shape)}"
+            )
+        count = len(self._images)
+        if count < 2:
+            raise ValueError(
+                f"{file} needs two images, one to calibrate and one to compare, got {count}"
+            )
+        if self._labels is None:
+            return
+        if self._labels.shape != (count,) or not np.issubdtype(self._labels.dtype, np.integer):
+            raise ValueError(
+                f"labels of {file} must be one integer per image [{count}], got"
+                f" {self._labels.dtype} {list(self._labels.shape)}"
+            )
+
+    def __str__(self) -> str:
+        return str(self.file)
+
+    def to_calibrate(self, manifest: Manifest, count: int = COUNT) -> Array:  # noqa: ARG002
+        """Returns the first, third, fifth ... image, spread over the whole file.
+
+        Args:
+            manifest: of the network; images already have its size.
+            count: the most images to return.
+
+        Returns:
+            float32 of 0..255 [n, height, width, channels], n at most `count`.
+        """
+        images = self._images[CALIBRATE]
+        return images[_spread(len(images), count)].astype(np.float32)
+
+    def to_compare(self, manifest: Manifest, count: int = COUNT) -> tuple[Array, Array | None]:
+        """Returns the second, fourth, sixth ... image, and their classes.
+
+        Args: see `to_calibrate`.
+
+        Returns:
+            Images as `to_calibrate` does, and the index of each image's label, integer [n]; None
+            in its place if the file has no labels, or the network has only one.
+
+        Raises:
+            ValueError: for a label that is not an index of the network's labels.
+        """
+        images = self._images[COMPARE]
+        chosen = _spread(len(images), count)
+        pixels = images[chosen].astype(np.float32)
+        known = len(manifest.labels)
+        if self._labels is None or known == 1:
+            return pixels, None
+        lowest = self._labels.min()
+        highest = self._labels.max()
+        if lowest < 0 or highest >= known:
+            raise ValueError(
+                f"labels of {self.file} must be indices of the network's {known} labels, got"
+                f" {lowest}..{highest}"
+            )
+        return pixels, self._labels[COMPARE][chosen]
 
 
 def check(images: Array, name: str, manifest: Manifest) -> None:
     """Refuses images from which neither ranges nor choices can be learned.
 
+    Args:
+        images: float32 [n, height, width, channels].
+        name: what the error calls them.
+        manifest: of the network that they are for.
+
     Raises:
-        ValueError: for another shape, for pixels outside of 0..255 or of a smaller scale, and if
-            no image shows anything.
+        ValueError: if they are not of the network's size, if pixels are outside 0..255 or look
+            divided by 255, and if every image has a single shade.
     """
     shape = manifest.image_shape
     if images.ndim != 4 or images.shape[1:] != shape or not len(images):
-        raise ValueError(f"{name} must have the shape (n, {', '.join(map(str, shape))}), got"
-                         f" {images.shape}")  # fmt: skip
-    lowest, highest = float(images.min()), float(images.max())
-    if not (lowest >= 0 and highest <= 255):
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"{name} must have the shape (n, {wanted}), got {images.shape}")
+    lowest = float(images.min())
+    highest = float(images.max())
+    if not (lowest >= 0 and highest <= 255):  # also refuses NaN
         raise ValueError(f"{name} must have pixels of 0..255, got {lowest:g}..{highest:g}")
     contrast = float((images.max((1, 2, 3)) - images.min((1, 2, 3))).max())
     if contrast >= CONTRAST:
         return
     if highest <= 1 and contrast > 0:
-        raise ValueError(f"{name} must have pixels of 0..255, got {lowest:g}..{highest:g}: are they"
-                         " divided by 255?")  # fmt: skip
+        raise ValueError(
+            f"{name} must have pixels of 0..255, got {lowest:g}..{highest:g}: are they divided"
+            " by 255?"
+        )
     raise ValueError(f"{name} show nothing: each of the {len(images)} has one shade")
 
 
-def _classes(names: Sequence[str | None], known: Sequence[str]) -> Array | None:
-    """Returns the indices of names among the labels of a network, or None if one is no label."""
-    distinct = [name for name in dict.fromkeys(names) if name is not None]
-    if len(known) == 1 or None in names:
+def _arrays(file: Path) -> tuple[Array, Array | None]:
+    """Returns `images` and, if there are any, `labels` of an .npz file."""
+    with file.open("rb") as stream:
+        if not zipfile.is_zipfile(stream):
+            raise ValueError(f"{file} is not an .npz file")
+        stream.seek(0)
+        try:
+            with np.load(stream, allow_pickle=False) as archive:
+                return archive["images"], archive.get("labels")
+        except KeyError as error:
+            raise ValueError(f"{file} has no array named images") from error
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{file} cannot be read as an .npz file: {error}") from error
+
+
+def _spread(size: int, count: int) -> Array:
+    """Returns at most `count` of the indices 0..size - 1, evenly: neighbours show the same."""
+    return np.linspace(0, size - 1, min(count, size)).round().astype(int)
+
+
+def _classes(names: Sequence[str], known: Sequence[str]) -> Array | None:
+    """Returns the indices of names among the labels of a network; None if one is not a label."""
+    if len(known) == 1:
         return None
+    distinct = list(dict.fromkeys(names))
     try:
         places = dict(zip(distinct, labels.places(distinct, known), strict=True))
     except ValueError:
         return None
-    return np.array([places[str(name)] for name in names])
-
-
-def _resized(image: Array, manifest: Manifest) -> Array:
-    channels = manifest.image_shape[-1]
-    if image.shape[-1] != channels:
-        raise ValueError(f"images must have {channels} channels, got {image.shape[-1]}")
-    return np.asarray(manifest.scaling.resize(image), np.float32)
-
-
-def _photographs(files: Sequence[Path], channels: int, count: int) -> Iterator[Named]:
-    """Yields files from the whole of a directory: neighbours show the same things."""
-    if channels not in decoding.CHANNELS:
-        raise ValueError(f"images in files have {decoding.CHANNELS} channels, not {channels}")
-    for i in np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int):
-        try:
-            data = tf.constant(files[i].read_bytes())
-            yield decoding.decode(data, channels).numpy(), files[i].parent.name
-        except (OSError, tf.errors.InvalidArgumentError):
-            name = image_files.printable(str(files[i]))
-            logging.warning("left out, as no image can be read from it: %s", name)
-
-
-def _digits(split: str) -> Iterator[Named]:
-    """Yields 1,797 handwritten digits of 8x8 pixels, split as the driver does."""
-    try:
-        from sklearn.datasets import load_digits
-        from sklearn.model_selection import train_test_split
-    except ImportError as error:
-        raise ValueError("digits needs: pip install 'he-keras-resnet[train]'") from error
-    digits = load_digits()
-    images = np.round(digits.images[..., np.newaxis] * (255 / 16)).astype(np.uint8)
-    parts = train_test_split(
-        images, digits.target, test_size=0.2, random_state=0, stratify=digits.target
-    )
-    kind = SPLITS.index(split)
-    yield from zip(parts[kind], map(str, parts[2 + kind]), strict=True)
-
-
-def _tfds(builder: Any, split: str, count: int) -> Iterator[Named]:
-    """Yields the first examples of a split: TFDS has shuffled them when it wrote them."""
-    part = tfds.part_of(builder, split)
-    first = str(tfds.Part(part.split, part.start, min(part.stop, part.start + count)))
-    decoder, label = tfds.decoder(builder), dict(builder.info.features).get("label")
-    rows = builder.as_dataset(split=first, shuffle_files=False, decoders=decoder.told)
-    named = getattr(label, "int2str", None) if getattr(label, "num_classes", None) else None
-    for i, row in enumerate(rows.as_numpy_iterator()):
-        try:
-            pixels = decoder.pixels(tf.constant(row["image"])).numpy()
-        except tf.errors.InvalidArgumentError as error:
-            reason = decoding.reason(error.message)
-            logging.warning(
-                "left out, as no image can be read from it: %s, %d: %s", first, i, reason
-            )
-            continue
-        yield pixels, named(row["label"]) if named and row["label"] >= 0 else None
+    return np.array([places[name] for name in names])

@@ -1,4 +1,4 @@
-"""The directory of an export: its name, its room, and how it appears at once."""
+"""The directory of an export: its name, its disk space, and how it appears all at once."""
 
 import os
 import re
@@ -8,31 +8,36 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# TensorFlow Serving reads whole numbers of 64 bits. It takes 01 for 1 as well, which Triton ignores
-# and which is another name of version 1.
+# TensorFlow Serving reads versions as integers of 64 bits. It reads 01 as 1, but Triton ignores 01,
+# and one version should not have two names.
 VERSION = re.compile("0|[1-9][0-9]{0,18}")
 LAST = 2**63 - 1
 
 
 def check(out: Path, formats: Collection[str]) -> None:
-    """Refuses a place that is taken, or a version that TensorFlow Serving would never see.
+    """Refuses a path that exists, and a version that TensorFlow Serving would never see.
+
+    Args:
+        out: the directory to write.
+        formats: names of the formats to write into it.
 
     Raises:
-        FileExistsError: if something is there.
-        ValueError: for a name that is no version, where a SavedModel is to be written.
+        FileExistsError: if the path exists.
+        ValueError: if a SavedModel is among the formats and the last part of the path is not a
+            version.
     """
     if os.path.lexists(out):
         raise FileExistsError(f"{out} exists; export a new version beside it")
-    version = bool(VERSION.fullmatch(out.name)) and int(out.name) <= LAST
-    if "saved_model" in formats and not version:
+    valid = bool(VERSION.fullmatch(out.name)) and int(out.name) <= LAST
+    if "saved_model" in formats and not valid:
         raise ValueError(
-            f"{out} is not NAME/VERSION: TensorFlow Serving reads versions that are whole numbers,"
-            f" such as {out}/1, and no {out.name!r}"
+            f"{out} is not NAME/VERSION: TensorFlow Serving only reads versions that are whole"
+            f" numbers, such as {out}/1, not {out.name!r}"
         )
 
 
 def check_room(directory: Path, size: int) -> None:
-    """Raises OSError if the disk of a directory has fewer free bytes."""
+    """Raises OSError if the disk of a directory has fewer than `size` bytes free."""
     free = shutil.disk_usage(directory).free
     if free < size:
         raise OSError(
@@ -43,10 +48,10 @@ def check_room(directory: Path, size: int) -> None:
 
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
-    """Yields a new directory beside `out`, which becomes `out` when all is well.
+    """Yields a new directory beside `out`; on leaving without an error it is renamed to `out`.
 
-    Each export has a directory of its own, under a name that no server takes for a version. Of
-    two exports to one place the first to finish has it.
+    Each export has its own directory, under a name that no server takes for a version. If two
+    exports write to one path, the first one to finish gets it. After an error nothing is left.
 
     Raises:
         FileExistsError: on leaving, if another export was faster.
@@ -54,7 +59,7 @@ def staged(out: Path) -> Iterator[Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     own = Path(tempfile.mkdtemp(prefix=f".partial.{out.name}.", dir=out.parent))
     try:
-        stage = own / out.name  # as `mkdir` makes it: `mkdtemp` would lock the server out
+        stage = own / out.name  # by `mkdir`: what `mkdtemp` creates no other user may read
         stage.mkdir()
         yield stage
         _publish(stage, out)
@@ -69,5 +74,5 @@ def _publish(stage: Path, out: Path) -> None:
         if not os.path.lexists(out):
             raise
         raise FileExistsError(
-            f"{out} was written by somebody else meanwhile; export a new version beside it"
+            f"{out} was written by another process meanwhile; export a new version beside it"
         ) from error

@@ -1,4 +1,4 @@
-"""Text files of an export, and errors of writing that name the file."""
+"""The text files of an export, and write errors that name the file."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -9,28 +9,28 @@ import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding import errors
 
-CONTROLS = {"Cc", "Zl", "Zp"}  # every character that some reader takes for the end of a line
+CONTROLS = {"Cc", "Zl", "Zp"}  # categories of characters that some reader takes for a line's end
 
 
 def printable(text: str) -> str:
-    """Escapes lone surrogates, which file names that are not UTF-8 have, and UTF-8 has not."""
+    """Escapes lone surrogates: names of files that are not UTF-8 have them, UTF-8 cannot."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def lines(labels: Iterable[str]) -> str:
-    r"""Returns a line for each label; a line break in a label is written as `\n`."""
+    r"""Returns one line per label; a line break inside a label is written as `\n`."""
     return "".join(f"{''.join(map(_escaped, printable(label)))}\n" for label in labels)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes UTF-8 in every locale."""
+    """Writes a text file in UTF-8, whatever the locale."""
     with writing(path):
         path.write_text(printable(text), encoding="utf-8", newline="\n")
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Makes one OSError, which names the file, of what a full disk raises in any library."""
+    """Turns the errors that libraries raise on a full disk into one OSError that names the file."""
     try:
         yield
     except OSError as error:

@@ -1,81 +1,87 @@
-"""Every format in which a network can leave the house, and how near it has to stay."""
+"""The formats of an export, and how near to the network each of them has to stay.
+
+The module of each format has three functions: `write(source, path)`, `runner(path)`, which returns
+what computes logits with the file, and `check_runtime(name)`.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
-import keras
-
-from keras_resnet.export import onnx, openvino, saved_model, tflite, warmup
-from keras_resnet.export.report import Array, Bound, Runner
-from keras_resnet.manifest import Manifest
-
-
-@dataclass(frozen=True)
-class Source:
-    """What files are written from: a folded network in float32, and what is known of it."""
-
-    network: keras.Model  # from normalized pixels to logits
-    manifest: Manifest  # with the activation that follows the logits
-    endpoints: dict[str, str]  # feature maps, and the layers whose outputs they are
-    calibration: Array | None = None  # images of 0..255, for int8
-    tflite_features: bool = False  # pooled features as another output of TFLite files
+from keras_resnet.export import onnx, openvino, saved_model, tflite
+from keras_resnet.export.report import Bound, Runner
+from keras_resnet.export.source import Source
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written and run, with the bound that it has to keep."""
+    """How a format is written and run, and the bound that it has to keep.
 
-    file: str  # inside the directory of the export; empty for the directory itself
+    Args:
+        file: path inside the directory of the export; empty for the directory itself.
+        write: writes the file.
+        runner: returns a function from float32 images of 0..255 to logits. It takes the path and,
+            except for a SavedModel, `threads`.
+        check_runtime: raises ValueError if a package is missing; it takes the format's name.
+        bound: the largest deviation from the network that is allowed.
+        bytes: per weight.
+        calibrated: whether images have to show the ranges of activations, unless the network was
+            trained to round.
+        rounds: whether the format can hold a network that was trained to round.
+    """
+
+    file: str
     write: Callable[[Source, Path], None]
-    runner: Callable[..., Runner]  # of a path; all but the SavedModel's take a number of threads
-    check_runtime: Callable[[str], None]  # of its name; raises ValueError if a package is missing
+    runner: Callable[..., Runner]
+    check_runtime: Callable[[str], None]
     bound: Bound
-    bytes: int = 4  # of a weight
-    calibrated: bool = False  # by images, unless the network was trained to round
-    rounds: bool = False  # can hold a network that was
+    bytes: int = 4
+    calibrated: bool = False
+    rounds: bool = False
 
 
-# Folding BN into convolutions rounds differently, layer after layer; float32 allows no less.
+# Folding batch normalization into convolutions rounds differently, layer after layer; in float32
+# this is as near as it gets.
 EXACT = Bound(1e-4, agreement=99.5)
-# Of the others, what the noise of 8, 11 and again 8 bits leaves after some hundred layers.
+# What remains after the noise of 8, 11 and 8 bits has passed some hundred layers.
 BFLOAT16 = Bound(0.5, sqnr=20, agreement=97)
 FLOAT16 = Bound(0.05, sqnr=40, agreement=99)
 INT8 = Bound(0.5, sqnr=10, agreement=95)
 
-
-def _saved_model(source: Source, path: Path) -> None:
-    saved_model.write(source.network, source.manifest, source.endpoints, path)
-
-
-def _tflite(file: str, kind: str, bound: Bound, **options: Any) -> Format:
-    def write(source: Source, path: Path) -> None:
-        images = source.calibration if kind == "int8" else None
-        features = source.tflite_features
-        tflite.write(source.network, source.manifest, path, kind, images, features=features)
-
-    return Format(file, write, tflite.runner, tflite.check_runtime, bound, **options)
-
-
-def _other(file: str, module: ModuleType) -> Format:
-    def write(source: Source, path: Path) -> None:
-        module.write(source.network, source.manifest, path)
-
-    return Format(file, write, module.runner, module.check_runtime, EXACT)
-
-
 FORMATS = {
     "saved_model": Format(
-        "", _saved_model, saved_model.runner, warmup.check_runtime, EXACT, rounds=True
+        "", saved_model.write, saved_model.runner, saved_model.check_runtime, EXACT, rounds=True
     ),
-    "tflite": _tflite("model.tflite", "float32", EXACT),
-    "tflite_fp16": _tflite("model_fp16.tflite", "float16", FLOAT16, bytes=2),
-    "tflite_dynamic": _tflite("model_dynamic.tflite", "dynamic", INT8, bytes=1),
-    "tflite_int8": _tflite(
-        "model_int8.tflite", "int8", INT8, bytes=1, calibrated=True, rounds=True
+    "tflite": Format("model.tflite", tflite.write, tflite.runner, tflite.check_runtime, EXACT),
+    "tflite_fp16": Format(
+        "model_fp16.tflite",
+        partial(tflite.write, kind="float16"),
+        tflite.runner,
+        tflite.check_runtime,
+        FLOAT16,
+        bytes=2,
     ),
-    "onnx": _other("model.onnx", onnx),
-    "openvino": _other("openvino/model.xml", openvino),
+    "tflite_dynamic": Format(
+        "model_dynamic.tflite",
+        partial(tflite.write, kind="dynamic"),
+        tflite.runner,
+        tflite.check_runtime,
+        INT8,
+        bytes=1,
+    ),
+    "tflite_int8": Format(
+        "model_int8.tflite",
+        partial(tflite.write, kind="int8"),
+        tflite.runner,
+        tflite.check_runtime,
+        INT8,
+        bytes=1,
+        calibrated=True,
+        rounds=True,
+    ),
+    "onnx": Format("model.onnx", onnx.write, onnx.runner, onnx.check_runtime, EXACT),
+    "openvino": Format(
+        "openvino/model.xml", openvino.write, openvino.runner, openvino.check_runtime, EXACT
+    ),
 }

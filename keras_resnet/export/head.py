@@ -1,4 +1,4 @@
-"""Where a network ends: at its logits, and in what follows them."""
+"""The end of a network: its logits, and the activation that follows them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,16 +7,17 @@ from typing import Any
 
 import keras
 
+from keras_resnet import specs
 from keras_resnet.manifest import NONE, SIGMOID, SOFTMAX, Manifest
 
-LOGITS = ("logits", "logits_int8")  # layers; the second one rounds the first
+ENDS = (specs.LOGITS, specs.rounding_of(specs.LOGITS))  # layers that return the logits
 ACTIVATIONS = {"softmax": SOFTMAX, "sigmoid": SIGMOID, "linear": NONE}  # Keras's names
-ORDER = ("probabilities", "logits", "features")  # of outputs, in every format
+ORDER = ("probabilities", "logits", "features")  # order of the outputs, in every format
 
 
 @contextmanager
 def float32_policy() -> Iterator[None]:
-    """Builds what an export is made of in float32, whatever policy the process has set."""
+    """Sets Keras's dtype policy to float32 for a while, whatever the process has set."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:
@@ -29,19 +30,19 @@ def cut(model: keras.Model, manifest: Manifest) -> tuple[keras.Model, Manifest]:
     """Returns a model that ends in its logits, and a manifest that says what follows them.
 
     Args:
-        model: a network with its classifier, which ends in `logits` or in one activation of them.
-        manifest: of the network. An `activation` of None is what the head of the model is, or
-            softmax for a model that ends in its logits.
+        model: a network with its classifier, which ends in `logits` or in an activation of them.
+        manifest: of the network. If its `activation` is None, it becomes the one in which the
+            model ends, or softmax if the model ends in its logits.
 
     Raises:
-        ValueError: for another head, for a softmax over one output, and for a manifest that
-            contradicts the model.
+        ValueError: if the model ends in anything else, for a softmax over one output, and for a
+            manifest that contradicts the model.
     """
     logits, found = _logits(model)
     said = manifest.activation
     if found and said and found != said:
         raise ValueError(
-            f"{model.name} ends in {found}, and its manifest says {said}: correct one of them"
+            f"{model.name} ends in {found}, but its manifest says {said}: correct one of them"
         )
     activation = found or said or SOFTMAX
     outputs = logits.shape[-1]
@@ -52,7 +53,7 @@ def cut(model: keras.Model, manifest: Manifest) -> tuple[keras.Model, Manifest]:
         )
     if outputs != len(manifest.labels):
         raise ValueError(
-            f"{model.name} has {outputs} outputs, and its manifest {len(manifest.labels)} labels"
+            f"{model.name} has {outputs} outputs, but its manifest {len(manifest.labels)} labels"
         )
     _check_shape(model, manifest)
     network = model if logits is model.output else keras.Model(model.input, logits, name=model.name)
@@ -60,7 +61,7 @@ def cut(model: keras.Model, manifest: Manifest) -> tuple[keras.Model, Manifest]:
 
 
 def answers(logits: Any, manifest: Manifest) -> dict[str, Any]:
-    """Returns the outputs of a classifier by name: `logits`, and `probabilities` if it has any."""
+    """Returns `logits` and, unless the activation is "none", `probabilities`, by these names."""
     if manifest.activation == NONE:
         return {"logits": logits}
     sigmoid = manifest.activation == SIGMOID
@@ -69,7 +70,7 @@ def answers(logits: Any, manifest: Manifest) -> dict[str, Any]:
 
 
 def in_float32(network: keras.Model) -> keras.Model:
-    """Returns the same network with weights and activations of float32."""
+    """Returns the same network with float32 weights and activations."""
     if all(layer.compute_dtype == layer.variable_dtype == "float32" for layer in network.layers):
         return network
 
@@ -85,21 +86,23 @@ def in_float32(network: keras.Model) -> keras.Model:
 
 
 def _logits(model: keras.Model) -> tuple[Any, str | None]:
-    """Returns the logits of a model, and the activation that it has itself, if it has one."""
+    """Returns the logits of a model, and the activation in which the model ends, if any."""
     allowed = f"allowed are logits, {SOFTMAX}, {SIGMOID} and a linear activation"
     if not keras.utils.is_keras_tensor(model.output):
         raise ValueError(f"{model.name} returns {sorted(model.output)}; export needs its logits")
-    last, found = model.output._keras_history.operation, None
     tensor = model.output
+    last = tensor._keras_history.operation
+    found = None
     if isinstance(last, keras.layers.Activation):
         name = getattr(last.activation, "__name__", str(last.activation))
         if name not in ACTIVATIONS:
             raise ValueError(f"{model.name} ends in the activation {name}; {allowed}")
-        tensor, found = last.input, ACTIVATIONS[name]
+        found = ACTIVATIONS[name]
+        tensor = last.input
         last = tensor._keras_history.operation
-    if last.name not in LOGITS:
+    if last.name not in ENDS:
         raise ValueError(f"{model.name} ends in the layer {last.name}; {allowed}")
-    inner = getattr(model.get_layer(LOGITS[0]).activation, "__name__", "another")
+    inner = getattr(model.get_layer(specs.LOGITS).activation, "__name__", "an unknown activation")
     if inner != "linear":
         raise ValueError(f"the layer logits of {model.name} applies {inner} itself; {allowed}")
     return tensor, found
@@ -109,6 +112,6 @@ def _check_shape(model: keras.Model, manifest: Manifest) -> None:
     pairs = zip(model.input.shape[1:], manifest.image_shape, strict=True)
     if any(own not in (None, told) for own, told in pairs):
         raise ValueError(
-            f"{model.name} takes images of {model.input.shape[1:]}, and its manifest says"
+            f"{model.name} takes images of {model.input.shape[1:]}, but its manifest says"
             f" {manifest.image_shape}"
         )

@@ -1,6 +1,5 @@
 """One export: every format is written, run, and compared with the network before it is kept."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,28 +8,44 @@ from pathlib import Path
 import keras
 
 from keras_resnet.export import calibration, directories, files, head, report
-from keras_resnet.export.formats import BFLOAT16, FORMATS, Format, Source
+from keras_resnet.export.formats import BFLOAT16, FORMATS, Format
 from keras_resnet.export.report import Array, Figures, Images
+from keras_resnet.export.source import Source
 from keras_resnet.manifest import Manifest
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.rewrite.fold import fold
 from keras_resnet.specs import DEEP_STEM, Spec
+from keras_resnet.weights.disk import digest
 
 PRECISIONS = ("float32", "bfloat16")
-PARITY = ("max_difference", "mean_difference", "relative", "sqnr", "agreement")
-GRAPHS = 2**20  # bytes of a format without its weights, roughly
+PARITY = ("max_difference", "mean_difference", "relative", "sqnr", "agreement")  # in `model.json`
+GRAPH = 2**20  # bytes of a file without its weights, roughly
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to write, and with which images."""
+    """What to write, and with which images.
+
+    Args:
+        formats: names in `FORMATS`.
+        precision: of the SavedModel's weights and activations: "float32" or "bfloat16".
+        images: what formats are compared on; artificial images by default.
+        calibration: for int8, other images than these, float32 of 0..255
+            [n, height, width, channels].
+        weights: the file that the weights came from, for `model.json`.
+        tflite_features: whether TFLite files return the pooled features, too.
+
+    Raises:
+        ValueError: for an unknown format or precision, and if a package is missing that a format
+            needs.
+    """
 
     formats: Sequence[str] = ("saved_model", "tflite")
-    precision: str = "float32"  # of the SavedModel
-    images: Images | None = None  # by default such that are made up
-    calibration: Array | None = None  # other images than these, for int8
-    weights: Path | None = None  # the file that they came from
-    tflite_features: bool = False  # pooled features as another output of TFLite files
+    precision: str = "float32"
+    images: Images | None = None
+    calibration: Array | None = None
+    weights: Path | None = None
+    tflite_features: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.formats if name not in FORMATS]
@@ -44,63 +59,77 @@ class Job:
             FORMATS[name].check_runtime(name)
 
     def check(self, manifest: Manifest, *, calibrated: bool) -> None:
-        """Raises ValueError if a format cannot hold the network, or its ranges are not known."""
+        """Checks that every format can hold a network.
+
+        Args:
+            manifest: of the network.
+            calibrated: whether there are images that show the ranges of its activations.
+
+        Raises:
+            ValueError: if a format cannot round, or needs such images.
+        """
         for name in self.formats:
             chosen = FORMATS[name]
             if manifest.quantized and (not chosen.rounds or self.precision != "float32"):
-                raise ValueError(f"the network was trained to round to {manifest.quantized}; it is"
-                                 f" exported as tflite_int8 and saved_model, not as {name} in"
-                                 f" {self.precision}")  # fmt: skip
+                raise ValueError(
+                    f"the network was trained to round to {manifest.quantized}; it is exported as"
+                    f" tflite_int8 and saved_model, not as {name} in {self.precision}"
+                )
             if chosen.calibrated and not manifest.quantized and not calibrated:
-                raise ValueError(f"{name} needs images that show how large activations are: give"
-                                 " --calibration_dir or --calibration_dataset")  # fmt: skip
+                raise ValueError(
+                    f"{name} needs images that show how large activations are: give"
+                    " --calibration_dir or --calibration_file"
+                )
 
     def check_images(self, manifest: Manifest) -> None:
-        """Raises ValueError if images are not such as the network takes, or show nothing."""
+        """Raises ValueError if images do not fit the network, or show nothing."""
         if self.calibration is not None:
             calibration.check(self.calibration, "images to calibrate", manifest)
         if self.images:
             calibration.check(self.images.pixels, self.images.name, manifest)
 
     def calibrates(self, manifest: Manifest) -> bool:
-        """Whether a format has to see images before it can be written."""
+        """Whether a format needs images that show the ranges of activations."""
         return not manifest.quantized and any(FORMATS[name].calibrated for name in self.formats)
 
     def format(self, name: str) -> Format:
+        """Returns a format; the SavedModel's bound and size depend on the precision."""
         if name == "saved_model" and self.precision == "bfloat16":
             return replace(FORMATS[name], bound=BFLOAT16, bytes=2)
         return FORMATS[name]
 
     def size(self, network: keras.Model) -> int:
-        """Returns about how many bytes the files take, and TFLite's converter for a while."""
+        """Returns roughly the bytes of all files, and of the one that TFLite is converted from."""
         count = network.count_params()
-        kept = sum(self.format(name).bytes * count + GRAPHS for name in self.formats)
-        converting = any(name.startswith("tflite") for name in self.formats)
-        return kept + converting * (4 * count + GRAPHS)
+        size = sum(self.format(name).bytes * count + GRAPH for name in self.formats)
+        if any(name.startswith("tflite") for name in self.formats):
+            size += 4 * count + GRAPH
+        return size
 
 
 def export(
     model: ResidualNetwork, manifest: Manifest, out: Path, job: Job | None = None
 ) -> dict[str, Figures]:
-    """Writes the formats of a job into a new directory; all or nothing.
+    """Writes the formats of a job into a new directory, or nothing at all.
 
-    Beside them come `model.json`, `labels.txt`, `report.json` and `report.md`. Everything is
-    written, and compared with the network, in float32 under any dtype policy.
+    `model.json`, `labels.txt`, `report.json` and `report.md` are written beside them. Every file is
+    run, and compared with the network in float32, whatever Keras's dtype policy is.
 
     Args:
         model: a network that ends in its logits, or in a softmax, sigmoid or linear activation
             of them.
-        manifest: how pixels are scaled, the labels, and what follows the logits; None there is
-            what the model says, or softmax.
-        out: what is made: NAME/VERSION, where a SavedModel is among the formats.
+        manifest: how pixels are normalized, the labels, and what follows the logits. If its
+            `activation` is None, it is the one in which the model ends, or softmax.
+        out: the directory to create; NAME/VERSION if a SavedModel is among the formats.
         job: the formats; by default a SavedModel and TFLite in float32.
 
     Returns:
-        The figures of each format.
+        The figures of each format, by its name.
 
     Raises:
-        ValueError: for another head, and if a file is worse than its bound; nothing is left then.
-        OSError: if `out` is taken, or there is no room.
+        ValueError: if the model ends in anything else, and if a file is worse than its bound.
+        FileExistsError: if `out` exists.
+        OSError: if there is too little disk space.
     """
     job = job or Job()
     directories.check(out, job.formats)
@@ -109,13 +138,11 @@ def export(
     job.check_images(manifest)
     with directories.staged(out) as stage, head.float32_policy():
         directories.check_room(out.parent, job.size(network))
-        images = job.images or Images(report.made_up(manifest), "images made up", real=False)
+        images = job.images or Images(report.artificial(manifest), "artificial images", real=False)
         run = report.network_runner(head.in_float32(network), manifest)
         expected = report.in_batches(run, images.pixels)
-        source = Source(
-            fold(network), manifest, model.endpoints, tflite_features=job.tflite_features
-        )
-        rows = _write_formats(_sources(network, source, job), stage, job, images, expected)
+        sources = _sources(network, manifest, model.endpoints, job)
+        rows = _write_formats(sources, stage, job, images, expected)
         about = {
             "network": manifest.network,
             "images": f"{len(images.pixels)} {images.name}",
@@ -126,9 +153,20 @@ def export(
     return rows
 
 
-def _sources(network: keras.Model, source: Source, job: Job) -> dict[str, Source]:
-    if job.calibrates(source.manifest):
-        source = replace(source, calibration=job.calibration)
+def _sources(
+    network: keras.Model, manifest: Manifest, endpoints: dict[str, str], job: Job
+) -> dict[str, Source]:
+    """Returns what each format is written from: all from one folded network in float32.
+
+    Only the SavedModel may have another precision.
+    """
+    source = Source(
+        fold(network),
+        manifest,
+        endpoints,
+        calibration=job.calibration,
+        tflite_features=job.tflite_features,
+    )
     found = dict.fromkeys(job.formats, source)
     if "saved_model" in found and job.precision != "float32":
         found["saved_model"] = replace(source, network=fold(network, job.precision))
@@ -138,9 +176,11 @@ def _sources(network: keras.Model, source: Source, job: Job) -> dict[str, Source
 def _write_formats(
     sources: Mapping[str, Source], directory: Path, job: Job, images: Images, expected: Array
 ) -> dict[str, Figures]:
+    """Writes, runs and checks each format; returns the figures by its name."""
     rows = {}
     for name, source in sources.items():
-        chosen, path = job.format(name), directory / FORMATS[name].file
+        chosen = job.format(name)
+        path = directory / chosen.file
         path.parent.mkdir(exist_ok=True)
         chosen.write(source, path)
         rows[name] = report.measure(chosen.runner(path), path, images, expected, source.manifest)
@@ -151,12 +191,11 @@ def _write_formats(
 def _describe(
     spec: Spec, manifest: Manifest, rows: dict[str, Figures], weights: Path | None, directory: Path
 ) -> None:
-    """Writes what the files are, in a form that is the same from run to run."""
+    """Writes `model.json` and `labels.txt`, with the same bytes from run to run."""
     labels = [files.printable(label) for label in manifest.labels]
     about = {**manifest.to_dict(), "labels": labels, "variant": variant(spec)}
     if weights:
-        sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-        about["weights"] = {"file": weights.name, "sha256": sha256}
+        about["weights"] = {"file": weights.name, "sha256": digest(weights)}
     about["parity"] = {
         name: {figure: float(f"{getattr(row, figure):.3g}") for figure in PARITY}
         for name, row in rows.items()
@@ -166,7 +205,7 @@ def _describe(
 
 
 def variant(spec: Spec) -> str:
-    """Names the kind of a network: plain, v2, D, v1.5 or v1."""
+    """Returns the name of a network's kind: "plain", "v2", "D", "v1.5" or "v1"."""
     if spec.shortcut is None:
         return "plain"
     if spec.preact:

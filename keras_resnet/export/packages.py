@@ -5,14 +5,19 @@ from collections.abc import Mapping
 
 
 def require(name: str, packages: Mapping[str, str], extra: str) -> None:
-    """Raises ValueError, which names the format, if a package is missing.
+    """Checks that the packages of a format are installed.
 
     Args:
-        name: of the format that needs them.
-        packages: names by which they are installed, by names of modules.
-        extra: of this package, that brings them.
+        name: of the format, for the error.
+        packages: modules to import, each with the name of the package that has it.
+        extra: the extra of this library that installs all of them.
+
+    Raises:
+        ValueError: naming the format, the missing packages, and the command that installs them.
     """
-    missing = [told for module, told in packages.items() if not importlib.util.find_spec(module)]
+    missing = [
+        package for module, package in packages.items() if not importlib.util.find_spec(module)
+    ]
     if missing:
         raise ValueError(
             f"{name} needs {', '.join(missing)}: pip install 'he-keras-resnet[{extra}]'"

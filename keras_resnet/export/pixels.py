@@ -1,4 +1,4 @@
-"""A network and how its pixels are normalized, as one graph that formats are converted from."""
+"""One graph from pixels to predictions, from which TFLite, ONNX and OpenVINO files are made."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,14 +6,17 @@ from typing import Any
 
 import keras
 
+from keras_resnet import specs
 from keras_resnet.export import head
 from keras_resnet.manifest import Manifest
 
-ROUNDED_POOL = "pool_int8"  # what rounds the features of a network that was trained to round
+ROUNDED_POOL = specs.rounding_of(
+    specs.POOL
+)  # rounds the features of a network that was trained to round
 
 
 def rounds(network: keras.Model) -> bool:
-    """Tells whether a network was trained to round as int8 does, and knows its ranges."""
+    """Whether a network was trained to round as int8 does, so that it knows its own ranges."""
     return any(layer.name == ROUNDED_POOL for layer in network.layers)
 
 
@@ -25,25 +28,28 @@ def from_pixels(
 ) -> keras.Model:
     """Returns a model from `images`, float32 [batch, height, width, channels] of 0..255.
 
-    It returns `probabilities` and `logits` [batch, classes] and the pooled `features`
-    [batch, filters], by these names; no `probabilities` if the activation of the manifest is
+    Its outputs are a dictionary of float32: `probabilities` and `logits` [batch, classes] and the
+    pooled `features` [batch, filters]; without `probabilities` if the manifest's activation is
     "none".
 
     Args:
         network: maps normalized pixels to logits, as `fold` makes it.
         manifest: the shape of images, how they are normalized, and what follows the logits.
-        normalize: normalizes images in another way, once their channels are in order.
+        normalize: replaces the normalization of the manifest; it is given images whose channels
+            are in the network's order.
     """
-    scaling = manifest.scaling
-    pool = network.get_layer(ROUNDED_POOL if rounds(network) else "pool")
+    preprocessing = manifest.known_preprocessing()
+    pool = network.get_layer(ROUNDED_POOL if rounds(network) else specs.POOL)
     inner = keras.Model(network.input, [network.output, pool.output], name="network")
     images = keras.Input(manifest.image_shape, dtype="float32", name="images")
     ordered = images
-    if scaling.bgr:
-        # Not by reversing: TFLite's converter gives what it reversed a scale of its own in int8,
-        # which the kernel never applies.
+    if preprocessing.bgr:
+        # Not by reversing: in int8 TFLite's converter gives a reversed tensor another scale, which
+        # the kernel never applies.
         ordered = keras.ops.take(images, range(manifest.image_shape[-1])[::-1], axis=-1)
-    logits, features = inner((normalize or replace(scaling, bgr=False).normalize)(ordered))
+    if normalize is None:
+        normalize = replace(preprocessing, bgr=False).normalize
+    logits, features = inner(normalize(ordered))
     outputs = {**head.answers(logits, manifest), "features": features}
-    # Names that were counted would differ from run to run.
+    # An explicit name: Keras's own are numbered, and would differ from run to run.
     return keras.Model(images, outputs, name="from_pixels")

@@ -1,4 +1,4 @@
-"""A SavedModel: pixels or the bytes of images in, probabilities out; variables written once."""
+"""A SavedModel: pixels or encoded images in, predictions out; each variable is written once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,38 +8,51 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.analysis import cost as analysis
+from keras_resnet import specs
+from keras_resnet.analysis.grad_cam import activation_maps
 from keras_resnet.export import head, warmup
 from keras_resnet.export.files import printable, writing
+from keras_resnet.export.packages import require
+from keras_resnet.export.source import Source
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import decoding
 
+Array = np.ndarray[Any, Any]
 Outputs = dict[str, tf.Tensor]
-MAX_BATCH = 128  # images of one request: a thousand tiny files would ask for gigabytes of pixels
+MAX_BATCH = 128  # images per request: a thousand tiny files could decode to gigabytes of pixels
 TOP = 5
 
 
+def check_runtime(name: str = "saved_model") -> None:
+    """Raises ValueError, which names the format, if a package that the format needs is missing."""
+    require(name, {"tensorflow_serving": "tensorflow-serving-api"}, "serving")
+
+
 class Endpoints:
-    """The functions that are served, with every input guarded.
+    """The functions that are served. Each of them checks its input.
 
     Args:
-        network: maps normalized pixels to logits; plain Keras, as `fold` makes it.
+        network: maps normalized pixels to logits; plain Keras layers, as `fold` makes it.
         manifest: how pixels are normalized, what follows the logits, and the labels.
-        maps: names of feature maps, and the layers whose outputs they are.
+        maps: names of feature maps, each with the layer whose output it is.
     """
 
     @head.float32_policy()
     def __init__(self, network: keras.Model, manifest: Manifest, maps: dict[str, str]) -> None:
-        self._preprocessing, self._manifest = manifest.scaling, manifest
-        self._shape, self._maps = list(manifest.image_shape), list(maps)
+        self._manifest = manifest
+        self._preprocessing = manifest.known_preprocessing()
+        self._shape = list(manifest.image_shape)
+        self._maps = list(maps)
+        pool = network.get_layer(specs.POOL)
         outputs = {name: network.get_layer(layer).output for name, layer in maps.items()}
-        outputs["logits"], outputs["features"] = network.output, network.get_layer("pool").output
-        outputs["last"] = network.get_layer("pool").input
+        outputs["logits"] = network.output
+        outputs["features"] = pool.output
+        outputs["last"] = pool.input
         self._network = keras.Model(network.input, outputs)
-        self._classifier = network.get_layer("logits").kernel
+        self._classifier = network.get_layer(specs.LOGITS).kernel
 
     def signatures(self) -> dict[str, Any]:
-        """Returns the functions by the names under which they are called."""
+        """Returns the functions by the names of their signatures."""
         pixels = tf.TensorSpec([None, *self._shape], tf.float32, name="images")
         encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
         found = {
@@ -53,22 +66,22 @@ class Endpoints:
         return found
 
     def _predict(self, images: tf.Tensor) -> Outputs:
-        return head.answers(self._outputs(self._guarded(images))["logits"], self._manifest)
+        return head.answers(self._outputs(self._checked(images))["logits"], self._manifest)
 
     def _predict_bytes(self, image_bytes: tf.Tensor) -> Outputs:
         return self._best(self._outputs(self._decoded(image_bytes))["logits"])
 
     def _explain(self, image_bytes: tf.Tensor) -> Outputs:
-        """Adds what the network saw, and where it saw each of the best classes."""
+        """Adds the images that the network saw, and where it saw each of the best classes."""
         images = self._decoded(image_bytes)
         outputs = self._outputs(images)
         answer = self._best(outputs["logits"])
-        maps = analysis.activation_maps(outputs["last"], self._classifier, answer["classes"])
+        maps = activation_maps(outputs["last"], self._classifier, answer["classes"])
         seen = tf.cast(tf.round(tf.clip_by_value(images, 0, 255)), tf.uint8)
         return {**answer, "maps": maps, "images": seen}
 
     def _best(self, logits: tf.Tensor) -> Outputs:
-        """Ranks classes by their logits: probabilities, which rise with them, become equal."""
+        """Ranks classes by their logits, which still differ where probabilities round to 1."""
         names = tf.constant([printable(label) for label in self._manifest.labels])
         k = min(TOP, len(self._manifest.labels))
         classes = tf.math.top_k(logits, k, index_type=tf.int64).indices
@@ -77,20 +90,20 @@ class Endpoints:
         return {"classes": classes, "labels": tf.gather(names, classes), name: found}
 
     def _features(self, images: tf.Tensor) -> Outputs:
-        return {"features": self._outputs(self._guarded(images))["features"]}
+        return {"features": self._outputs(self._checked(images))["features"]}
 
     def _feature_maps(self, images: tf.Tensor) -> Outputs:
-        outputs = self._outputs(self._guarded(images))
+        outputs = self._outputs(self._checked(images))
         return {name: tf.cast(outputs[name], tf.float32) for name in self._maps}
 
     def _outputs(self, images: tf.Tensor) -> Outputs:
         return self._network(self._preprocessing.normalize(images), training=False)
 
-    def _guarded(self, images: tf.Tensor) -> tf.Tensor:
+    def _checked(self, images: tf.Tensor) -> tf.Tensor:
         # Signatures do not check shapes, and another rank would abort the server.
         images = tf.ensure_shape(images, [None, *self._shape])
         finite = tf.reduce_all(tf.math.is_finite(images))
-        # Not left to the network: a fused ReLU makes 0 of NaN, and an answer of garbage.
+        # Not left to the network: a fused ReLU turns NaN into 0, and the answer into garbage.
         checks = [_count(images), tf.debugging.Assert(finite, ["images hold NaN or infinity"])]
         with tf.control_dependencies(checks):
             return tf.identity(images)
@@ -101,10 +114,10 @@ class Endpoints:
 
         image_bytes = tf.ensure_shape(image_bytes, [None])
         with tf.control_dependencies([_count(image_bytes)]):
-            pixels_in_all = decoding.total(image_bytes)
-        with tf.control_dependencies([pixels_in_all]):
+            total_pixels = decoding.total(image_bytes)
+        with tf.control_dependencies([total_pixels]):
             spec = tf.TensorSpec(self._shape, tf.float32)
-            # One after the other: of several large ones only one is in memory.
+            # One after the other, so that only one large image is in memory.
             return tf.map_fn(pixels, image_bytes, fn_output_signature=spec, parallel_iterations=1)
 
 
@@ -116,29 +129,34 @@ def _count(batch: tf.Tensor) -> tf.Operation:
     )
 
 
-def write(network: keras.Model, manifest: Manifest, maps: dict[str, str], directory: Path) -> None:
-    """Writes a SavedModel with its signatures, and requests to warm it up.
+def write(source: Source, path: Path) -> None:
+    """Writes a SavedModel with its signatures, and the requests that warm it up.
 
-    `keras.Model.export` would write each variable twice. A module that holds them in a list, and
-    nothing else of Keras, writes them once, and the same bytes from run to run.
+    `keras.Model.export` would write each variable twice. A module that holds the variables in a
+    list, and nothing else of Keras, writes them once, and the same bytes from run to run.
+
+    Args:
+        source: the network.
+        path: an existing directory.
 
     Raises:
-        OSError: if there is no room.
+        OSError: if the files cannot be written.
     """
-    module = tf.Module(name=manifest.network)
-    module.weights = [weight.value for weight in network.weights]
-    module.functions = Endpoints(network, manifest, maps).signatures()
-    with writing(directory):
-        tf.saved_model.save(module, str(directory), signatures=module.functions)
-        warmup.write(manifest, directory)
+    module = tf.Module(name=source.manifest.network)
+    module.weights = [weight.value for weight in source.network.weights]
+    endpoints = Endpoints(source.network, source.manifest, source.endpoints)
+    module.functions = endpoints.signatures()
+    with writing(path):
+        tf.saved_model.save(module, str(path), signatures=module.functions)
+        warmup.write(source.manifest, path)
 
 
-def runner(directory: Path) -> Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]:
-    """Returns what maps float32 images of 0..255 to the logits that the SavedModel computes."""
-    loaded = tf.saved_model.load(str(directory))
+def runner(path: Path) -> Callable[[Array], Array]:
+    """Returns a function from float32 images of 0..255 to the float32 logits of a SavedModel."""
+    loaded = tf.saved_model.load(str(path))
 
-    def run(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        # Through `loaded`, as a signature alone does not keep its variables alive.
+    def logits(images: Array) -> Array:
+        # Through `loaded`: a signature alone does not keep its variables alive.
         return loaded.signatures["serving_default"](images=tf.constant(images))["logits"].numpy()
 
-    return run
+    return logits

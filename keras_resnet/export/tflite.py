@@ -1,7 +1,7 @@
-"""TFLite files: pixels in, probabilities and logits out; in 32 bits, in 16, and in 8 of two kinds.
+"""TFLite files from pixels to probabilities and logits, in 32, 16 and 8 bits.
 
-Every file has one graph, with the signature `serving_default`: libraries for tasks refuse a second
-one. It takes batches of any size. Its metadata says what goes in, and what classes are called.
+Every file has one graph with the signature `serving_default`, because MediaPipe and OpenCV refuse a
+second graph. It takes batches of any size. Its metadata describes the input and names the classes.
 """
 
 import itertools
@@ -24,7 +24,7 @@ from keras_resnet.export.files import writing
 from keras_resnet.export.head import ORDER
 from keras_resnet.export.packages import require
 from keras_resnet.export.pixels import from_pixels, rounds
-from keras_resnet.manifest import Manifest
+from keras_resnet.export.source import Source
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.rewrite.int8 import FakeQuantize
 
@@ -34,53 +34,57 @@ SIGNATURE = "serving_default"
 
 
 def check_runtime(name: str = "tflite") -> None:
-    """Raises ValueError if the interpreter that checks the file is not installed."""
+    """Raises ValueError, which names the format, if the interpreter of files is not installed."""
     require(name, {"ai_edge_litert": "ai-edge-litert"}, "serving")
 
 
-def write(
-    network: keras.Model,
-    manifest: Manifest,
-    file: Path,
-    kind: str = "float32",
-    calibration: Array | None = None,
-    *,
-    features: bool = False,
-) -> None:
-    """Writes a file from `images` to `probabilities` and `logits`.
+def write(source: Source, path: Path, kind: str = "float32") -> None:
+    """Writes a file from `images` to `probabilities`, `logits` and, if asked for, `features`.
+
+    Shapes are those of `from_pixels`.
 
     Args:
-        network: folded, from normalized pixels to logits.
-        manifest: the shape of images, how they are normalized, labels, and what follows logits.
-        file: what to write.
-        kind: "float32"; "float16" and "dynamic" keep weights in 16 and in 8 bits and compute
-            in 32; "int8" computes in integers from end to end. Its images are uint8, a level of
-            grey a step; what it returns is float32, without `probabilities`.
-        calibration: for "int8", images of 0..255 [n, height, width, channels] that show in which
-            range each activation lies. Not for a network that was trained to round, and knows.
-        features: return the pooled `features` as well.
+        source: the network. A network that was trained to round brings the ranges of its
+            activations; for "int8" of any other one its calibration images show them.
+        path: the file.
+        kind: "float32"; "float16" and "dynamic" keep weights in 16 and in 8 bits and compute in
+            float32; "int8" computes in integers from end to end. The images of an "int8" file are
+            uint8 of 0..255; its outputs are float32, without `probabilities`.
 
     Raises:
-        ValueError: for an unknown kind, or "int8" of a network whose ranges are not known.
-        OSError: if there is no room.
+        ValueError: for an unknown kind, and for "int8" without calibration of a network that was
+            not trained to round.
+        OSError: if the file cannot be written.
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
-    trained, examples = rounds(network), None
-    if kind == "int8" and not trained:
-        if calibration is None:
+    manifest = source.manifest
+    normalize = None
+    examples = None
+    if rounds(source.network):
+        normalize = partial(_rounding, manifest.known_preprocessing())
+    elif kind == "int8":
+        if source.calibration is None:
             raise ValueError("int8 needs images that show the ranges of activations")
-        examples = partial(_examples, calibration)
-    normalize = partial(_rounding, manifest.scaling) if trained else None
-    model = from_pixels(network, manifest, normalize)
-    # A softmax in int8 has 256 steps from 0 to 1: too few to tell what is improbable.
-    left_out = {"probabilities" if kind == "int8" else "", "" if features else "features"}
-    outputs = [name for name in ORDER if name in model.output and name not in left_out]
-    with writing(file):
-        with tempfile.TemporaryDirectory(dir=file.parent) as folder:
+        examples = partial(_examples, source.calibration)
+    model = from_pixels(source.network, manifest, normalize)
+    outputs = _outputs(model, kind, features=source.tflite_features)
+    with writing(path):
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             content = _converted(model, outputs, kind, examples, folder)
         content = _named(content, outputs, metadata.describe(manifest, outputs))
-        file.write_bytes(metadata.with_labels(content, manifest.labels))
+        path.write_bytes(metadata.with_labels(content, manifest.labels))
+
+
+def _outputs(model: keras.Model, kind: str, *, features: bool) -> list[str]:
+    """Returns the names of a file's outputs, in order."""
+    names = [name for name in ORDER if name in model.output]
+    if kind == "int8" and "probabilities" in names:
+        # A softmax in int8 has 256 steps from 0 to 1, too few for what is improbable.
+        names.remove("probabilities")
+    if not features:
+        names.remove("features")
+    return names
 
 
 def _converted(
@@ -91,10 +95,10 @@ def _converted(
     folder: str,
 ) -> bytes:
     served = tf.Module()
-    # The variables themselves: of a Keras model the converter would take none, and say nothing.
+    # The variables themselves: from a Keras model the converter silently takes none.
     served.weights = [weight.value for weight in model.weights]
     with warnings.catch_warnings():
-        # TensorFlow warns of an interpreter that it uses itself.
+        # TensorFlow warns about an interpreter that it uses itself.
         warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter", UserWarning)
         tf.saved_model.save(served, folder, signatures={SIGNATURE: _function(model, outputs)})
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, [SIGNATURE])
@@ -119,26 +123,29 @@ def _function(model: keras.Model, names: Sequence[str]) -> Any:
 
 
 def _named(content: bytes, outputs: Sequence[str], about: bytes) -> bytes:
-    """Orders outputs for those who ask for no signature, names tensors, and adds the metadata."""
+    """Orders outputs for readers that ignore the signature, names tensors, adds the metadata."""
     model = flatbuffer_utils.convert_bytearray_to_object(content)
-    (signature,), (graph,) = model.signatureDefs, model.subgraphs
+    (signature,) = model.signatureDefs
+    (graph,) = model.subgraphs
     ports = {port.name.decode(): port for port in (*signature.inputs, *signature.outputs)}
     signature.outputs = [ports[name] for name in outputs]
     graph.outputs = [ports[name].tensorIndex for name in outputs]
     _rename(graph.tensors, {port.tensorIndex: name for name, port in ports.items()})
-    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer = schema.BufferT()
     buffer.data = np.frombuffer(about, np.uint8)
-    entry.name, entry.buffer = metadata.NAME.encode(), len(model.buffers)
+    entry = schema.MetadataT()
+    entry.name = metadata.NAME.encode()
+    entry.buffer = len(model.buffers)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or []), entry]
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _rename(tensors: Sequence[Any], ports: Mapping[int, str]) -> None:
-    """Gives each tensor a name of its own, as converters that go by names expect.
+    """Gives each tensor a unique name, as converters that go by names expect.
 
-    A tensor keeps one of the names of the operations that became one; all of them take as many
-    bytes as the biases.
+    The name of a tensor lists all operations that were fused into it; one of them is kept, since
+    all of them together take as many bytes as the biases.
     """
     taken = set(ports.values())
     for i, tensor in enumerate(tensors):
@@ -155,13 +162,13 @@ def _rename(tensors: Sequence[Any], ports: Mapping[int, str]) -> None:
 
 
 def _rounding(preprocessing: Preprocessing, images: Any) -> Any:
-    """Normalizes with ranges: the network knows those behind its first layer only."""
+    """Normalizes, and adds the ranges of its own two steps, which the network does not know."""
     mean = np.asarray(preprocessing.mean)
     shift = replace(preprocessing, std=(1.0,), bgr=False)
     scale = replace(preprocessing, mean=(0.0,), bgr=False)
     shifted = shift.normalize(_rounded(images, 0, 255))
     if np.all(np.asarray(scale.std) == 1):
-        return shifted  # the network's own range follows; two would contradict each other
+        return shifted  # the network's first range follows; another one could contradict it
     return scale.normalize(_rounded(shifted, min(0, -mean.max()), max(0, 255 - mean.min())))
 
 
@@ -173,30 +180,31 @@ def _rounded(inputs: Any, low: float, high: float) -> Any:
 
 
 def _examples(images: Array) -> Iterator[tuple[str, dict[str, Array]]]:
-    """Yields what calibrates the signature."""
+    """Yields the images one by one, as the converter wants them."""
     images = images.astype(np.float32)
-    # The range of pixels becomes 0..255 exactly, and uint8 images enter without rounding.
-    images[0, 0, 0, 0], images[0, -1, -1, 0] = 0, 255
+    # The range of pixels becomes exactly 0..255, so that uint8 images enter without rounding.
+    images[0, 0, 0, 0] = 0
+    images[0, -1, -1, 0] = 255
     for image in images:
         yield SIGNATURE, {"images": image[np.newaxis]}
 
 
-def runner(file: Path, threads: int | None = None) -> Callable[[Array], Array]:
-    """Returns what maps float32 images of 0..255 to the logits that a file computes.
+def runner(path: Path, threads: int | None = None) -> Callable[[Array], Array]:
+    """Returns a function from float32 images of 0..255 to the float32 logits that a file computes.
 
     Args:
-        file: what `write` wrote.
-        threads: how many compute; None leaves it to LiteRT.
+        path: what `write` wrote.
+        threads: how many threads compute; None leaves it to LiteRT.
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=str(file), num_threads=threads)
+    interpreter = Interpreter(model_path=str(path), num_threads=threads)
     run = interpreter.get_signature_runner(SIGNATURE)
     dtype = run.get_input_details()["images"]["dtype"]
 
     def logits(images: Array) -> Array:
         if dtype == np.uint8:
-            images = np.rint(images)  # where resizing has left fractions
+            images = np.rint(images)  # resizing leaves fractions
         return run(images=images.astype(dtype))["logits"]
 
     return logits

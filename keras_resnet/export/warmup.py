@@ -1,6 +1,6 @@
-"""Requests that TensorFlow Serving replays before it takes those of others.
+"""Requests that TensorFlow Serving replays before it takes those of users.
 
-The first request of each shape is slow: memory is taken, kernels are chosen.
+The first request of each shape is slow: memory is allocated, kernels are chosen.
 """
 
 from pathlib import Path
@@ -8,21 +8,20 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet.export.packages import require
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import decoding
 
-FILE = "assets.extra/tf_serving_warmup_requests"  # the place that TensorFlow Serving looks at
+FILE = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks for it
 BATCHES = (1, 8)
 
 
-def check_runtime(name: str = "saved_model") -> None:
-    """Raises ValueError if what describes requests is not installed."""
-    require(name, {"tensorflow_serving": "tensorflow-serving-api"}, "serving")
-
-
 def write(manifest: Manifest, directory: Path) -> None:
-    """Writes requests of 1 and of 8 grey images to the two signatures that classify."""
+    """Writes requests of 1 and of 8 grey images for the two signatures that classify.
+
+    Args:
+        manifest: says the shape of images.
+        directory: of the SavedModel.
+    """
     height, width, channels = manifest.image_shape
     image = np.full((height, width, channels), 127, np.uint8)
     encoded = tf.io.encode_png(image).numpy() if channels in decoding.CHANNELS else None

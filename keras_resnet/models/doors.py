@@ -2,24 +2,26 @@
 
 import dataclasses
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from keras import KerasTensor as Tensor
 
-from keras_resnet import weights as weight_files
-from keras_resnet.building import AUTO, Activation, Door, Pooling, Shape
-from keras_resnet.family import spec as find_spec
-from keras_resnet.network import ResidualNetwork, ending_of
+from keras_resnet import family, weights as weight_files
+from keras_resnet.manifest import Manifest
+from keras_resnet.models.arguments import AUTO, Door, Shape
+from keras_resnet.network import Activation, Pooling, ResidualNetwork, ending_of
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.rewrite.int8 import quantized
-from keras_resnet.specs import FIELDS
-from keras_resnet.weights import Held, Settled, Told
-from keras_resnet.weights.complete import check_layers
+from keras_resnet.specs import FIELDS, stem_conv
+from keras_resnet.weights import Held, Told
+from keras_resnet.weights.fill import check_layers
 
-# Fields that change what is computed, and no weights: as the caller says, or the name.
-COMPUTATION = ("zero_gamma", "stochastic_depth", "output_stride")
+__all__ = ["fill_from", "from_weights", "resnet"]
+
+Weights = str | os.PathLike[str] | Held
 ENDINGS: dict[str, str | None] = {"none": None}  # activations of a manifest, in Keras's words
 
 
@@ -27,7 +29,7 @@ def resnet(
     network: str,
     *,
     include_top: bool = True,
-    weights: str | os.PathLike[str] | Held | None = None,
+    weights: Weights | None = None,
     source: str | None = None,
     prefix: str | None = None,
     preprocessing: Preprocessing | str | None = None,
@@ -67,30 +69,30 @@ def resnet(
 
     Raises:
         ValueError, TypeError: naming what came and what is allowed; for weights of another
-            network, and for those that leave something open that nobody has said.
+            network, and for weights that leave open what the arguments do not say.
     """
-    door = Door(include_top, input_tensor, input_shape, pooling, classes, classifier_activation,
-                name, endpoints)  # fmt: skip
-    wanted = find_spec(network, **fields | ({} if classes is None else {"classes": classes}))
+    door = Door(
+        include_top=include_top,
+        input_tensor=input_tensor,
+        input_shape=input_shape,
+        pooling=pooling,
+        classes=classes,
+        classifier_activation=classifier_activation,
+        name=name,
+        endpoints=endpoints,
+    )
     if weights is None:
         _check_alone(source=source, prefix=prefix, preprocessing=preprocessing)
-        return door.build(wanted, network, 3, "softmax")
-    told = Told(network, fields=fields, preprocessing=preprocessing)
-    with ExitStack() as stack:
-        if isinstance(weights, Held):
-            held = weights
-        else:
-            file = weight_files.local(weights, network, head=door.classifies)
-            held = stack.enter_context(weight_files.opened(file, source, prefix))
-        settled = held.settle(told)
-        held.check(settled.spec, wanted)
-        free = {name: getattr(wanted, name) for name in COMPUTATION}
-        settled = settled._replace(spec=replace(settled.spec, **free))
-        return fill_from(held, settled, door, network)
+        spec = family.spec(network, **fields)
+        usual = family.PUBLISHED[network].classes
+        return door.build(spec, network, channels=3, classes=usual, activation="softmax")
+    told = Told(network, fields=fields, preprocessing=preprocessing, exact=True)
+    with _opened(weights, source, prefix, network, head=door.classifies) as held:
+        return fill_from(held, held.settle(told), door, network)
 
 
 def from_weights(
-    weights: str | os.PathLike[str],
+    weights: Weights,
     *,
     source: str | None = None,
     prefix: str | None = None,
@@ -110,40 +112,73 @@ def from_weights(
             such as `output_stride`, or leave open, such as `stem_pool`.
 
     Raises:
-        ValueError: if the weights leave something open that nobody has said; the message lists the
+        ValueError: if the weights leave open what the arguments do not say; the message lists the
             choices.
     """
     fields = {name: value for name, value in arguments.items() if name in FIELDS}
-    others = {name: value for name, value in arguments.items() if name not in FIELDS}
-    classes = fields.pop("classes", None)
-    unknown = sorted(set(others) - {field.name for field in dataclasses.fields(Door)})
+    asked = {name: value for name, value in arguments.items() if name not in FIELDS}
+    unknown = sorted(set(asked) - {field.name for field in dataclasses.fields(Door)})
     if unknown:
         raise TypeError(f"unknown argument {', '.join(unknown)}; the fields are {list(FIELDS)}")
     told = Told(fields=fields, preprocessing=preprocessing)
-    with weight_files.opened(weight_files.local(weights), source, prefix) as held:
-        others.setdefault("include_top", held.classes is not None or classes is not None)
-        door = Door(**others, classes=classes)
-        settled = held.settle(told)
-        return fill_from(held, settled, door, settled.manifest.network)
+    with _opened(weights, source, prefix) as held:
+        asked.setdefault(
+            "include_top", held.classes is not None or asked.get("classes") is not None
+        )
+        manifest = held.settle(told)
+        return fill_from(held, manifest, Door(**asked), manifest.network)
 
 
-def fill_from(held: Held, settled: Settled, door: Door, network: str) -> ResidualNetwork:
-    """Builds what a caller wants of an open file of weights, and fills it."""
-    spec, manifest = settled.spec, settled.manifest
-    if door.classes is not None:
-        spec = replace(spec, classes=door.classes)
-    fresh = door.classifies and door.classes not in (None, held.classes)
-    ending = manifest.activation or held.head or "softmax"
-    model = door.build(spec, network, held.evidence.proof.channels, ENDINGS.get(ending, ending))
+@contextmanager
+def _opened(
+    weights: Weights,
+    source: str | None,
+    prefix: str | None,
+    network: str | None = None,
+    *,
+    head: bool = True,
+) -> Iterator[Held]:
+    """Opens a file of weights, unless it is open."""
+    if isinstance(weights, Held):
+        if source is not None or prefix is not None:
+            raise ValueError("source and prefix are given where the file of weights is opened")
+        yield weights
+        return
+    file = weight_files.local(weights, network, head=head)
+    with weight_files.opened(file, source, prefix) as held:
+        yield held
+
+
+def fill_from(held: Held, manifest: Manifest, door: Door, network: str) -> ResidualNetwork:
+    """Builds what a caller wants of an open file of weights, and fills it.
+
+    Args:
+        held: the open file.
+        manifest: what it holds, from `held.settle`.
+        door: what the caller wants.
+        network: the name of the model where the family has no other for its spec.
+
+    Raises:
+        ValueError: if the file has other layers or weights than the network.
+    """
+    activation = manifest.activation or held.head or "softmax"
+    model = door.build(
+        manifest.spec,
+        network,
+        channels=held.evidence.proof.channels,
+        classes=len(manifest.labels),
+        activation=ENDINGS.get(activation, activation),
+    )
     if manifest.quantized:
         model = quantized(model)
     check_layers(held, model)
-    weight_files.fill(model, held, settled.spec, fresh_head=fresh)
-    channels = model.get_layer("stem_conv1").kernel.shape[2]
-    model.manifest = replace(
-        weight_files.adapted(manifest, spec, channels),
-        activation=ending_of(model) if door.classifies else manifest.activation,
-    )
+    fresh = door.classifies and door.classes not in (None, held.classes)
+    weight_files.fill(model, held, manifest.spec, fresh_head=fresh)
+    channels = model.get_layer(stem_conv(1)).kernel.shape[2]
+    manifest = weight_files.adapted(manifest, channels, door.classes or len(manifest.labels))
+    if door.classifies:
+        manifest = replace(manifest, activation=ending_of(model))
+    model.manifest = manifest
     return model
 
 

@@ -1,23 +1,23 @@
 """A trained network named on a command line: the flags that evaluation and export share."""
 
 import json
-import os
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from absl import flags
 
-from keras_resnet import family, preprocessing, specs, weights
-from keras_resnet.building import Door
+from keras_resnet import preprocessing, specs, weights
 from keras_resnet.manifest import ACTIVATIONS, Manifest
+from keras_resnet.models.arguments import Door
 from keras_resnet.models.doors import fill_from
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.preprocessing.resizing import METHODS
-from keras_resnet.weights import Held, Settled, Told
-from keras_resnet.weights.infer.authority import NOTHING, disagreements
+from keras_resnet.weights import Held, Told
 
 FLAGS = flags.FLAGS
 ORDERS = ("rgb", "bgr")
+NAMES = (*specs.FIELDS, "classes")  # of --field
 
 
 def define_flags() -> None:
@@ -65,7 +65,7 @@ def told() -> Told:
     Raises:
         ValueError, TypeError: for values that are none.
     """
-    scaling: dict[str, Any] = {
+    changes: dict[str, Any] = {
         "mean": FLAGS.mean and _numbers("mean", FLAGS.mean, float),
         "std": FLAGS.std and _numbers("std", FLAGS.std, float),
         "bgr": None if FLAGS.channel_order is None else FLAGS.channel_order == "bgr",
@@ -73,20 +73,30 @@ def told() -> Told:
         "crop": FLAGS.crop,
         "interpolation": FLAGS.interpolation,
     }
+    fields = parse_fields(FLAGS.field)
     return Told(
         FLAGS.network,
-        fields=parse_fields(FLAGS.field),
+        classes=fields.pop("classes", None),
+        fields=fields,
         preprocessing=FLAGS.preprocessing,
-        scaling={name: value for name, value in scaling.items() if value is not None},
+        preprocessing_fields={name: value for name, value in changes.items() if value is not None},
         activation=FLAGS.activation,
     )
 
 
-def from_flags(*, ends: bool = False) -> tuple[ResidualNetwork, Manifest]:
-    """Builds the network that the flags name; it returns logits and has its weights.
+class Trained(NamedTuple):
+    """A network with its weights."""
+
+    model: ResidualNetwork  # returns logits
+    manifest: Manifest
+    file: Path  # that the weights are from
+
+
+def from_flags(*, ends: bool = False) -> Trained:
+    """Builds the network that the flags name, and reads its weights.
 
     Args:
-        ends: whether what follows the logits has to be known.
+        ends: whether the activation after the logits has to be known.
 
     Raises:
         ValueError, TypeError: if flags and file contradict each other, or say too little; and for
@@ -94,19 +104,16 @@ def from_flags(*, ends: bool = False) -> tuple[ResidualNetwork, Manifest]:
     """
     file = weights.local(FLAGS.weights, FLAGS.network)
     with weights.opened(file, FLAGS.source, FLAGS.prefix) as held:
-        settled = agreed(held, told())
-        manifest = settled.manifest
+        manifest = held.settle(told())
         if held.classes is None:
-            raise ValueError(
-                f"{file} holds no classifier, and none is invented: give weights that have one"
-            )
-        _ = manifest.scaling  # asked for before anything is built
+            raise ValueError(f"{file} has no classifier: give weights that have one")
+        manifest.known_preprocessing()  # an error before anything is built
         if ends:
             _check_ending(held, manifest)
         door = Door(input_shape=manifest.image_shape, classifier_activation=None)
-        model = fill_from(held, settled, door, manifest.network)
+        model = fill_from(held, manifest, door, manifest.network)
     model.manifest = manifest
-    return model, manifest
+    return Trained(model, manifest, file)
 
 
 def _check_ending(held: Held, manifest: Manifest) -> None:
@@ -124,9 +131,11 @@ def parse_fields(assignments: Iterable[str]) -> dict[str, Any]:
     fields = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
-        if not equals or name not in specs.FIELDS:
-            raise ValueError(f"a field is given as NAME=VALUE, got {assignment!r}; the names are"
-                             f" {', '.join(specs.FIELDS)}")  # fmt: skip
+        if not equals or name not in NAMES:
+            raise ValueError(
+                f"a field is given as NAME=VALUE, got {assignment!r}; the names are"
+                f" {', '.join(NAMES)}"
+            )
         try:
             fields[name] = json.loads(text)
         except json.JSONDecodeError:
@@ -151,34 +160,3 @@ def _numbers(name: str, texts: list[str], kind: type) -> tuple[Any, ...]:
         return tuple(kind(text) for text in texts)
     except ValueError as error:
         raise ValueError(f"{name} must be numbers, got {','.join(texts)!r}") from error
-
-
-def describe(
-    file: str | os.PathLike[str], said: Told = NOTHING, source: str | None = None
-) -> Manifest:
-    """Returns what a file of weights holds, with what its user says of it; see `agreed`."""
-    with weights.opened(weights.local(file, said.network), source) as held:
-        return agreed(held, said).manifest
-
-
-def agreed(held: Held, said: Told) -> Settled:
-    """Settles what an open file holds; the network that its user names has to be that one.
-
-    A name stands here for all networks that differ from it by less than from any other name.
-
-    Raises:
-        ValueError: if user and file contradict each other, or say too little.
-    """
-    settled = held.settle(said)
-    found, named = settled.manifest.network, said.network
-    if named and found != named:
-        differ = disagreements(settled.spec, family.spec(named, **said.fields))
-        if differ:
-            raise ValueError(
-                f"{held.path} holds the weights of {found}, not of {named}: {'; '.join(differ)}."
-                " Leave --network out, or say by --field what is otherwise than usual"
-            )
-    classes = said.fields.get("classes")
-    if classes is not None and held.classes not in (None, classes):
-        raise ValueError(f"{held.path} has {held.classes} classes, not classes={classes}")
-    return settled

@@ -15,8 +15,11 @@ from keras import layers
 from keras_resnet.layers import PadChannels
 from keras_resnet.preprocessing.preprocessing import Preprocess
 from keras_resnet.rewrite import graph
+from keras_resnet.specs import LOGITS, POOL, PREDICTIONS
 
-FULL_PRECISION = ("pool", "logits", "predictions")  # worth 32 bits, as in training
+__all__ = ["fold"]
+
+FULL_PRECISION = (POOL, LOGITS, PREDICTIONS)  # worth 32 bits, as in training
 
 
 def fold(model: keras.Model, dtype: str = "float32") -> keras.Model:
@@ -33,7 +36,7 @@ def fold(model: keras.Model, dtype: str = "float32") -> keras.Model:
             folded in float64 and rounded once.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: for a model with another model as a layer, or without a graph.
     """
     functional = graph.functional(model, "fold")
@@ -75,7 +78,8 @@ def _plain(layer: Any, dtype: str, *, folded: bool) -> Any:
 
 def _foldable(functional: keras.Model) -> dict[str, layers.BatchNormalization]:
     """Returns the normalizations that fold into a convolution, by its name."""
-    uses, found = graph.Uses(functional), {}
+    uses = graph.Uses(functional)
+    found = {}
     for node in graph.calls(functional):
         norm = node.operation
         if not isinstance(norm, layers.BatchNormalization) or not uses.once(norm):
@@ -108,7 +112,8 @@ def _folded(
     values: list[np.ndarray[Any, Any]], norm: layers.BatchNormalization | None
 ) -> list[np.ndarray[Any, Any]]:
     """Returns kernel and bias of a convolution and the BN after it, if there is one; float64."""
-    kernel, bias = values[0], values[1] if len(values) > 1 else np.zeros(values[0].shape[-1])
+    kernel = values[0]
+    bias = values[1] if len(values) > 1 else np.zeros(kernel.shape[-1])
     if norm is None:
         return [kernel, bias]
     gamma = 1.0 if norm.gamma is None else _float64(norm.gamma)

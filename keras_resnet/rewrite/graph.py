@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import KerasTensor as Tensor
 
+from keras_resnet.network import check_flat
+
 Node = Any  # one call of a layer, in the words of Keras
 
 
@@ -17,7 +19,7 @@ def functional(model: Any, wanted: str) -> keras.Model:
         wanted: what it is for, in errors.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: for a model without a graph, or whose graph hides in a model inside it.
     """
     if not isinstance(model, keras.Model):
@@ -29,16 +31,6 @@ def functional(model: Any, wanted: str) -> keras.Model:
         raise ValueError(
             f"{wanted} needs a functional model, whose graph is known; {model.name} has none"
         ) from error
-
-
-def check_flat(model: keras.Model, wanted: str) -> None:
-    """Raises ValueError if another model is a layer of this one."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            raise ValueError(
-                f"{wanted} needs a model of plain layers; {model.name} has the model {layer.name}"
-                f" as a layer: pass {model.name}.get_layer({layer.name!r})"
-            )
 
 
 def calls(graph: keras.Model) -> list[Node]:

@@ -13,11 +13,12 @@ import keras
 import numpy as np
 from keras import KerasTensor as Tensor, layers, ops
 
-from keras_resnet.network import ResidualNetwork, spec_of
+from keras_resnet.network import ResidualNetwork, first_layer, spec_of
 from keras_resnet.rewrite.fold import fold
+from keras_resnet.specs import IMAGE, rounding_of, scale_of
 
-SUFFIX = "_int8"  # of the layers that round what the layer of this name returns
-IMAGE, FIRST = f"image{SUFFIX}", ("stem_conv1_pad", "stem_conv1")
+__all__ = ["FakeQuantize", "QuantizedConv2D", "QuantizedDense", "Scale", "precision", "quantized"]
+
 MOMENTUM = 0.99
 # The narrowest range, since int8 has no scale of 0.
 NARROWEST = 1e-3
@@ -31,7 +32,7 @@ class FakeQuantize(layers.Layer):
     """Rounds a tensor of any shape to 256 values between a least and a greatest, 0 among them.
 
     In training the range is the moving average of the extremes of each batch; the first batch sets
-    it. Before that outputs are no numbers. It moves in parts that do not learn too.
+    it, and before it outputs are NaN. The range also moves in frozen parts.
     """
 
     def build(self, input_shape: Any) -> None:
@@ -138,7 +139,7 @@ def quantized(model: ResidualNetwork) -> ResidualNetwork:
     known before it has been called with `training=True`.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: if it rounds already, on another backend than TensorFlow, for a model that this
             package did not build, or for a normalization that is not of channels.
     """
@@ -153,7 +154,12 @@ def quantized(model: ResidualNetwork) -> ResidualNetwork:
         if layer.weights:
             graph.get_layer(_name(layer)).set_weights(_values(layer))
     result = ResidualNetwork(graph.input, graph.output, name=model.name)
-    result.spec = spec
+    rounded = {layer.name for layer in result.layers}
+    endpoints = {
+        part: rounding_of(layer) if rounding_of(layer) in rounded else layer
+        for part, layer in model.endpoints.items()
+    }
+    result.record(spec, endpoints)
     if model.manifest:
         result.manifest = replace(model.manifest, quantized="int8")
     return result
@@ -161,7 +167,7 @@ def quantized(model: ResidualNetwork) -> ResidualNetwork:
 
 def _name(layer: layers.Layer) -> str:
     kept = isinstance(layer, layers.BatchNormalization)
-    return f"{layer.name.removesuffix('_bn')}_scale" if kept else layer.name
+    return scale_of(layer.name) if kept else layer.name
 
 
 def _layer(layer: layers.Layer) -> layers.Layer:
@@ -197,16 +203,16 @@ class _Rounding:
         kernels = [layer for layer in plain.layers if isinstance(layer, ROUNDED)]
         self._rounded = {_name(layer) for layer in kernels if id(layer.output) not in rectified}
         # The first layer of ours, whatever a user's own tensor goes through before.
-        self._first = next(layer.name for layer in plain.layers if layer.name in FIRST)
+        self._first = first_layer({layer.name for layer in plain.layers})
         self._ranges: dict[int, tuple[Tensor, FakeQuantize]] = {}  # of tensors, by their id
 
     def __call__(self, layer: layers.Layer, inputs: Any, **_: Any) -> Any:
         if layer.name == self._first:
-            inputs = self._round(inputs, FakeQuantize(name=IMAGE, dtype="float32"))
+            inputs = self._round(inputs, FakeQuantize(name=rounding_of(IMAGE), dtype="float32"))
         before = self._ranges.get(id(inputs))
         outputs = layer(inputs)
         if layer.name in self._rounded:
-            return self._round(outputs, FakeQuantize(name=layer.name + SUFFIX, dtype="float32"))
+            return self._round(outputs, FakeQuantize(name=rounding_of(layer.name), dtype="float32"))
         if before and isinstance(layer, layers.AveragePooling2D):
             return self._round(outputs, before[1], observe=False)
         if before:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from keras_resnet.specs import Spec
+from keras_resnet.specs import FINAL, Spec, is_norm, norm_of, stem_conv
 
 Weights = dict[str, "np.ndarray"]  # by our names, "stem_conv1_bn/mean"
 EPSILON = 1e-5  # of every BN here
@@ -22,7 +22,7 @@ def fold(weights: Weights, spec: Spec, epsilon: float) -> None:
         spec: of the network they belong to.
         epsilon: of its batch normalizations.
     """
-    norms = {name.rpartition("/")[0] for name in weights if "_bn/" in name}
+    norms = {layer for name in weights if is_norm(layer := name.rpartition("/")[0])}
     for norm in norms:
         if f"{norm}/variance" in weights:
             weights[f"{norm}/variance"] = weights[f"{norm}/variance"] + np.float32(
@@ -40,16 +40,16 @@ def fold(weights: Weights, spec: Spec, epsilon: float) -> None:
 
 def _followers(spec: Spec) -> Iterator[tuple[str, str]]:
     """Yields the convolutions that a BN of their own follows, and that BN."""
+    layers: list[str] = []
     if spec.stem_norm:
-        for i in range(1, len(spec.stem) + 1):
-            yield f"stem_conv{i}", f"stem_conv{i}_bn"
-    last = len(spec.branch)
+        layers += [stem_conv(i) for i in range(1, len(spec.stem) + 1)]
+    normed = len(spec.branch) - spec.preact
     for place in spec.places():
-        for i in range(1, last + 1):
-            if i < last or not spec.preact:
-                yield f"{place.name}_conv{i}", f"{place.name}_conv{i}_bn"
+        layers += [place.conv(i) for i in range(1, normed + 1)]
         if not spec.preact:
-            yield f"{place.name}_shortcut_conv", f"{place.name}_shortcut_conv_bn"
+            layers.append(place.projection)
+    for layer in layers:
+        yield layer, norm_of(layer)
 
 
 def _complete(weights: Weights, layer: str, norm: str) -> None:
@@ -69,11 +69,11 @@ def _fold_stream(weights: Weights, spec: Spec) -> None:
     """
     carried: np.ndarray | float = 0.0
     for place in spec.places():
-        norm = f"{place.name}_preact_bn/mean"
+        norm = f"{norm_of(place.preact)}/mean"
         if norm in weights:
             weights[norm] = weights[norm] - carried
-        projection = f"{place.name}_shortcut_conv"
-        if f"{projection}/kernel" in weights:
-            carried = weights.pop(f"{projection}/bias", 0.0)
-        carried = carried + weights.pop(f"{place.name}_conv{len(spec.branch)}/bias", 0.0)
-    weights["final_bn/mean"] = weights["final_bn/mean"] - carried
+        if f"{place.projection}/kernel" in weights:
+            carried = weights.pop(f"{place.projection}/bias", 0.0)
+        carried = carried + weights.pop(f"{place.conv(len(spec.branch))}/bias", 0.0)
+    final = f"{norm_of(FINAL)}/mean"
+    weights[final] = weights[final] - carried

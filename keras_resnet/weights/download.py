@@ -14,6 +14,7 @@ from urllib.parse import urldefrag, urlsplit
 import keras
 
 from keras_resnet import console
+from keras_resnet.weights.disk import digest, replacing
 from keras_resnet.weights.formats import hashed_names
 from keras_resnet.weights.sources import keras_applications
 
@@ -96,49 +97,46 @@ def _home() -> Path:
     return console.keras_home() / "models"
 
 
-def _holds(file: Path, digest: str) -> bool:
-    return file.is_file() and _hash(file, digest).startswith(digest)
+def _holds(file: Path, digits: str) -> bool:
+    return file.is_file() and _hash(file, digits).startswith(digits)
 
 
 def _url(text: str) -> Path:
     url, fragment = urldefrag(text)
     name = Path(urlsplit(url).path).name
-    kind, _, digest = fragment.partition("=")
-    if fragment and (kind != "sha256" or not re.fullmatch("[0-9a-f]{64}", digest)):
+    kind, _, digits = fragment.partition("=")
+    if fragment and (kind != "sha256" or not re.fullmatch("[0-9a-f]{64}", digits)):
         raise ValueError(f"a hash is given as #sha256= and 64 digits, got {fragment!r}")
     if not name:
         raise ValueError(f"{url} names no file")
     # Files of one name come from many places.
     folder = hashlib.sha256(url.encode()).hexdigest()[:16]
-    return _get(f"{folder}/{name}", url, digest or hashed_names.digits(name))
+    return _get(f"{folder}/{name}", url, digits or hashed_names.digits(name))
 
 
-def _get(name: str, url: str, digest: str) -> Path:
-    """Downloads once; a crash leaves nothing that looks like the file."""
+def _get(name: str, url: str, digits: str) -> Path:
+    """Downloads a file unless it is there; a crash leaves nothing that looks like the file."""
     place = _home() / "keras_resnet" / name
-    if _holds(place, digest):
+    if _holds(place, digits):
         return place
-    partial = place.with_name(f".partial.{os.getpid()}.{place.name}")
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        target = partial.open("wb")
-    except OSError as error:
-        raise _unkept(url, place, error) from error
-    try:
-        with target:
-            _copy(url, target)
-        found = _hash(partial, digest)
-        if not found.startswith(digest):
-            raise ValueError(f"its hash should be {digest}, and is {found}")
-        partial.replace(place)
-    except (OSError, ValueError, HTTPException) as error:
-        if isinstance(error, HTTPError):
-            error.close()
-        if getattr(error, "errno", None) in FULL:
+    with replacing(place, f".partial.{os.getpid()}") as partial:
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            target = partial.open("wb")
+        except OSError as error:
             raise _unkept(url, place, error) from error
-        raise ValueError(f"{url} cannot be had: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+        try:
+            with target:
+                _copy(url, target)
+            found = _hash(partial, digits)
+            if not found.startswith(digits):
+                raise ValueError(f"its hash should be {digits}, and is {found}")
+        except (OSError, ValueError, HTTPException) as error:
+            if isinstance(error, HTTPError):
+                error.close()
+            if getattr(error, "errno", None) in FULL:
+                raise _unkept(url, place, error) from error
+            raise ValueError(f"{url} cannot be downloaded: {error}") from error
     return place
 
 
@@ -165,10 +163,7 @@ def _copy(url: str, target: BinaryIO) -> None:
 
 
 def _hash(file: Path, like: str) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(
-            stream, "md5" if len(like) == MD5_DIGITS else "sha256"
-        ).hexdigest()
+    return digest(file, "md5" if len(like) == MD5_DIGITS else "sha256")
 
 
 def _hub(text: str) -> Path:
@@ -187,4 +182,4 @@ def _hub(text: str) -> Path:
             huggingface_hub.hf_hub_download(repo, "config.json", revision=revision)
         return Path(huggingface_hub.hf_hub_download(repo, file or HUB_FILE, revision=revision))
     except Exception as error:  # of many kinds: network, names, rights
-        raise ValueError(f"{text} cannot be had: {error}") from error
+        raise ValueError(f"{text} cannot be downloaded: {error}") from error

@@ -8,39 +8,32 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from keras_resnet import family
 from keras_resnet.manifest import SOFTMAX, Manifest
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.specs import Spec
+from keras_resnet.specs import IMAGE, LOGITS, Spec, rounding_of, stem_conv
 from keras_resnet.weights.formats import keras_graphs
 from keras_resnet.weights.formats.containers import Container, opened as opened_container, reading
 from keras_resnet.weights.formats.keras_graphs import Graph
 from keras_resnet.weights.formats.tensors import Tensor
-from keras_resnet.weights.infer import authority, ends
+from keras_resnet.weights.infer import authority, images_and_labels
 from keras_resnet.weights.infer.authority import NOTHING, Evidence, Told
 from keras_resnet.weights.infer.proof import check as check_structure, prove
 from keras_resnet.weights.sources import SOURCES, native, timm
 from keras_resnet.weights.sources.source import Renames, Source
 
-QUANTIZED = "image_int8/range"  # is in every network that rounds, and in no other
+QUANTIZED = f"{rounding_of(IMAGE)}/range"  # is in every network that rounds, and in no other
+STEM = f"{stem_conv(1)}/kernel"
+OURS = f"{LOGITS}/"
 MOST_TENSORS = 20_000  # ResNet-1202 has 7,300
 log = logging.getLogger("keras_resnet")
 
 
-class Settled(NamedTuple):
-    """What a file holds, after everybody who knows something of it has been heard."""
-
-    spec: Spec
-    manifest: Manifest
-
-
 @dataclass(frozen=True)
 class Held:
-    """The weights in a file: where from, what of, and how to read them."""
+    """An open file of weights: its source, its tensors, and the evidence of what it holds."""
 
     path: Path
     source: Source
@@ -62,11 +55,17 @@ class Held:
         """Whether files of this source leave a weight out, as it would change nothing."""
         return re.fullmatch(self.source.implied, name) is not None
 
-    def settle(self, told: Told = NOTHING) -> Settled:
-        """Decides what the file holds, by the order of `authority`; shows what is assumed.
+    def settle(self, told: Told = NOTHING) -> Manifest:
+        """Decides what the file holds, by the order of `authority`; logs what is assumed.
+
+        Args:
+            told: what the user says.
+
+        Returns:
+            The manifest of the network: its architecture, images and labels.
 
         Raises:
-            Undecided: naming what nobody has said, and the choices.
+            Undecided: if a fact is open; the message lists it and the choices.
             ValueError: if the user says what the file proves wrong.
         """
         evidence = self.evidence
@@ -75,24 +74,23 @@ class Held:
             with reading(self.path):
                 check_structure(self.tensors, spec)
             manifest = self._describe(spec, told, assumed)
+            authority.check_wanted(spec, manifest.network, told)
+            authority.check_classes(self.classes, told)
         except ValueError as error:
             if str(error).startswith(str(self.path)):
                 raise
             raise type(error)(f"{self.path} {error}") from error
         if manifest.assumed:
             log.warning("%s: %s", self.path, _shown(manifest, spec))
-        height, width, _ = manifest.image_shape
-        if height and height == width:
-            spec = replace(spec, image_size=height)
-        return Settled(spec, manifest)
+        return manifest
 
     def _describe(self, spec: Spec, told: Told, assumed: list[str]) -> Manifest:
         evidence = self.evidence
-        scaling = ends.preprocessing_of(evidence, told, spec)
-        names, usual = ends.labels_of(evidence, spec)
-        activation, by_convention = ends.activation_of(evidence, told)
+        preprocessing = images_and_labels.preprocessing_of(evidence, told, spec)
+        names, usual = images_and_labels.labels_of(evidence, told)
+        activation, by_convention = images_and_labels.activation_of(evidence, told)
         guessed = {
-            **ends.assumed(evidence, told, scaling),
+            **images_and_labels.assumed(evidence, told, preprocessing),
             "labels": usual,
             "activation": by_convention,
         }
@@ -104,23 +102,13 @@ class Held:
         return replace(
             found,
             network=network,
-            image_shape=ends.image_shape(evidence, scaling, told),
+            image_shape=images_and_labels.image_shape(evidence, preprocessing, told),
             labels=names,
-            preprocessing=scaling,
+            preprocessing=preprocessing,
             fields=fields,
             activation=activation,
             assumed={**found.assumed, **dict.fromkeys(assumed, self.source.name)},
         )
-
-    def check(self, found: Spec, wanted: Spec) -> None:
-        """Compares what the weights were trained in with what they are wanted for.
-
-        Raises:
-            ValueError: naming each field that differs, and the door that needs none.
-        """
-        differ = authority.disagreements(found, wanted)
-        if differ:
-            raise ValueError(f"{self.path} {authority.another_network(differ)}")
 
 
 def _shown(manifest: Manifest, spec: Spec) -> str:
@@ -144,13 +132,13 @@ def _fact(name: str, manifest: Manifest, spec: Spec) -> str:
     return f"{name}={getattr(spec if hasattr(spec, name) else manifest, name)!r}"
 
 
-def _pixels(scaling: Preprocessing) -> str:
+def _pixels(preprocessing: Preprocessing) -> str:
     mean, std = (
         "an image" if np.ndim(v) == 3 else np.round(v, 3).tolist() if v is not None else "unknown"
-        for v in (scaling.mean, scaling.std)
+        for v in (preprocessing.mean, preprocessing.std)
     )
-    order = "BGR" if scaling.bgr else "RGB"
-    size = f"image_size={scaling.image_size}, crop={scaling.crop:.4g}"
+    order = "BGR" if preprocessing.bgr else "RGB"
+    size = f"image_size={preprocessing.image_size}, crop={preprocessing.crop:.4g}"
     return f"({order} - {mean}) / {std}, {size}"
 
 
@@ -200,6 +188,11 @@ def _held(container: Container, source: Source, renames: Renames) -> Held:
             f"its manifest says images of {manifest.image_shape[2]} channels, and its first"
             f" kernel takes {proof.channels}"
         )
+    if manifest and proof.classes not in (None, len(manifest.labels)):
+        raise ValueError(
+            f"its manifest has {len(manifest.labels)} labels, and its classifier {proof.classes}"
+            " outputs"
+        )
     foreign = {"name": source.name, "file": container.path.name}
     native_file = source is native.SOURCE
     origin = {} if native_file else {**foreign, "sha256": container.sha256}
@@ -207,13 +200,13 @@ def _held(container: Container, source: Source, renames: Renames) -> Held:
 
 
 def _by_our_head(container: Container) -> dict[str, Tensor]:
-    """Returns the tensors with a classifier that somebody else named under the name of ours."""
+    """Returns the tensors, with the classifier under our name whatever its name in the file."""
     graph = _graph(container)
     theirs = f"{graph.classifier}/"
-    if not graph.fields or theirs == "logits/":
+    if not graph.fields or theirs == OURS:
         return container.tensors
     return {
-        f"logits/{name.removeprefix(theirs)}" if name.startswith(theirs) else name: tensor
+        f"{OURS}{name.removeprefix(theirs)}" if name.startswith(theirs) else name: tensor
         for name, tensor in container.tensors.items()
     }
 
@@ -228,16 +221,13 @@ def _manifest(text: str | None) -> Manifest | None:
     values = json.loads(text)
     if "activation" not in values:  # as of version 0.1, whose networks all ended so
         values["activation"] = SOFTMAX
-    manifest = Manifest.from_dict(values)
-    if "classes" in manifest.fields:
-        raise ValueError("the number of classes is that of its labels, and no field")
-    return manifest
+    return Manifest.from_dict(values)
 
 
 def _spec(manifest: Manifest | None, graph: Graph) -> Spec | None:
     if manifest:
-        return family.spec(manifest.network, **manifest.fields, classes=len(manifest.labels))
-    return Spec(**graph.spec) if graph.spec else None
+        return manifest.spec
+    return Spec.from_dict(graph.spec) if graph.spec else None
 
 
 def _identify(container: Container, name: str | None) -> tuple[Source, Renames]:
@@ -258,7 +248,7 @@ def _identify(container: Container, name: str | None) -> tuple[Source, Renames]:
     renames = {source.name: source.rename(names) for source in candidates}
     best = max(candidates, key=lambda source: len(renames[source.name]))
     found = renames[best.name]
-    if "stem_conv1/kernel" not in found.values():
+    if STEM not in found.values():
         if nested := _graph(container).nested:
             raise ValueError(
                 f"its network is inside another model, as the layer {', '.join(nested)}: save that"

@@ -1,8 +1,6 @@
 """Writes weights: in our own formats with their manifest, or as torchvision and timm read them."""
 
 import os
-import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,11 +11,16 @@ import numpy as np
 from keras_resnet.manifest import Manifest
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.rewrite.int8 import precision
-from keras_resnet.specs import BASIC, BOTTLENECK, WIDE_BOTTLENECK, Spec
+from keras_resnet.specs import BASIC, BOTTLENECK, WIDE_BOTTLENECK, Spec, is_norm
+from keras_resnet.weights.disk import replacing
+from keras_resnet.weights.fill import variable_name
+from keras_resnet.weights.sources import timm
+
+__all__ = ["save"]
 
 SUFFIXES = (".weights.h5", ".keras")
 Format = Literal["keras_resnet", "torchvision"]
-TORCH_NORM = ("weight", "bias", "running_mean", "running_var")
+TORCH_AXES = {4: (3, 2, 0, 1), 2: (1, 0)}  # of kernels, by their rank
 
 
 def save(
@@ -53,31 +56,30 @@ def save(
     if isinstance(manifest, Manifest):
         manifest = replace(manifest, quantized=precision(model))
     model.check_manifest(manifest)
-    partial = final.with_name(f".partial.{final.name}")
-    try:
-        with model.described(manifest):
-            if as_ == "torchvision":
-                _write_torch(model, partial)
-            elif final.name.endswith(".keras"):
-                model.save(partial)
-            else:
-                model.save_weights(partial)
-        partial.replace(final)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(final) as partial, model.described(manifest):
+        if as_ == "torchvision":
+            _write_torch(model, partial)
+        elif final.name.endswith(".keras"):
+            model.save(partial)
+        else:
+            model.save_weights(partial)
 
 
 def _write_torch(model: ResidualNetwork, path: Path) -> None:
     from safetensors.numpy import save_file
 
-    _check_torch(model.spec)
-    deep = len(model.spec.stem) > 1
+    spec = model.spec
+    _check_torch(spec)
+    names = timm.names(deep=len(spec.stem) > 1, pooled=spec.shortcut == "D")
     tensors: dict[str, np.ndarray[Any, Any]] = {}
     for layer in model.layers:
-        values = [np.asarray(value, np.float32) for value in layer.get_weights()]
-        if values:
-            name = _torch_name(layer.name, deep=deep, pooled=model.spec.shortcut == "D")
-            tensors |= {f"{name}.{part}": value for part, value in _torch_parts(layer.name, values)}
+        for weight in layer.weights:
+            name = names.weight(layer.name, variable_name(weight))
+            value = np.asarray(keras.ops.convert_to_numpy(weight), np.float32)
+            axes = TORCH_AXES.get(value.ndim, range(value.ndim))
+            tensors[name] = np.ascontiguousarray(value.transpose(axes))
+        if is_norm(layer.name):
+            tensors[f"{names.layer(layer.name)}.num_batches_tracked"] = np.zeros((), np.int64)
     save_file(tensors, path, metadata={"format": "pt"})
 
 
@@ -96,34 +98,3 @@ def _check_torch(spec: Spec) -> None:
             "torchvision and timm compute v1.5 and D: stride_on='3x3', shortcut='B' or 'D', a stem"
             f" of one 7x7 or three 3x3, four stages, symmetric padding, no preact; got {spec}"
         )
-
-
-def _torch_name(layer: str, *, deep: bool, pooled: bool) -> str:
-    """Returns torchvision's name of a layer, or timm's in a deep stem and a pooled shortcut."""
-    if layer == "logits":
-        return "fc"
-    norm = layer.endswith("_bn")
-    if match := re.fullmatch(r"stem_conv(\d)(_bn)?", layer):
-        position = 3 * (int(match[1]) - 1) + norm
-        return f"conv1.{position}" if deep and position < 7 else "bn1" if norm else "conv1"
-    match = re.fullmatch(r"stage(\d+)_block(\d+)_(shortcut_conv|conv(\d))(_bn)?", layer)
-    if not match:
-        raise ValueError(f"torchvision has no layer {layer}")
-    block = f"layer{match[1]}.{int(match[2]) - 1}"
-    if match[4] is None:
-        return f"{block}.downsample.{pooled + norm}"
-    return f"{block}.{'bn' if norm else 'conv'}{match[4]}"
-
-
-def _torch_parts(
-    layer: str, values: list[np.ndarray[Any, Any]]
-) -> Iterator[tuple[str, np.ndarray[Any, Any]]]:
-    if layer.endswith("_bn"):
-        yield from zip(TORCH_NORM, values, strict=True)
-        yield "num_batches_tracked", np.zeros((), np.int64)
-        return
-    kernel, *bias = values
-    axes = (3, 2, 0, 1) if kernel.ndim == 4 else (1, 0)
-    yield "weight", np.ascontiguousarray(kernel.transpose(axes))
-    if bias:
-        yield "bias", bias[0]

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import keras_resnet
-from keras_resnet.analysis.cost import activation_maps, grad_cam
+from keras_resnet.analysis.grad_cam import activation_maps, grad_cam
 from tests.support import exporting, helpers
 
 NETWORKS = {

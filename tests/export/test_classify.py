@@ -36,19 +36,22 @@ def exported(tmp_path_factory) -> tuple[Path, dict]:
     labels = tuple("0123456789")
     file = folder / "a.weights.h5"
     weights.save(model, file, Manifest("resnet20", (8, 8, 1), labels, scaling, fields))
-    out = ["--dataset=digits", f"--examples_out={folder}/test.npz"]
+    evaluate = ["train.evaluate", f"--weights={file}", "--dataset=digits"]
+    seen = ["--split=train", "--examples=200", f"--examples_out={folder}/train.npz"]
     cases = [
-        ["train.evaluate", f"--weights={file}", *out],
+        [*evaluate, f"--examples_out={folder}/test.npz"],
+        [*evaluate, *seen],
         [
             "keras_resnet.export",
             f"--weights={file}",
             f"--out={folder}/digits/1",
             "--formats=saved_model,tflite,tflite_int8",
-            "--calibration_dataset=digits",
+            f"--calibration_file={folder}/train.npz",
         ],
     ]
-    evaluated, done = helpers.python_forks(folder / "forks", cases)
-    assert (evaluated["code"], done["code"]) == (0, 0), done["stderr"]
+    evaluated, sampled, done = helpers.modules(cases)
+    assert [run["code"] for run in (evaluated, sampled, done)] == [0, 0, 0], done["stderr"]
+    assert json.loads(sampled["stdout"].splitlines()[-1])["examples"] == 200
     return folder, json.loads(evaluated["stdout"].splitlines()[-1])
 
 

@@ -66,8 +66,7 @@ def test_an_export_answers_as_the_network_that_was_saved(name, suffix, tmp_path)
     file = tmp_path / f"mine{suffix}"
     model.save_weights(file) if suffix == ".weights.h5" else model.save(file)
     told = ["--preprocessing=tf"] if model.input_shape[-1] != 4 else ["--mean=100", "--std=50"]
-    done = helpers.python(
-        "-m", "keras_resnet.export", f"--weights={file}", f"--out={out}", *told,
+    done = helpers.module("keras_resnet.export", f"--weights={file}", f"--out={out}", *told,
         "--formats=saved_model",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from keras_resnet import weights
 from keras_resnet.export import directories, files, job
-from keras_resnet.export.formats import FORMATS, Source
+from keras_resnet.export.formats import FORMATS
+from keras_resnet.export.source import Source
 from keras_resnet.rewrite.fold import fold
 from tests.support import exporting, helpers
 
@@ -31,7 +32,7 @@ def test_versions_of_tensorflow_serving(name, tmp_path):
     "name", ["v1", "one", "-1", "+1", "01", "1.0", "1a", " 1", "1 ", "٣", str(2**63), "latest"]
 )
 def test_what_tensorflow_serving_would_never_see(name, tmp_path):
-    with pytest.raises(ValueError, match="is not NAME/VERSION: TensorFlow Serving reads versions"):
+    with pytest.raises(ValueError, match="is not NAME/VERSION: TensorFlow Serving only"):
         directories.check(tmp_path / name, ["tflite", "saved_model"])
     directories.check(tmp_path / name, ["tflite"])
 
@@ -53,7 +54,7 @@ def test_two_exports_to_one_place_do_not_mix(tmp_path):
         assert not list(first.iterdir())
         (first / "labels.txt").write_text("first")
         assert not out.exists()
-    with pytest.raises(FileExistsError, match="was written by somebody else meanwhile"):
+    with pytest.raises(FileExistsError, match="was written by another process meanwhile"):
         second.__exit__(None, None, None)
     assert [path.name for path in out.iterdir()] == ["labels.txt"]
     assert [path.name for path in out.parent.iterdir()] == ["1"]

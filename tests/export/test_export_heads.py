@@ -198,8 +198,8 @@ REFUSED = {
     "another activation": ("tanh", None, 7, 7, "ends in the activation tanh; allowed are logits"),
     "a softmax over one": (None, "softmax", 1, 1, "a softmax over one output is always 1"),
     "one output, and nobody said": (None, None, 1, 1, "the activation of one output is 'sigmoid'"),
-    "a contradiction": ("sigmoid", "softmax", 7, 7, "ends in sigmoid, and its manifest says soft"),
-    "labels of others": (None, None, 7, 5, "has 7 outputs, and its manifest 5 labels"),
+    "a contradiction": ("sigmoid", "softmax", 7, 7, "ends in sigmoid, but its manifest says soft"),
+    "labels of others": (None, None, 7, 5, "has 7 outputs, but its manifest 5 labels"),
 }
 
 
@@ -237,5 +237,5 @@ def test_networks_without_a_classifier_are_refused(tmp_path):
 
 def test_an_image_of_another_shape_is_refused(tmp_path):
     manifest = Manifest("resnet20", (16, 16, 3), tuple("abcdefg"), Preprocessing(image_size=16))
-    with pytest.raises(ValueError, match=r"takes images of \(32, 32, 3\), and its manifest says"):
+    with pytest.raises(ValueError, match=r"takes images of \(32, 32, 3\), but its manifest says"):
         job.export(build(SQUARE, None), manifest, tmp_path / "1")

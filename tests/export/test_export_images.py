@@ -7,7 +7,7 @@ from PIL import Image
 
 import keras_resnet
 from keras_resnet.export import job
-from keras_resnet.export.calibration import RealImages, check
+from keras_resnet.export.calibration import Folder, check
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
 from tests.support import exporting, helpers
@@ -68,11 +68,12 @@ def test_networks_of_other_channels_are_calibrated(channels, kind, tmp_path):
         place = tmp_path / "photos" / "ab"[i % 4 // 2] / f"{i:02}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels.squeeze(), kind).save(place)
-    real, known = RealImages(tmp_path / "photos"), manifest(channels)
-    pixels, classes = real.examples("test", known)
+    real = Folder(tmp_path / "photos")
+    known = manifest(channels)
+    pixels, classes = real.to_compare(known)
     assert set(classes) == {0, 1}
     images = job.Images(pixels, "photos", False, classes)
-    chosen = job.Job(["tflite_int8"], images=images, calibration=real.take("train", known))
+    chosen = job.Job(["tflite_int8"], images=images, calibration=real.to_calibrate(known))
     row = job.export(model, known, tmp_path / "1", chosen)["tflite_int8"]
     assert row.sqnr > 15
     assert 0 <= row.top1 <= 100

@@ -2,31 +2,40 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from keras_resnet import weights
 from keras_resnet.export import job
 from tests.support import exporting, helpers
 
+USE_A_FILE = (
+    "write images with `python -m train.evaluate --split=train --examples=1024"
+    " --examples_out=FILE.npz` and give --calibration_file=FILE.npz"
+)
 CASES = {
     "format": (["--formats=saved_model,tensorrt"], "tensorrt"),
     "no format": (["--formats="], "formats must be of saved_model, tflite"),
     "precision": (["--precision=float16"], "float16"),
-    "int8 without images": (["--formats=tflite_int8"], "--calibration_dir or --calibration_data"),
+    "int8 without images": (["--formats=tflite_int8"], "--calibration_dir or --calibration_file"),
     "two kinds of images": (
-        ["--calibration_dir=.", "--calibration_dataset=digits"],
-        "a directory or from a data set",
+        ["--calibration_dir=.", "--calibration_file=a.npz"],
+        "give --calibration_dir or --calibration_file, not both: got . and a.npz",
     ),
     "no directory": (["--calibration_dir=/nowhere"], "/nowhere"),
     "no images": (["--calibration_dir=keras_resnet/export"], "needs two images"),
-    "no data set": (["--calibration_dataset=nothing"], "'nothing'"),
-    "data_dir alone": (["--data_dir=."], "data_dir needs calibration_dataset"),
-    "other channels": (["--calibration_dataset=digits"], "3 channels, got 1"),
+    "no file": (["--calibration_file=/nowhere.npz"], "/nowhere.npz"),
+    "other channels": (["--calibration_file=FOLDER/grey.npz"], "(n, 32, 32, 3), got (1, 8, 8, 1)"),
+    "removed data set": (
+        ["--calibration_dataset=cifar10"],
+        f"error: --calibration_dataset was removed: {USE_A_FILE}",
+    ),
+    "removed place": (["--data_dir", "."], f"error: --data_dir was removed: {USE_A_FILE}"),
     "no weights": (["--weights=nowhere.keras"], "nowhere.keras"),
     "existing": (["--out=."], "exists; export a new version beside it"),
     "no version": (
         ["--out=nowhere/v1"],
-        "nowhere/v1 is not NAME/VERSION: TensorFlow Serving reads",
+        "nowhere/v1 is not NAME/VERSION: TensorFlow Serving",
     ),
     "features of nothing": (
         ["--tflite_features", "--formats=onnx"],
@@ -41,8 +50,10 @@ def done(tmp_path_factory) -> dict[str, dict]:
     model, manifest = exporting.network("resnet20")
     weights.save(model, folder / "a.keras", manifest)
     places = [f"--weights={folder}/a.keras", f"--out={folder}/new/1"]
-    cases = [["keras_resnet.export", *places, *arguments] for arguments, _ in CASES.values()]
-    answers = helpers.python_forks(folder / "forks", cases)
+    np.savez(folder / "grey.npz", images=helpers.noise(2, 8, 8, 1))
+    told = [[word.replace("FOLDER", str(folder)) for word in words] for words, _ in CASES.values()]
+    cases = [["keras_resnet.export", *places, *arguments] for arguments in told]
+    answers = helpers.modules(cases)
     assert not (folder / "new").exists()
     return dict(zip(CASES, answers, strict=True))
 

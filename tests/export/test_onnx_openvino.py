@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_resnet.export import onnx, openvino
+from keras_resnet.export.source import Source
 from tests.support import formats
 from tests.support.formats import CASES, case, relative
 
@@ -20,7 +21,7 @@ both = pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("name", CASES)
 def test_files_compute_what_the_network_does(name, kind, tmp_path) -> None:
     known, file = case(name), tmp_path / FILES[kind]
-    MODULES[kind].write(known.folded, known.manifest, file)
+    MODULES[kind].write(Source(known.folded, known.manifest), file)
     run = MODULES[kind].runner(file, threads=1)
     for count in (1, 8, 5):  # one after the other through the same runner
         logits = run(known.images[:count])
@@ -44,7 +45,7 @@ def written(tmp_path_factory) -> dict[str, Path]:
     known, folder = case("bottleneck-v1.5-C"), tmp_path_factory.mktemp("written")
     files = {kind: folder / file for kind, file in FILES.items()}
     for kind, file in files.items():
-        MODULES[kind].write(known.folded, known.manifest, file)
+        MODULES[kind].write(Source(known.folded, known.manifest), file)
     return files
 
 

@@ -1,6 +1,7 @@
 """Exports of a network that others trained reach its published accuracy, on all test images."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,16 +27,18 @@ def exported(data_dir, tmp_path_factory) -> Path:
     weights = f"--weights={data_dir}/weights/akamaster/resnet56-4bfd9763.th"
     place = f"--data_dir={data_dir}/tfds"
     network = ["--network=resnet56", "--source=akamaster", weights]
-    images = ["--calibration_dataset=cifar10", place]
+    images = [f"--calibration_file={folder}/train.npz"]
     every = f"--formats=saved_model,onnx,openvino,{','.join(FORMATS)}"
-    examples = ["--dataset=cifar10", place, f"--examples_out={folder}/examples.npz"]
+    evaluate = ["train.evaluate", *network, "--dataset=cifar10", place]
+    seen = ["--split=train", "--examples=1024", f"--examples_out={folder}/train.npz"]
     cases = [
+        [*evaluate, *seen],
         ["keras_resnet.export", *network, *images, every, f"--out={folder}/float32/1"],
         ["keras_resnet.export", *network, "--precision=bfloat16", "--formats=saved_model",
          *images, f"--out={folder}/bfloat16/1"],
-        ["train.evaluate", *network, *examples],
+        [*evaluate, f"--examples_out={folder}/examples.npz"],
     ]  # fmt: skip
-    for done in helpers.python_forks(folder / "forks", cases):
+    for done in helpers.modules(cases):
         assert done["code"] == 0, done["stderr"]
     assert json.loads(done["stdout"].splitlines()[-1])["top1"] == PUBLISHED
     return folder
@@ -43,7 +46,7 @@ def exported(data_dir, tmp_path_factory) -> Path:
 
 def through_the_loader(exported: Path, precision: str) -> float:
     directory, examples = exported / precision / "1", exported / "examples.npz"
-    done = helpers.python("-m", "tests.support.loaded_accuracy", str(directory), str(examples))
+    done = helpers.module("tests.support.loaded_accuracy", str(directory), str(examples))
     assert done.returncode == 0, done.stderr
     right, count = json.loads(done.stdout)
     assert count == 10_000
@@ -75,7 +78,7 @@ def test_full_int8_is_at_least_3_3_times_smaller(exported):
 
 def test_the_report_was_measured_on_real_images(exported):
     found = json.loads((exported / "float32" / "1" / "report.json").read_text())
-    assert found["images"] == "512 images of cifar10"
+    assert re.fullmatch("512 images of .*/train.npz", found["images"])
     assert set(found["formats"]) == {"saved_model", "onnx", "openvino", *FORMATS}
     for name in ("saved_model", "tflite", "onnx", "openvino"):
         assert found["formats"][name]["relative"] < 1e-4

@@ -61,7 +61,7 @@ def test_variants_have_names(name, kind):
 def test_the_report_is_a_table_of_the_same_figures(exported):
     out, _, _ = exported
     found = json.loads((out / "report.json").read_text())
-    assert found["images"] == "8 images made up"
+    assert found["images"] == "8 artificial images"
     assert set(found["formats"]) == {"saved_model", "tflite"}
     rows = [line.split("|")[1:-1] for line in (out / "report.md").read_text().splitlines()[2:]]
     assert [row[0].strip() for row in rows] == ["format", "---", "saved_model", "tflite"]

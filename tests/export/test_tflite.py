@@ -10,11 +10,12 @@ from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
 from keras_resnet import resnet
-from keras_resnet.export import calibration, tflite
+from keras_resnet.export import tflite
+from keras_resnet.export.source import Source
 from keras_resnet.manifest import Manifest
 from keras_resnet.rewrite.fold import fold
 from keras_resnet.rewrite.int8 import quantized
-from tests.support import formats
+from tests.support import cifar10_images, formats
 from tests.support.formats import CASES, case, relative, sqnr
 
 each = pytest.mark.parametrize("name", CASES)
@@ -62,7 +63,7 @@ def check_integers(file: Path) -> None:
 @each
 def test_float32_computes_what_the_network_does(name, tmp_path) -> None:
     known, file = case(name), tmp_path / "model.tflite"
-    tflite.write(known.folded, known.manifest, file, features=True)
+    tflite.write(Source(known.folded, known.manifest, tflite_features=True), file)
     run = signature(file)
     inputs = formats.normalized(known.images, known.manifest.preprocessing)
     pooled = known.model.get_layer("pool").output
@@ -82,7 +83,7 @@ def test_float32_computes_what_the_network_does(name, tmp_path) -> None:
 def test_int8_is_near_and_computes_in_integers(name, tmp_path) -> None:
     known, file = case(name), tmp_path / "model.tflite"
     seen = formats.photographs(32, seed=2)
-    tflite.write(known.folded, known.manifest, file, "int8", seen)
+    tflite.write(Source(known.folded, known.manifest, calibration=seen), file, "int8")
     run = tflite.runner(file)
     logits = np.concatenate([run(known.images[:1]), run(known.images[1:9]), run(known.images[9:])])
     assert sqnr(logits, known.expected) > 15
@@ -97,7 +98,7 @@ def test_int8_is_near_and_computes_in_integers(name, tmp_path) -> None:
 )
 def test_weights_of_fewer_bits(kind, bits, least, tmp_path) -> None:
     known, file = case("bottleneck-v1.5-C"), tmp_path / "model.tflite"
-    tflite.write(known.folded, known.manifest, file, kind)
+    tflite.write(Source(known.folded, known.manifest), file, kind)
     run = tflite.runner(file)
     logits = np.concatenate([run(known.images[:1]), run(known.images[1:9]), run(known.images[9:])])
     assert sqnr(logits, known.expected) > least
@@ -112,7 +113,7 @@ def narrow(tmp_path_factory) -> tuple[Path, dict[str, Path]]:
     for name, kind in (("a", "float32"), ("c", "int8"), ("d", "int8")):
         files[name] = folder / f"{name}.tflite"
         pale = np.clip(known.images[:4], 40, 200)
-        tflite.write(known.folded, known.manifest, files[name], kind, pale)
+        tflite.write(Source(known.folded, known.manifest, calibration=pale), files[name], kind)
     return folder, files
 
 
@@ -162,7 +163,7 @@ def test_a_network_that_was_trained_to_round_needs_no_images(scaling, tmp_path) 
     network, file = quantized(known.model), tmp_path / "model.tflite"
     network(inputs, training=True)
     expected = np.asarray(network(inputs, training=False))
-    tflite.write(network, manifest, file, "int8")
+    tflite.write(Source(network, manifest), file, "int8")
     logits = tflite.runner(file)(known.images)
     assert sqnr(logits, expected) > 25
     assert np.mean(logits.argmax(1) == expected.argmax(1)) > 0.9
@@ -187,7 +188,7 @@ def test_fractions_of_pixels_are_rounded(narrow) -> None:
 def test_what_cannot_be_written(kind, words, tmp_path) -> None:
     known = case("basic-cifar-A")
     with pytest.raises(ValueError, match=words):
-        tflite.write(known.folded, known.manifest, tmp_path / "model.tflite", kind)
+        tflite.write(Source(known.folded, known.manifest), tmp_path / "model.tflite", kind)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -200,14 +201,13 @@ def test_a_missing_runtime_is_named(monkeypatch) -> None:
 
 def in_int8(network: str, data_dir: Path, file: Path, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Writes others' trained weights; returns logits and labels of the first test images."""
-    from tests.support.cifar10_images import read
-
     weights = next((data_dir / "weights/akamaster").glob(f"{network}-*.th"))
     model = resnet.from_weights(weights, classifier_activation=None)
-    images = calibration.RealImages(dataset="cifar10", data_dir=data_dir / "tfds")
-    seen = images.take("train", model.manifest, 128)
-    tflite.write(fold(model), model.manifest, file, "int8", seen)
-    run, (pixels, labels) = tflite.runner(file), read(data_dir, "test")
+    seen, _ = cifar10_images.read(data_dir, "train")
+    calibration = seen[:128].astype(np.float32)
+    tflite.write(Source(fold(model), model.manifest, calibration=calibration), file, "int8")
+    run = tflite.runner(file)
+    pixels, labels = cifar10_images.read(data_dir, "test")
     batches = np.split(pixels[:count].astype(np.float32), count // 100)
     return np.concatenate([run(batch) for batch in batches]), labels[:count]
 
@@ -230,5 +230,5 @@ def test_resnet56_keeps_its_published_accuracy_in_int8(data_dir, tmp_path) -> No
     assert 100 * np.mean(logits.argmax(1) == labels) >= 93.1
     weights = next((data_dir / "weights/akamaster").glob("resnet56-*.th"))
     model = resnet.from_weights(weights, classifier_activation=None)
-    tflite.write(fold(model), model.manifest, whole)
+    tflite.write(Source(fold(model), model.manifest), whole)
     assert whole.stat().st_size / file.stat().st_size >= 3.3

@@ -17,6 +17,7 @@ from PIL import Image
 from tensorflow.lite.tools import flatbuffer_utils
 
 from keras_resnet.export import metadata, tflite
+from keras_resnet.export.source import Source
 from keras_resnet.manifest import Manifest
 from tests.support import formats
 from tests.support.formats import case
@@ -47,9 +48,10 @@ LINES = ["Äpfel", r"two\nlines", "c", "d", r"\udcc4 of no UTF-8"]
 def files(tmp_path_factory) -> dict[str, Path]:
     known, folder = case("basic-cifar-A-around"), tmp_path_factory.mktemp("metadata")
     manifest = replace(known.manifest, labels=LABELS)
+    source = Source(known.folded, manifest, calibration=known.images[:8], tflite_features=True)
     written = {kind: folder / f"{kind}.tflite" for kind in ("float32", "int8")}
     for kind, file in written.items():
-        tflite.write(known.folded, manifest, file, kind, known.images[:8], features=True)
+        tflite.write(source, file, kind)
     return written
 
 

@@ -88,7 +88,7 @@ def done(tmp_path_factory) -> dict:
             "--formats=tflite",
         ],
     }
-    results = helpers.python_forks(tmp / "forks", list(cases.values()))
+    results = helpers.modules(list(cases.values()))
     return {"tmp": tmp, **dict(zip(cases, results, strict=True))}
 
 

@@ -1,16 +1,16 @@
 """Every network of the family costs what its paper says, and can be built by name."""
 
 import inspect
-import re
 
 import keras
 import numpy as np
 import pytest
 
 import keras_resnet
-from keras_resnet import FAMILY, cost, resnet
+from keras_resnet import FAMILY, cost, family, resnet
+from keras_resnet.family import PUBLISHED
 from keras_resnet.models import builders
-from tests.support import counting, goldens
+from tests.support import counting, goldens, helpers
 
 GRADIENTS = "resnet1202"
 UNITS = {"G": 1e9, "M": 1e6}
@@ -23,15 +23,20 @@ def rounded(multiply_adds: int, like: str) -> str:
     return f"{multiply_adds / UNITS[unit]:.{decimals}f} {unit}"
 
 
-def large(network: str) -> bool:
-    """Whether it is a deep variant: the slow tests build all, the others the roots."""
-    deep = re.search(r"\d{3,}", network) is not None
-    root = re.fullmatch(r"resnet(101|110|152|164|200)", network) is not None
-    return deep and not root
+# One of each kind is built and measured; the slow tests build all. Arithmetic counts every spec.
+BUILT = (
+    "resnet18", "resnet50", "resnet50_v1_5", "resnet50_v2", "resnet50_d", "wide_resnet50_2",
+    "plain18", "resnet20", "plain20", "resnet20_v2",
+)  # fmt: skip
 
 
 def marked(network: str) -> object:
-    return pytest.param(network, marks=pytest.mark.slow) if large(network) else network
+    return network if network in BUILT else pytest.param(network, marks=pytest.mark.slow)
+
+
+def walked(network: str, **fields) -> counting.Count:
+    """The cost of a network at its published size, by its spec alone."""
+    return counting.walk(family.spec(network, **fields), *PUBLISHED[network])
 
 
 def check_cost(model: keras.Model, network: str, shortcut: str | None) -> None:
@@ -72,19 +77,31 @@ def default_shortcut(network: str) -> str | None:
     return "D" if suffix == "_d" else "A" if depth in goldens.CIFAR_BASIC else "B"
 
 
-@pytest.mark.parametrize(
-    ("network", "shortcut"),
-    [key for key in goldens.GOLDENS if key[1] != default_shortcut(key[0])],
-)
+@pytest.mark.parametrize("network", FAMILY)
+def test_every_spec_costs_what_the_papers_say(network: str) -> None:
+    assert walked(network) == counting.count(network, default_shortcut(network))
+
+
+OPTIONS = [key for key in goldens.GOLDENS if key[1] != default_shortcut(key[0])]
+
+
+@pytest.mark.parametrize(("network", "shortcut"), OPTIONS)
 def test_options_cost_what_the_paper_says(network: str, shortcut: str) -> None:
+    assert walked(network, shortcut=shortcut) == counting.count(network, shortcut)
+
+
+@pytest.mark.parametrize(
+    ("network", "shortcut"), [option for option in OPTIONS if option[0] == "resnet18"]
+)
+def test_options_are_built_as_they_cost(network: str, shortcut: str) -> None:
     check_cost(resnet(network, shortcut=shortcut), network, shortcut)
 
 
 @pytest.mark.parametrize("depth", [20, 32, 44, 56, 110])
 def test_option_b_on_cifar_adds_two_projections(depth: int) -> None:
-    parameters = cost(resnet(f"resnet{depth}", shortcut="B")).parameters
     option_a = goldens.GOLDENS[f"resnet{depth}", "A"].parameters
-    assert parameters == option_a + goldens.CIFAR_OPTION_B_ADDS
+    option_b = walked(f"resnet{depth}", shortcut="B").parameters
+    assert option_b == option_a + goldens.CIFAR_OPTION_B_ADDS
 
 
 @pytest.mark.slow
@@ -139,7 +156,33 @@ def test_every_network_has_a_builder(network: str) -> None:
     assert arguments["weights"].default is None
     assert arguments["name"].default is None
     assert arguments["classes"].default is None
-    assert FAMILY[network].classes == (1000 if depth in goldens.STAGES else 10)
+    published = (224, 1000) if depth in goldens.STAGES else (32, 10)
+    assert PUBLISHED[network] == published
+
+
+def test_only_public_names_are_shown() -> None:
+    shown = {name for name in dir(keras_resnet) if name != "__version__"}
+    assert shown == set(keras_resnet.__all__)
+    assert shown > set(builders.__all__)
+    assert len(builders.__all__) == len(FAMILY)
+    assert not shown & {"Any", "console", "weights", "builder"}
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    done = helpers.python("setup.py", "--version")
+    assert done.stdout.split()[-1] == keras_resnet.__version__
+
+
+def test_help_lists_the_arguments_that_there_are() -> None:
+    """Those of `resnet` and the fields of the spec, as the network has them."""
+    arguments = inspect.signature(keras_resnet.ResNet50V1_5).parameters
+    assert arguments["stride_on"].default == "3x3"
+    assert arguments["repeats"].default == (3, 4, 6, 3)
+    assert {"source", "prefix", "preprocessing", "endpoints"} <= set(arguments)
+    with pytest.raises(TypeError, match="unknown argument stride"):
+        keras_resnet.ResNet8(stride=2)
+    with pytest.raises(TypeError, match="too many positional"):
+        keras_resnet.ResNet8(*[None] * 9)
 
 
 def test_builders_take_what_keras_applications_takes() -> None:

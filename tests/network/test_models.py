@@ -63,6 +63,9 @@ BAD = [  # arguments, error, words of the message
     ),
     ({"classes": 0}, ValueError, ["classes", "0", "positive"]),
     ({"classes": "10"}, TypeError, ["classes", "'10'"]),
+    ({"classes": 10.0}, TypeError, ["classes", "10.0"]),
+    ({"classes": True}, TypeError, ["classes", "True"]),
+    ({"classes": np.array([5])}, TypeError, ["classes", "[5]"]),
     ({"classifier_activation": "sofmax"}, ValueError, ["sofmax"]),
     ({"weights": "imagenet"}, ValueError, ["imagenet", "resnet50", "resnet20"]),
     ({"weights": "absent.weights.h5"}, ValueError, ["'absent.weights.h5'", "no file"]),
@@ -117,7 +120,7 @@ def test_shapes_come_in_many_kinds(shape) -> None:
     model = small(input_shape=shape, classes=np.int64(5))
     assert model.input_shape == (None, 32, 64, 3)
     assert {type(size) for size in model.input_shape[1:]} == {int}
-    assert type(model.spec.classes) is int
+    assert type(model.output_shape[-1]) is int
     assert small(input_shape=tf.TensorShape([None, None, 1])).input_shape == (None, None, None, 1)
 
 

@@ -113,12 +113,20 @@ def test_only_networks_with_a_spec_have_parts(call) -> None:
 
 def test_every_layer_with_weights_has_its_part() -> None:
     model = resnet("resnet20_v2", repeats=(1, 1, 1))
-    found = {x.name: transfer.part(model.spec, x.name) for x in model.layers if x.weights}
+    found = {x.name: model.parts[x.name] for x in model.layers if x.weights}
     assert found["stem_conv1_bn"] == "stem"
     assert found["stage2_block1_preact_bn"] == "stage2"
     assert found["final_bn"] == "stage3"
     assert found["logits"] == "head"
     assert set(found.values()) == set(model.spec.parts)
+
+
+def test_layers_of_a_user_before_the_stem_are_no_part_of_it() -> None:
+    image = keras.Input((16, 16, 3))
+    before = keras.layers.Rescaling(2.0, name="stem_rescaling")(image)
+    model = resnet("resnet8", input_tensor=before)
+    assert model.parts["stem_rescaling"] == "head"
+    assert model.parts["stem_conv1"] == "stem"
 
 
 def test_rates_fall_from_part_to_part() -> None:

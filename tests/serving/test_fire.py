@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from saved_models.serving.servers.stub.loader import Loaded
 from tests.support import helpers, hostile_images, hostile_requests, served
 from tests.support.cifar10_images import read
-from tests.support.serving_loader import Loaded
 
 PEAK_MB = 2500  # four of the largest images at a time; the library itself takes 400
 
@@ -26,7 +26,7 @@ def export(tmp_path_factory) -> Path:
 
 def fired(export: Path, count: int, seed: int = 0) -> dict[str, Any]:
     """Fires; checks what holds however many are fired, and returns the report."""
-    done = helpers.python("-m", "tests.support.firing", str(export), str(count), str(seed),
+    done = helpers.module("tests.support.firing", str(export), str(count), str(seed),
                           TF_CPP_MIN_LOG_LEVEL="3")  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout)
@@ -99,9 +99,7 @@ def test_real_weights_keep_their_accuracy(data_dir, tmp_path, weights, accuracy)
     folder, network = data_dir / "weights" / "akamaster", weights.partition("-")[0]
     flags = (f"--weights={folder / weights}.th", f"--network={network}", "--source=akamaster")
     out = tmp_path / "1"
-    done = helpers.python(
-        "-m", "keras_resnet.export", *flags, f"--out={out}", "--formats=saved_model"
-    )
+    done = helpers.module("keras_resnet.export", *flags, f"--out={out}", "--formats=saved_model")
     assert done.returncode == 0, done.stderr
     golden = np.load(folder / "reference_logits_cifar10_test.npz")[network].astype(np.float64)
     powers = np.exp(golden - golden.max(1, keepdims=True))

@@ -1,6 +1,7 @@
-"""What docs/serving.md tells people to run, as far as the protocol stub can show."""
+"""The commands of docs/serving.md, as far as the stand-in for TensorFlow Serving can run them."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -60,6 +61,26 @@ def test_the_calls_are_answered(server):
     assert answers[1] == shown[1]
 
 
+def test_the_stand_in_starts_and_answers(server, tmp_path, capsys):
+    (tmp_path / "saved_models").mkdir()
+    (tmp_path / "saved_models" / "resnet").symlink_to(server.folder / "resnet")
+    (command,) = [text for text in COMMANDS if "servers.stub" in text]
+    command = command.replace("python -m", f"{helpers.sys.executable} -m")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
+    with subprocess.Popen(
+        ["bash", "-euc", command], cwd=tmp_path, env=environment, **pipes
+    ) as process:
+        addresses = json.loads(process.stdout.readline())
+        image = str(server.folder / "photo.png")
+        for address in (addresses["grpc"], addresses["rest"]):
+            assert client.main([f"--server={address}", "--model=resnet", image]) == 0
+        process.communicate()
+    assert process.returncode == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert json.loads(first)["labels"] == json.loads(second)["labels"]
+
+
 def test_the_health_check_sees_a_version_that_can_answer(server):
     bash, flag, script = COMPOSE["services"]["serving"]["healthcheck"]["test"][1:]
     assert (bash, flag) == ("bash", "-c")
@@ -114,7 +135,7 @@ def test_the_programs_know_their_flags(tmp_path, monkeypatch):
     for name in ("saved_model.pb", "model.json"):
         (tmp_path / "saved_models" / "resnet" / "1" / name).touch()
     monkeypatch.chdir(tmp_path)
-    (started,) = [shlex.split(line) for line in lines if "triton_server" in line]
+    (started,) = [shlex.split(line) for line in lines if "servers.triton" in line]
     assert triton_server.parse(started[3:]).http_port == 8000
     own = {"server", "status", "help", "version_label", "address", "batch_size", "timeout"}
     told = set(re.findall(r"`--(\w+)", PAGE))
@@ -126,7 +147,7 @@ def test_files_and_links_are_there():
     assert len(links) > 5
     for link in links:
         assert (helpers.ROOT / "docs" / link).exists(), link
-    named = {word for text in COMMANDS for word in re.findall(r"saved_models/serving/\S+", text)}
+    named = {word for text in COMMANDS for word in re.findall(r"docs/deploy/\S+", text)}
     assert all((helpers.ROOT / name).exists() for name in named)
     assert COMPOSE["services"]["serving"]["image"] in COMMANDS[0]
 

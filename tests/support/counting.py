@@ -1,8 +1,9 @@
-"""Counts a network of the family with arithmetic alone, from the tables of the papers."""
+"""Counts a network with arithmetic alone: from the tables of the papers, and from its spec."""
 
 import re
 from dataclasses import dataclass, field
 
+from keras_resnet.specs import Spec
 from tests.support import goldens
 
 NAME = re.compile(r"(wide_)?(resnet|plain)(\d+)(_v1_5|_v2|_d|_2)?")
@@ -84,3 +85,40 @@ def _block(
     if shortcut == "C" or (shortcut in ("B", "D") and total.channels != outer):
         total.conv(total.channels * outer, size, last_normed)
     total.channels = outer
+
+
+def walk(spec: Spec, image_size: int, classes: int) -> Count:
+    """Counts one image of three channels by the fields of a spec, without building it."""
+    total = Count(channels=3)
+    size = image_size
+    for kernel, filters, stride in spec.stem:
+        size = -(-size // stride)
+        total.conv(kernel**2 * total.channels * filters, size, filters)
+        total.channels = filters
+    size = -(-size // 2) if spec.stem_pool else size
+    for stage, blocks in enumerate(spec.repeats):
+        for number in range(blocks):
+            before = size
+            size = -(-size // 2) if stage and not number else size
+            if spec.preact and stage + number:
+                total.parameters += 2 * total.channels  # the BN before the paths part
+            _walk_block(total, spec, spec.stem[-1].filters * 2**stage, (before, size))
+    total.parameters += 2 * total.channels * spec.preact  # the last BN
+    total.parameters += (total.channels + 1) * classes
+    total.multiply_adds += total.channels * classes
+    return total
+
+
+def _walk_block(total: Count, spec: Spec, width: int, sizes: tuple[int, int]) -> None:
+    before, size = sizes
+    channels = total.channels
+    for i, (kernel, times, _) in enumerate(spec.branch):
+        outer = width * times
+        last = i == len(spec.branch) - 1
+        here = size if i >= spec.strided else before
+        total.conv(kernel**2 * channels * outer, here, 0 if spec.preact and last else outer)
+        channels = outer
+    if spec.shortcut == "C" or (spec.shortcut in ("B", "D") and total.channels != channels):
+        total.conv(total.channels * channels, size, 0 if spec.preact else channels)
+    total.additions += spec.shortcut is not None
+    total.channels = channels

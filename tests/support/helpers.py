@@ -13,41 +13,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.preprocessing import Preprocessing
+from tests.support import forks
 from train.recipes.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = Preprocessing(image_size=8, crop=1.0)
 TINY = "--field=repeats=[1,1,1]"
-# Runs a module once for each list of arguments, in forks, to import TensorFlow only once, and to
-# end without the second that Python needs to take TensorFlow down.
-FORKS = """
-import json, os, runpy, sys, traceback
-import keras_resnet.export.tflite, sklearn.datasets, train.loop
-folder, cases = sys.argv[1], json.loads(sys.argv[2])
-sys.modules.pop("train.evaluate", None)
-for i, (module, *arguments) in enumerate(cases):
-    child = os.fork()
-    if not child:
-        for stream in (1, 2):
-            os.dup2(os.open(f"{folder}/{i}.{stream}", os.O_CREAT | os.O_WRONLY), stream)
-        sys.argv, code = [module, *arguments], 0
-        try:
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
-        except SystemExit as end:
-            code = end.code
-        except BaseException:
-            traceback.print_exc()
-            code = 1
-        if isinstance(code, str):
-            print(code, file=sys.stderr)
-            code = 1
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code or 0)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    with open(f"{folder}/{i}.0", "w") as file:
-        file.write(str(status))
-"""
 
 
 def recipe(**changes: Any) -> Recipe:
@@ -65,7 +36,7 @@ def recipe(**changes: Any) -> Recipe:
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs Python in a process of its own, from the root of the checkout."""
+    """Runs a fresh Python, from the root of the checkout; where `module` would do, it is faster."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
@@ -82,13 +53,17 @@ def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def python_forks(folder: Path, cases: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-    """Runs `python -m MODULE ARGUMENTS` for each case; returns code, stdout and stderr."""
-    folder.mkdir()
-    done = python("-c", FORKS, str(folder), json.dumps(cases))
-    assert done.returncode == 0, done.stderr
-    texts = [[(folder / f"{i}.{s}").read_text() for s in range(3)] for i in range(len(cases))]
-    return [{"code": int(code), "stdout": out, "stderr": err} for code, out, err in texts]
+def module(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs `python -m NAME ARGUMENTS` in a fork of a process that has imported TensorFlow."""
+    run = forks.Run([name, *arguments], **environment)
+    out, err = run.communicate()
+    return subprocess.CompletedProcess([name, *arguments], run.wait(), out, err)
+
+
+def modules(commands: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """Runs one module after another with its arguments; returns code, stdout and stderr of each."""
+    done = [module(*command) for command in commands]
+    return [{"code": x.returncode, "stdout": x.stdout, "stderr": x.stderr} for x in done]
 
 
 def randomize(model: keras.Model, seed: int = 0) -> keras.Model:

@@ -1,7 +1,7 @@
 """Statistics of normalization on one or several replicas: precise, synchronized and averaged.
 
 `python -m tests.support.statistics_on_replicas OUT COUNT` writes what each replica has to
-OUT/NAMECOUNT_REPLICA.npz. Devices can be split only before TensorFlow uses them.
+OUT/NAME_REPLICA.npz. Devices can be split only before TensorFlow uses them.
 """
 
 import os
@@ -92,7 +92,7 @@ def several_replicas(folder: str, count: int) -> None:
         found["precise"] = [list(row.values()) for row in precise(strategy)]
     for name, replicas in found.items():
         for replica, values in enumerate(replicas):
-            np.savez(f"{folder}/{name}{count}_{replica}.npz", *values)
+            np.savez(f"{folder}/{name}_{replica}.npz", *values)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Steps with clipped gradients and micro-batches on several replicas, in a process of their own.
 
-`python -m tests.support.step_options_on_replicas OUT COUNT` writes the weights to OUT/COUNTJIT.npz,
-such as `2True.npz`. Devices can be split only before TensorFlow uses them.
+`python -m tests.support.step_options_on_replicas OUT COUNT` writes the weights to OUT/options.npz,
+and those with XLA to OUT/jit.npz. Devices can be split only before TensorFlow uses them.
 """
 
 import os
@@ -21,9 +21,11 @@ BOTH = replace(CLIPPED, micro_batches=2)
 def several_replicas(folder: str, count: int) -> None:
     """Runs in a process of its own, since devices are split before TensorFlow uses them."""
     strategy = devices.strategy("mirrored", count)
-    for jit_compile in (False, True) if count == 2 else (False,):
-        model, _ = train(strategy, frozen=True, jit_compile=jit_compile, recipe=BOTH)
-        np.savez(f"{folder}/{count}{jit_compile}.npz", *model.get_weights())
+    model, _ = train(strategy, frozen=True, recipe=BOTH)
+    np.savez(f"{folder}/options.npz", *model.get_weights())
+    if count == 2:
+        model, _ = train(strategy, frozen=True, jit_compile=True, recipe=BOTH)
+        np.savez(f"{folder}/jit.npz", *model.get_weights())
 
 
 if __name__ == "__main__":

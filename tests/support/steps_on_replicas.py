@@ -18,16 +18,16 @@ def several_replicas(folder: str, count: int) -> None:
     """Runs in a process of its own, since devices are split before TensorFlow uses them."""
     strategy = devices.strategy("mirrored", count)
     model, _ = train(strategy, frozen=True)
-    np.savez(f"{folder}/frozen{count}.npz", *model.get_weights())
+    np.savez(f"{folder}/frozen.npz", *model.get_weights())
     model, history = train(strategy)
     statistics.average(strategy, statistics.moving(model))()
     for r in range(count):
         values = [strategy.experimental_local_results(w.value)[r] for w in model.weights]
-        np.savez(f"{folder}/own{count}_{r}.npz", *(np.asarray(v) for v in values))
-    np.savez(f"{folder}/history{count}.npz", *([h["loss"], h["accuracy"]] for h in history))
+        np.savez(f"{folder}/own_{r}.npz", *(np.asarray(v) for v in values))
+    np.savez(f"{folder}/history.npz", *([h["loss"], h["accuracy"]] for h in history))
     if count == 2:
         compiled, _ = train(strategy, jit_compile=True)
-        np.savez(f"{folder}/jit2.npz", *compiled.get_weights())
+        np.savez(f"{folder}/jit.npz", *compiled.get_weights())
 
 
 if __name__ == "__main__":

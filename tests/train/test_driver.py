@@ -1,23 +1,20 @@
 """The command lines `python -m train` and `python -m train.evaluate`, from outside."""
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from keras_resnet import weights
-from tests.support import helpers
+from tests.support import forks, helpers
 from train.recipes.recipe import Recipe
 
 STEPS = 240
 COMMAND = [
-    "-m",
     "train",
     helpers.TINY,
     f"--steps={STEPS}",
@@ -33,7 +30,7 @@ COMMAND = [
 def whole(tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A run that nothing interrupted."""
     workdir = tmp_path_factory.mktemp("whole")
-    done = helpers.python(*COMMAND, f"--workdir={workdir}")
+    done = helpers.module(*COMMAND, f"--workdir={workdir}")
     assert done.returncode == 0, done.stderr
     return workdir, done
 
@@ -121,7 +118,7 @@ def test_the_first_lines_say_what_runs_on_what(whole):
 @pytest.mark.slow
 def test_a_profile_is_recorded_for_tensorboard(tmp_path):
     steps = ["--steps=14", "--batch_size=8", "--profile=3", "--log_every=7"]
-    done = helpers.python("-m", "train", helpers.TINY, *steps, f"--workdir={tmp_path}")
+    done = helpers.module("train", helpers.TINY, *steps, f"--workdir={tmp_path}")
     assert done.returncode == 0, done.stderr
     (trace,) = (tmp_path / "tensorboard" / "plugins" / "profile").glob("*/*.xplane.pb")
     assert b"FusedBatchNorm" in trace.read_bytes()
@@ -129,20 +126,12 @@ def test_a_profile_is_recorded_for_tensorboard(tmp_path):
 
 def interrupt(workdir: Path, number: int, after: int) -> tuple[int, str]:
     """Starts the run, sends a signal once it has printed a step; returns code and output."""
-    process = subprocess.Popen(
-        [sys.executable, *COMMAND, f"--workdir={workdir}"],
-        cwd=helpers.ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    with process.stdout as output:
-        for line in output:
-            if line.startswith(f"step {after}/"):
-                os.kill(process.pid, number)
-                break
-        rest = output.read()
+    process = forks.Run([*COMMAND, f"--workdir={workdir}"])
+    for line in process.stdout:
+        if line.startswith(f"step {after}/"):
+            process.send_signal(number)
+            break
+    rest, _ = process.communicate()
     return process.wait(), rest
 
 
@@ -166,7 +155,7 @@ def resumed(request, tmp_path_factory) -> tuple[Path, subprocess.CompletedProces
         "final": (workdir / "final.keras").exists(),
     }
     (workdir / "checkpoints" / "step_00000220.partial").write_bytes(b"half")
-    return workdir, helpers.python(*COMMAND, f"--workdir={workdir}"), seen
+    return workdir, helpers.module(*COMMAND, f"--workdir={workdir}"), seen
 
 
 def test_a_signal_stops_a_run(resumed):
@@ -211,7 +200,7 @@ def test_evaluate_repeats_what_training_said(whole, tmp_path, name):
     file = whole[0] / name
     out = tmp_path / "test.npz"
     arguments = [f"--weights={file}", "--dataset=digits", f"--examples_out={out}"]
-    done = helpers.python("-m", "train.evaluate", *arguments, "--batch_size=77")
+    done = helpers.module("train.evaluate", *arguments, "--batch_size=77")
     assert done.returncode == 0, done.stderr
     expected = last_line(whole[1])
     assert last_line(done) == pytest.approx(expected, rel=1e-5)
@@ -226,7 +215,7 @@ def test_evaluate_repeats_what_training_said(whole, tmp_path, name):
 def test_held_out_examples_are_evaluated_on_the_way(tmp_path):
     arguments = [helpers.TINY, "--steps=4", "--eval_every=2", "--validation=100"]
     arguments += ["--batch_size=32", "--strategy=mirrored", "--replicas=2", "--precision=bfloat16"]
-    done = helpers.python("-m", "train", *arguments, f"--workdir={tmp_path}")
+    done = helpers.module("train", *arguments, f"--workdir={tmp_path}")
     assert done.returncode == 0, done.stderr
     found = [(e["step"], e["split"], e["examples"]) for e in metrics(tmp_path) if "top1" in e]
     assert found == [(2, "validation", 100), (4, "validation", 100), (4, "test", 360)]

@@ -192,7 +192,7 @@ def refusals(tmp_path_factory) -> dict:
     before = contents(tmp)
     with socket.create_server(("localhost", 0)) as taken:
         cases = [command(*case, tmp, taken.getsockname()[1]) for case in IDS]
-        results = helpers.python_forks(tmp_path_factory.mktemp("out") / "forks", cases)
+        results = helpers.modules(cases)
     after = contents(tmp)
     return {"tmp": tmp, "before": before, "after": after, **dict(zip(IDS, results, strict=True))}
 
@@ -215,7 +215,7 @@ def test_refusals_leave_everything_as_it_was(refusals):
 def test_a_refused_run_as_a_process_of_its_own(tmp_path):
     """Within ten seconds of a processor, nearly all of which are TensorFlow's import."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = helpers.python("-m", "train", "--boundaries=a,b", f"--workdir={tmp_path}/new")
+    done = helpers.module("train", "--boundaries=a,b", f"--workdir={tmp_path}/new")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 10
     assert done.returncode == 1

@@ -105,7 +105,7 @@ def runs(tmp_path_factory) -> dict[str, dict]:
         "light": [*evaluate, f"--data_dir={light}", f"--examples_out={root}/light.npz"],
         "other": [*evaluate, f"--data_dir={other}"],
     }  # fmt: skip
-    done = helpers.python_forks(root / "forks", list(cases.values()))
+    done = helpers.modules(list(cases.values()))
     with np.load(root / "light.npz") as file:
         written = file["labels"].tolist()
     return {**dict(zip(cases, done, strict=True)), "written": written}

@@ -61,12 +61,10 @@ def test_cifar10_trains_on_two_replicas_in_bfloat16(data_dir, tmp_path):
     place = f"--data_dir={data_dir / 'tfds'}"
     devices = ["--strategy=mirrored", "--replicas=2", "--precision=bfloat16"]
     tiny = [helpers.TINY, "--steps=40", "--log_every=10", f"--workdir={tmp_path}"]
-    result = last_line(helpers.python("-m", "train", CIFAR10, place, *devices, *tiny))
+    result = last_line(helpers.module("train", CIFAR10, place, *devices, *tiny))
     assert losses(tmp_path)[-1] < 0.9 * losses(tmp_path)[0]
     weights = f"--weights={tmp_path}/final.keras"
-    evaluated = last_line(
-        helpers.python("-m", "train.evaluate", weights, "--dataset=cifar10", place)
-    )
+    evaluated = last_line(helpers.module("train.evaluate", weights, "--dataset=cifar10", place))
     assert evaluated["examples"] == result["examples"] == 10_000
     # Evaluation computes in float32 what the run measured in bfloat16.
     assert evaluated["top1"] == pytest.approx(result["top1"], abs=2)
@@ -122,7 +120,7 @@ def test_real_jpegs_go_through(jpegs, augmentation):
 def test_imagenet_recipe_on_a_folder(jpegs, tmp_path):
     size = ["--image_size=64", "--batch_size=16", "--steps=2", "--log_every=1"]
     place = ["--dataset=folder", f"--data_dir={jpegs}", f"--workdir={tmp_path}"]
-    result = last_line(helpers.python("-m", "train", "--recipe=imagenet_resnet18", *size, *place))
+    result = last_line(helpers.module("train", "--recipe=imagenet_resnet18", *size, *place))
     assert result["examples"] == held_out(jpegs)
     assert np.isfinite(losses(tmp_path)).all()
 
@@ -130,24 +128,24 @@ def test_imagenet_recipe_on_a_folder(jpegs, tmp_path):
 @pytest.mark.slow
 def test_cifar10_killed_and_resumed_learns_and_is_served(data_dir, tmp_path):
     place = f"--data_dir={data_dir / 'tfds'}"
-    command = ["-m", "train", CIFAR10, place, "--steps=400", "--save_every=50"]
+    command = ["train", CIFAR10, place, "--steps=400", "--save_every=50"]
     command += ["--log_every=10", f"--workdir={tmp_path}/run"]
     with subprocess.Popen(
-        [sys.executable, *command], cwd=helpers.ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", *command], cwd=helpers.ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert any(line.startswith("step 120/") for line in process.stdout)
         os.kill(process.pid, signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
-    done = helpers.python(*command)
+    done = helpers.module(*command)
     assert last_line(done)["top1"] > 40
     assert "step 50/" not in done.stdout
     weights = f"--weights={tmp_path}/run/final.weights.h5"
     examples = f"{tmp_path}/test.npz"
     arguments = [weights, "--dataset=cifar10", place, f"--examples_out={examples}"]
-    evaluated = last_line(helpers.python("-m", "train.evaluate", *arguments))
+    evaluated = last_line(helpers.module("train.evaluate", *arguments))
     out = f"{tmp_path}/cifar10/1"
-    assert helpers.python("-m", "keras_resnet.export", weights, f"--out={out}").returncode == 0
-    classified = last_line(helpers.python("saved_models/classify.py", out, examples))
+    assert helpers.module("keras_resnet.export", weights, f"--out={out}").returncode == 0
+    classified = last_line(helpers.module("saved_models.classify", out, examples))
     assert classified["images"] == 10_000
     assert classified["top1"] == pytest.approx(evaluated["top1"], abs=0.02)

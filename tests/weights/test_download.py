@@ -105,12 +105,12 @@ def test_a_kept_file_that_was_damaged_is_fetched_again(site) -> None:
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("{url}/absent.pth", ["absent.pth cannot be had", "404"]),
+        ("{url}/absent.pth", ["absent.pth cannot be downloaded", "404"]),
         ("{url}/", ["names no file"]),
         ("{url}/a.pth#md5=1", ["#sha256=", "'md5=1'"]),
-        ("http://127.0.0.1:9/a.pth", ["http://127.0.0.1:9/a.pth cannot be had"]),
+        ("http://127.0.0.1:9/a.pth", ["http://127.0.0.1:9/a.pth cannot be downloaded"]),
         ("hf://timm", ["hf://owner/name", "'hf://timm'"]),
-        ("hf://timm/../../etc", ["hf://", "cannot be had"]),
+        ("hf://timm/../../etc", ["hf://", "cannot be downloaded"]),
         ("imagenet", ["resnet18", "resnet50", "resnet152_v2", "hf://timm"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -212,7 +212,7 @@ def test_a_network_that_does_not_answer_is_given_up(tmp_path, monkeypatch) -> No
     monkeypatch.setattr(download, "SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/a.pth"
-        with pytest.raises(ValueError, match=rf"{url} cannot be had: .*timed out"):
+        with pytest.raises(ValueError, match=rf"{url} cannot be downloaded: .*timed out"):
             download.local(url)
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
@@ -233,7 +233,7 @@ def test_a_download_that_ends_early_is_not_kept(tmp_path, monkeypatch) -> None:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            with pytest.raises(ValueError, match="cannot be had"):
+            with pytest.raises(ValueError, match="cannot be downloaded"):
                 download.local(f"http://127.0.0.1:{server.server_port}/a.pth")
         finally:
             server.shutdown()

@@ -40,7 +40,7 @@ def test_what_keras_has_is_not_downloaded_again(official, monkeypatch) -> None:
     assert download.local("imagenet", "resnet50", head=False) == whole
     whole.write_bytes(b"damaged")
     assert download.local("imagenet", "resnet50", head=False) == bare
-    with pytest.raises(ValueError, match=rf"cannot be had: .* {whole} is damaged: its MD5"):
+    with pytest.raises(ValueError, match=rf"cannot be downloaded: .* {whole} is damaged: its MD5"):
         download.local("imagenet", "resnet50")
 
 
@@ -51,7 +51,7 @@ def test_a_file_without_a_classifier_is_named(official, monkeypatch) -> None:
     with pytest.raises(ValueError, match=told):
         download.local("imagenet", "resnet50")
     bare.write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="cannot be had"):
+    with pytest.raises(ValueError, match="cannot be downloaded"):
         download.local("imagenet", "resnet50", head=False)
 
 

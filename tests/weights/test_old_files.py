@@ -85,7 +85,7 @@ def test_old_manifests_say_what_the_run_knew(name) -> None:
 
 def test_an_old_run_goes_on_from_its_checkpoint(tmp_path) -> None:
     shutil.copytree(OLD, tmp_path / "run")
-    done = helpers.python("-m", "train", *RUN, "--steps=6", f"--workdir={tmp_path / 'run'}")
+    done = helpers.module("train", *RUN, "--steps=6", f"--workdir={tmp_path / 'run'}")
     assert done.returncode == 0, done.stderr
     assert "resumes from step 4 of 6" in done.stdout
     assert (tmp_path / "run" / "checkpoints" / "step_00000006.npz").exists()

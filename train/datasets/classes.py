@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_resnet.tfds import FIRST, Part
+from train.datasets.tfds import FIRST, Part
 
 HINT = "training needs a ClassLabel, or an integer, for each image"
 

@@ -1,7 +1,7 @@
 """One split of a data set, however it is stored."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,18 @@ def indices(size: int) -> Callable[[tf.Tensor | None], tf.data.Dataset]:
         return tf.data.Dataset.from_tensor_slices(order)
 
     return elements
+
+
+def sample(examples: Examples, count: int) -> Examples:
+    """Returns at most `count` of the examples, drawn at random, the same ones each time."""
+    seed = tf.constant([0, 0], tf.int64)
+    return replace(
+        examples,
+        size=min(count, examples.size),
+        elements=lambda _seed: examples.elements(seed).take(count),
+        listing=(),
+        counts=(),
+    )
 
 
 def part(split: str, size: int, validation: int) -> slice:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import tfds
 from keras_resnet.preprocessing.decoding.errors import message
 from keras_resnet.preprocessing.decoding.reading import require
-from train.datasets import classes
+from train.datasets import classes, tfds
 from train.datasets.examples import Element, Examples, arrays, indices, part
 
 IN_MEMORY_BYTES = 1 << 30

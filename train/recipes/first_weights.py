@@ -46,8 +46,9 @@ class FirstWeights:
         Raises:
             ValueError: if the file does not say it.
         """
-        settled = self.held.settle(Told(network, fields=dict(fields)))
-        return weights.adapted(settled.manifest, settled.spec, channels).scaling
+        manifest = self.held.settle(Told(network, fields=dict(fields)))
+        adapted = weights.adapted(manifest, channels, len(manifest.labels))
+        return adapted.known_preprocessing()
 
     def close(self) -> None:
         """Closes the file; it is opened again if it is needed again."""

@@ -8,6 +8,5 @@ from keras_resnet.preprocessing.decoding.bounds import total
 from keras_resnet.preprocessing.decoding.colours import CHANNELS
 from keras_resnet.preprocessing.decoding.errors import reason
 from keras_resnet.preprocessing.decoding.files import decode
-from keras_resnet.preprocessing.decoding.tfds import Decoder, decoder
 
-__all__ = ["CHANNELS", "Decoder", "decode", "decoder", "reason", "total"]
+__all__ = ["CHANNELS", "decode", "reason", "total"]

@@ -1,6 +1,5 @@
 """Opens a file of weights by what it contains, whatever it is called."""
 
-import hashlib
 import io
 import json
 import mmap
@@ -8,7 +7,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -16,6 +14,7 @@ import h5py
 import numpy as np
 
 from keras_resnet.manifest import ENTRY
+from keras_resnet.weights.disk import digest
 from keras_resnet.weights.formats import (
     caffe_files,
     hashed_names,
@@ -44,10 +43,9 @@ class Container:
     keras: Any = None  # the configuration of the model, where Keras keeps one
     chosen: str = ""  # of several sets of weights, which: "model_ema of model, model_ema"
 
-    @cached_property
+    @property
     def sha256(self) -> str:
-        with self.path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return digest(self.path)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from keras_resnet.specs import is_rounding
 from keras_resnet.weights.formats.tensors import Tensor
 
 Names = tuple[str, ...]
@@ -82,7 +83,7 @@ def _keras3(layers: h5py.Group) -> Iterator[tuple[str, Tensor]]:
         name = variables.attrs.get("name")
         if not isinstance(name, str):
             raise ValueError("it does not name its layers, as Keras has done since 3.6")
-        rounds = name.endswith("_int8")
+        rounds = is_rounding(name)
         names = RANGE if rounds else NORM if len(variables) == len(NORM) else OTHER
         for i in range(len(variables)):
             variable = names[i] if i < len(names) else str(i)

@@ -5,15 +5,29 @@ files of weights alone have none. Nothing of it is built or run here.
 """
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_resnet.specs import Conv
+from keras_resnet.specs import (
+    ADD,
+    BRANCH_CONV,
+    LOGITS,
+    PREDICTIONS,
+    PROJECTION,
+    STEM_CONV,
+    STEM_POOL,
+    Conv,
+    pad_of,
+    pattern,
+    stem_conv,
+)
 
-BRANCH = re.compile(r"stage(\d+)_block(\d+)_conv(\d+)")
-HEADS = ("logits", "predictions")  # layers that can end a network: ours, and keras.applications'
+BRANCH = pattern(BRANCH_CONV)
+STEM = pattern(STEM_CONV)
+SHORTCUT = pattern(PROJECTION)
+SUM = pattern(ADD)
+HEADS = (LOGITS, PREDICTIONS)  # layers that can end a network: ours, and keras.applications'
 
 
 @dataclass(frozen=True)
@@ -26,7 +40,7 @@ class Graph:
     layers: Mapping[str, str] = field(default_factory=dict)  # name: class, inputs left out
     nested: tuple[str, ...] = ()  # models inside the model
     fields: Mapping[str, Any] = field(default_factory=dict)  # of a spec, as layers of ours show it
-    classifier: str = "logits"  # the dense layer that ends the model
+    classifier: str = LOGITS  # the dense layer that ends the model
 
 
 def read(content: Any) -> Graph | None:
@@ -52,7 +66,7 @@ def read(content: Any) -> Graph | None:
         head=_head(layers, config.get("output_layers")),
         layers={name: row["class_name"] for name, row in layers.items() if name not in inputs},
         nested=tuple(name for name, row in layers.items() if row["class_name"] in models),
-        fields=_fields(layers) if "stem_conv1" in layers else {},
+        fields=_fields(layers) if stem_conv(1) in layers else {},
         classifier=_classifier(layers, config.get("output_layers")),
     )
 
@@ -95,7 +109,7 @@ def _head(layers: Mapping[str, Mapping[str, Any]], outputs: Any) -> str | None:
 def _classifier(layers: Mapping[str, Mapping[str, Any]], outputs: Any) -> str:
     names = list(_texts(outputs))
     dense = len(names) == 1 and layers.get(names[0], {}).get("class_name") == "Dense"
-    return names[0] if dense else "logits"
+    return names[0] if dense else LOGITS
 
 
 def _fields(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -105,7 +119,7 @@ def _fields(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """
     configs = {name: row["config"] for name, row in layers.items()}
     kinds = {row["class_name"] for row in layers.values()}
-    stem = [name for name in configs if re.fullmatch(r"stem_conv\d+", name)]
+    stem = [name for name in configs if STEM.fullmatch(name)]
     convs = {name: config for name, config in configs.items() if BRANCH.fullmatch(name)}
     strided = [name for name, config in convs.items() if _side(config, "strides") > 1]
     rows = [_row(configs[name]) for name in sorted(stem)]
@@ -119,11 +133,11 @@ def _fields(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         stages = {name.partition("_")[0] for name in strided}
         stride = math.prod(row.stride for row in rows) * (2 if found["stem_pool"] else 1)
         found["output_stride"] = stride * 2 ** len(stages)
-    if not any(name.endswith("_add") for name in configs):
+    if not any(SUM.fullmatch(name) for name in configs):
         found["shortcut"] = None
     elif pads := [row["config"] for row in layers.values() if row["class_name"] == "PadChannels"]:
         found |= {"shortcut": "A", "zero_channels": "around" if pads[0]["before"] else "after"}
-    elif projections := sum(name.endswith("_shortcut_conv") for name in configs):
+    elif projections := sum(SHORTCUT.fullmatch(name) is not None for name in configs):
         blocks = {name.rpartition("_")[0] for name in convs}
         pooled = "AveragePooling2D" in kinds
         found["shortcut"] = "D" if pooled else "C" if projections == len(blocks) else "B"
@@ -134,12 +148,13 @@ def _strides(strided: list[str], convs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns which block of a stage strides, and in which of its convolutions."""
     match = BRANCH.fullmatch(strided[0])
     assert match  # they were chosen so
-    stage, number, conv = match.groups()
-    last = not any(name.startswith(f"stage{stage}_block{int(number) + 1}_") for name in convs)
-    first_kernel = _side(convs[f"stage{stage}_block{number}_conv1"], "kernel_size")
+    stage, number, conv = map(int, match.group("stage", "block", "conv"))
+    last = BRANCH_CONV.format(stage=stage, block=number + 1, conv=1) not in convs
+    first = BRANCH_CONV.format(stage=stage, block=number, conv=1)
+    first_kernel = _side(convs[first], "kernel_size")
     return {
-        "stride_block": "last" if last and number != "1" else "first",
-        "stride_on": "first" if conv == "1" or first_kernel == 3 else "3x3",
+        "stride_block": "last" if last and number > 1 else "first",
+        "stride_on": "first" if conv == 1 or first_kernel == 3 else "3x3",
     }
 
 
@@ -154,9 +169,9 @@ def _pads(config: Mapping[str, Any]) -> bool:
 
 
 def _pool(configs: Mapping[str, Any]) -> str | None:
-    if "stem_pool" not in configs:
+    if STEM_POOL not in configs:
         return None
-    return "ceil" if configs["stem_pool_pad"]["padding"][0][0] == 0 else "symmetric"
+    return "ceil" if configs[pad_of(STEM_POOL)]["padding"][0][0] == 0 else "symmetric"
 
 
 def _side(config: Mapping[str, Any], name: str) -> int:

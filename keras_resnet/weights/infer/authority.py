@@ -11,6 +11,7 @@ counts less than a field that is said of it: `resnet50` alone does not make v1 o
 v1.5 by convention, and `stride_on="first"` does.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 from keras_resnet import family
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.specs import BASIC, BOTTLENECK, FIELDS, FREE, Spec, differences
+from keras_resnet.specs import BASIC, BOTTLENECK, FIELDS, FREE, Spec, differences, positive
 from keras_resnet.weights.formats.keras_graphs import Graph
 from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import Traits
@@ -28,11 +29,11 @@ FIRST = ("repeats", "branch", "stem", "shortcut")
 DECIDED = (*FIRST, *(name for name in FIELDS if name not in (*FREE, *FIRST)))
 TABLES = ("stem", "branch", "repeats")
 DEFAULT = Spec(BASIC, (1,))
-SCALING = ("mean", "std", "bgr", "image_size", "crop", "interpolation")
+PREPROCESSING = tuple(field.name for field in dataclasses.fields(Preprocessing))
 
 
 class Undecided(ValueError):
-    """Nobody has said what a file leaves open; the message lists the choices."""
+    """A fact is open: neither file nor user says it; the message lists the choices."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +46,20 @@ class Told:
 
     network: str | None = None
     spec: Spec | None = None  # in place of a network's name, of one that is built already
+    exact: bool = False  # the network or spec and the fields are meant to the last field
     fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec
+    classes: int | None = None  # outputs of the classifier
     preprocessing: Preprocessing | str | None = None  # a published one by its name
-    scaling: Mapping[str, Any] = field(default_factory=dict)  # single fields of a preprocessing
+    preprocessing_fields: Mapping[str, Any] = field(default_factory=dict)  # of a `Preprocessing`
     activation: str | None = None  # what follows the logits
 
     def __post_init__(self) -> None:
         if self.network is not None:
             family.spec(self.network, **self.fields)
-        unknown = sorted(set(self.fields) - set(FIELDS)) + sorted(set(self.scaling) - set(SCALING))
+        if self.classes is not None:
+            object.__setattr__(self, "classes", positive("classes", self.classes))
+        unknown = sorted(set(self.fields) - set(FIELDS))
+        unknown += sorted(set(self.preprocessing_fields) - set(PREPROCESSING))
         if unknown:
             raise TypeError(f"unknown argument {', '.join(unknown)}; the fields are {list(FIELDS)}")
         plain = Spec(BOTTLENECK, (1,))
@@ -67,8 +73,24 @@ class Told:
     @property
     def named(self) -> dict[str, Any]:
         """Fields that follow from the network's name, and count less than those that are said."""
-        spec = family.FAMILY[self.network] if self.network else self.spec
+        spec = self._named_spec
         return _values(spec) if spec else {}
+
+    @property
+    def free(self) -> dict[str, Any]:
+        """Fields of the named network that weights do not depend on."""
+        spec = self._named_spec
+        return {name: getattr(spec, name) for name in FREE} if spec else {}
+
+    @property
+    def wanted(self) -> Spec | None:
+        """The spec that the user means, if he names a network or gives a spec."""
+        spec = self._named_spec
+        return replace(spec, **self.fields) if spec else None
+
+    @property
+    def _named_spec(self) -> Spec | None:
+        return family.FAMILY[self.network] if self.network else self.spec
 
 
 NOTHING = Told()
@@ -97,7 +119,7 @@ def architecture(evidence: Evidence, told: Told) -> tuple[Spec, list[str]]:
     """Returns the spec of the network in a file, and which of its fields are only assumed.
 
     Raises:
-        Undecided: if nobody has said what a field is.
+        Undecided: if a field is open.
         ValueError: if the user says what the file proves wrong.
     """
     named = told.named
@@ -148,10 +170,10 @@ def _written(name: str, evidence: Evidence, named: Mapping[str, Any]) -> tuple[A
 
 def _contradiction(name: str, values: Mapping[str, Any], evidence: Evidence) -> list[str]:
     """Says how the file proves wrong what a user says of a field, if it does."""
-    value, shortcut = values[name], values.get("shortcut", "A")
+    value = values[name]
     if name in evidence.stated:
         stated = evidence.stated[name]
-        matters = evidence.proof.matters(name, shortcut)
+        matters = evidence.proof.matters(name, values.get("shortcut", "A"))
         return [_differ(name, (stated,), value)] if matters and stated != value else []
     if evidence.proof.allows(name, value):
         return []
@@ -171,8 +193,40 @@ def _differ(name: str, there: tuple[Any, ...], here: Any) -> str:
 def another_network(differences: list[str]) -> str:
     return (
         f"holds the weights of another network: {'; '.join(differences)}. Change these fields, or"
-        " let keras_resnet.resnet.from_weights build the network that fits"
+        " let keras_resnet.from_weights build the network that fits"
     )
+
+
+def check_wanted(found: Spec, network: str, told: Told) -> None:
+    """Compares the network in a file with the one that its user names.
+
+    A name that is not meant exactly stands for all networks that differ from it by less than from
+    any other name.
+
+    Args:
+        found: what the file holds.
+        network: its name.
+        told: what the user says.
+
+    Raises:
+        ValueError: naming each field that differs.
+    """
+    if told.wanted is None:
+        return
+    differ = disagreements(found, told.wanted)
+    if differ and told.exact:
+        raise ValueError(another_network(differ))
+    if differ and told.network not in (None, network):
+        raise ValueError(
+            f"holds the weights of {network}, not of {told.network}: {'; '.join(differ)}. Leave"
+            " --network out, or give by --field what differs"
+        )
+
+
+def check_classes(found: int | None, told: Told) -> None:
+    """Raises ValueError if a file has a classifier of other classes than its user says."""
+    if told.classes is not None and found not in (None, told.classes):
+        raise ValueError(f"has {found} classes, not classes={told.classes}")
 
 
 def _question(evidence: Evidence, fields: list[str]) -> str:
@@ -196,13 +250,11 @@ def _free(evidence: Evidence, told: Told) -> dict[str, Any]:
     found = {name: shown[name] for name in FREE if name in shown}
     if evidence.spec:
         found = {name: getattr(evidence.spec, name) for name in FREE}
-    named = family.FAMILY[told.network] if told.network else told.spec
-    if named and not evidence.spec:
-        found = {name: getattr(named, name) for name in FREE} | found
-    found |= {name: told.fields[name] for name in FREE if name in told.fields}
-    if evidence.proof.classes:
-        found["classes"] = evidence.proof.classes
-    return found
+    elif not told.exact:
+        found = told.free | found
+    if told.exact:
+        found |= told.free
+    return found | {name: told.fields[name] for name in FREE if name in told.fields}
 
 
 def _assumed(

@@ -4,22 +4,38 @@ Kernels show how wide and how deep a network is and which blocks project. They d
 strides, how it pads and pools, or whether a block without a projection has a shortcut at all.
 """
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from keras_resnet.specs import CHOICES, Conv, Spec
+from keras_resnet.specs import (
+    BRANCH_CONV,
+    CHOICES,
+    FINAL,
+    LOGITS,
+    PREACT,
+    PROJECTION,
+    STEM_CONV,
+    Conv,
+    Spec,
+    is_norm,
+    norm_of,
+    pattern,
+    stem_conv,
+)
 from keras_resnet.weights.formats.tensors import Tensor
 
-BLOCK = re.compile(r"stage(\d+)_block(\d+)_(conv\d+|shortcut_conv)/kernel")
-DEEPEST, STAGES = 1_000, 8  # blocks and stages; ResNet-1202 has 600 and 3
+CONVS = (pattern(f"{BRANCH_CONV}/kernel"), pattern(f"{PROJECTION}/kernel"))  # in a block
+PREACT_NORM = pattern(norm_of(PREACT))
+BIAS = f"{LOGITS}/bias"
+DEEPEST = 1_000  # blocks; ResNet-1202 has 600
+STAGES = 8
 Block = tuple[int, int]  # stage and number
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What is certain of a file, whoever wrote it."""
+    """What is certain about a file, whatever its source."""
 
     stem: tuple[Conv, ...]  # kernels and filters; the strides are not known, and 1 here
     branch: tuple[Conv, ...]
@@ -56,7 +72,7 @@ class Proof:
         return not known or value in known
 
     def choices(self, field: str) -> tuple[Any, ...]:
-        """Returns what a field that nobody has settled can be."""
+        """Returns the values that an open field can have."""
         if field == "stem":
             return tuple(strided(self.stem, stride) for stride in (1, 2))
         return self.value(field) or CHOICES.get(field, (False, True))
@@ -84,50 +100,53 @@ def prove(tensors: Mapping[str, Tensor], options: Collection[str | None]) -> Pro
 
     Args:
         tensors: kernels as height, width, channels, filters.
-        options: the shortcuts that whoever wrote the file has.
+        options: the shortcuts that the source of the file has.
 
     Raises:
         ValueError: if these are not the weights of a residual network.
     """
-    stem = _convs(tensors, "stem")
+    stem = _convs(tensors, STEM_CONV)
     if not stem:
         raise ValueError("it has no convolution that could be the stem")
     branch = _branch(tensors, stem[-1].filters)
-    folded = not any("_bn/" in name for name in tensors)
-    preact = any("_preact_bn/" in name or name.startswith("final_bn/") for name in tensors)
+    layers = {name.rpartition("/")[0] for name in tensors}
+    folded = not any(is_norm(layer) for layer in layers)
+    preact = any(PREACT_NORM.fullmatch(layer) or layer == norm_of(FINAL) for layer in layers)
     return Proof(
         stem=tuple(stem),
         branch=branch,
         repeats=_repeats(tensors),
         shortcuts=_shortcuts(tensors, branch, options),
-        channels=tensors["stem_conv1/kernel"].shape[2],
-        classes=tensors["logits/bias"].shape[0] if "logits/bias" in tensors else None,
+        channels=tensors[f"{stem_conv(1)}/kernel"].shape[2],
+        classes=tensors[BIAS].shape[0] if BIAS in tensors else None,
         preact=None if folded else preact,
-        stem_norm=None if folded else "stem_conv1_bn/gamma" in tensors or not preact,
+        stem_norm=None if folded else f"{norm_of(stem_conv(1))}/gamma" in tensors or not preact,
     )
 
 
-def _convs(tensors: Mapping[str, Tensor], place: str) -> list[Conv]:
+def _convs(tensors: Mapping[str, Tensor], template: str, **place: int) -> list[Conv]:
+    """Returns the convolutions that are called by a template and counted from 1."""
     rows: list[Conv] = []
-    while kernel := tensors.get(f"{place}_conv{len(rows) + 1}/kernel"):
+    while kernel := tensors.get(f"{template.format(**place, conv=len(rows) + 1)}/kernel"):
+        name = template.format(**place, conv=len(rows) + 1)
         if len(kernel.shape) != 4 or kernel.shape[0] != kernel.shape[1] or not kernel.size:
-            raise ValueError(f"{place}_conv{len(rows) + 1} has a kernel of shape {kernel.shape}")
+            raise ValueError(f"{name} has a kernel of shape {kernel.shape}")
         if kernel.shape[0] % 2 == 0:
-            raise ValueError(f"networks have odd kernels, and its {place} one of {kernel.shape}")
+            raise ValueError(f"kernels must be odd, and {name} has one of {kernel.shape}")
         rows.append(Conv(kernel.shape[0], kernel.shape[3]))
     return rows
 
 
 def _branch(tensors: Mapping[str, Tensor], width: int) -> tuple[Conv, ...]:
-    rows = _convs(tensors, "stage1_block1")
+    rows = _convs(tensors, BRANCH_CONV, stage=1, block=1)
     if not rows or not width or any(row.filters % width for row in rows):
         raise ValueError(f"its first block has the convolutions {rows}, after {width} filters")
     return tuple(Conv(row.kernel, row.filters // width) for row in rows)
 
 
 def _blocks(tensors: Mapping[str, Tensor]) -> set[Block]:
-    found = (BLOCK.fullmatch(name) for name in tensors)
-    return {(int(match[1]), int(match[2])) for match in found if match}
+    found = (conv.fullmatch(name) for name in tensors for conv in CONVS)
+    return {(int(match["stage"]), int(match["block"])) for match in found if match}
 
 
 def _repeats(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
@@ -152,7 +171,7 @@ def _shortcuts(
     projecting = {
         (stage, number)
         for stage, number in blocks
-        if f"stage{stage}_block{number}_shortcut_conv/kernel" in tensors
+        if f"{PROJECTION.format(stage=stage, block=number)}/kernel" in tensors
     }
     widening = {
         (stage, number)
@@ -160,8 +179,12 @@ def _shortcuts(
         if number == 1 and (stage > 1 or branch[-1].filters > 1)
     }
     by_option: dict[str | None, set[Block]] = {
-        "A": set(), "B": widening, "C": blocks, "D": widening, None: set(),
-    }  # fmt: skip
+        "A": set(),
+        "B": widening,
+        "C": blocks,
+        "D": widening,
+        None: set(),
+    }
     found = tuple(option for option in by_option if by_option[option] == projecting)
     if not found:
         raise ValueError(
@@ -176,17 +199,19 @@ def check(tensors: Mapping[str, Tensor], spec: Spec) -> None:
     Raises:
         ValueError: naming the first convolution that is missing or other.
     """
-    expected = [(f"stem_conv{i}", row.kernel, row.filters) for i, row in enumerate(spec.stem, 1)]
-    for name, kernel, filters in expected:
-        _check_filters(tensors, name, kernel, filters)
+    for i, row in enumerate(spec.stem, 1):
+        _check_filters(tensors, stem_conv(i), row.kernel, row.filters)
     for place in spec.places():
         for i, row in enumerate(spec.branch, 1):
-            _check_filters(tensors, f"{place.name}_conv{i}", row.kernel, place.width * row.filters)
-    if "logits/bias" in tensors:
-        shapes = [tensors[f"logits/{part}"].shape for part in ("kernel", "bias")]
+            _check_filters(tensors, place.conv(i), row.kernel, place.width * row.filters)
+    if BIAS in tensors:
+        kernel = tensors[f"{LOGITS}/kernel"].shape
+        bias = tensors[BIAS].shape
         features = place.width * spec.branch[-1].filters
-        if shapes != [(features, spec.classes), (spec.classes,)]:
-            raise ValueError(f"its classifier has shapes {shapes}, for {spec.classes} classes")
+        if kernel != (features, *bias) or len(bias) != 1:
+            raise ValueError(
+                f"its classifier has shapes {kernel} and {bias}, for {features} features"
+            )
 
 
 def _check_filters(tensors: Mapping[str, Tensor], name: str, kernel: int, filters: int) -> None:

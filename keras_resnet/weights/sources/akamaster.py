@@ -3,6 +3,7 @@
 Others use the same names for other networks, pixels and classes, of which nothing is known.
 """
 
+from keras_resnet.specs import LOGITS, PROJECTION, norm_of
 from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources import torchvision
@@ -10,17 +11,19 @@ from keras_resnet.weights.sources.source import (
     TORCH,
     TORCH_CIFAR,
     TORCH_PADDING,
-    ByPattern,
+    NameMap,
     Source,
     Traits,
     cifar10,
 )
 
-PATTERNS = torchvision.TRUNK | {
-    rf"{torchvision.BLOCK}\.shortcut\.0": "stage{stage}_block{block}_shortcut_conv",
-    rf"{torchvision.BLOCK}\.shortcut\.1": "stage{stage}_block{block}_shortcut_conv_bn",
-    r"linear": "logits",
+SHORTCUT = {
+    "layer{stage}.{block}.shortcut.0": PROJECTION,
+    "layer{stage}.{block}.shortcut.1": norm_of(PROJECTION),
 }
+NAMES = NameMap(
+    torchvision.STEM | torchvision.BRANCH | SHORTCUT | {"linear": LOGITS}, TORCH, ".", block=1
+)
 # How the SHA-256 of its published files begins, ResNet-20 and 56.
 PUBLISHED = ("12fca82f", "4bfd9763")
 usual = cifar10(TORCH_PADDING, TORCH_CIFAR, zero_channels="around")
@@ -33,4 +36,4 @@ def traits(file: Container, proof: Proof) -> Traits:
     return found._replace(known=file.sha256.startswith(PUBLISHED))
 
 
-SOURCE = Source("akamaster", ByPattern(PATTERNS, TORCH, ".", block=1), traits)
+SOURCE = Source("akamaster", NAMES, traits)

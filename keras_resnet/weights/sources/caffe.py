@@ -7,6 +7,7 @@ and its channel means, as everybody else uses them, if not.
 from dataclasses import replace
 
 from keras_resnet import preprocessing
+from keras_resnet.specs import BRANCH_CONV, LOGITS, PROJECTION, norm_of, stem_conv
 from keras_resnet.weights.formats import caffe_files
 from keras_resnet.weights.formats.containers import Container, reading
 from keras_resnet.weights.infer.proof import Proof
@@ -21,23 +22,25 @@ from keras_resnet.weights.sources.source import (
 
 FIRST = r"(?P<stage>\d)(?P<block>[a-z])"  # res2a, res2b, res2c
 LATER = r"(?P<stage>\d)b(?P<later>\d+)"  # res4a, res4b1 ... res4b22
+LATER_CONV = BRANCH_CONV.replace("{block}", "{later}")
 PATTERNS = {
-    r"conv1": "stem_conv1",
-    r"(bn|scale)_conv1": "stem_conv1_bn",
-    rf"res{FIRST}_branch1": "stage{stage}_block{block}_shortcut_conv",
-    rf"(bn|scale){FIRST}_branch1": "stage{stage}_block{block}_shortcut_conv_bn",
-    rf"res{FIRST}_branch2(?P<conv>[abc])": "stage{stage}_block{block}_conv{conv}",
-    rf"(bn|scale){FIRST}_branch2(?P<conv>[abc])": "stage{stage}_block{block}_conv{conv}_bn",
-    rf"res{LATER}_branch2(?P<conv>[abc])": "stage{stage}_block{later}_conv{conv}",
-    rf"(bn|scale){LATER}_branch2(?P<conv>[abc])": "stage{stage}_block{later}_conv{conv}_bn",
-    r"fc1000": "logits",
+    r"conv1": stem_conv(1),
+    r"(bn|scale)_conv1": norm_of(stem_conv(1)),
+    rf"res{FIRST}_branch1": PROJECTION,
+    rf"(bn|scale){FIRST}_branch1": norm_of(PROJECTION),
+    rf"res{FIRST}_branch2(?P<conv>[abc])": BRANCH_CONV,
+    rf"(bn|scale){FIRST}_branch2(?P<conv>[abc])": norm_of(BRANCH_CONV),
+    rf"res{LATER}_branch2(?P<conv>[abc])": LATER_CONV,
+    rf"(bn|scale){LATER}_branch2(?P<conv>[abc])": norm_of(LATER_CONV),
+    r"fc1000": LOGITS,
 }
 MEAN_FILE = "ResNet_mean.binaryproto"
 usual = imagenet(TORCH_PADDING, preprocessing.mode("caffe"), stride_on="first", stem_pool="ceil")
 
 
 def traits(file: Container, proof: Proof) -> Traits:
-    found, mean_file = usual(file, proof), file.path.with_name(MEAN_FILE)
+    found = usual(file, proof)
+    mean_file = file.path.with_name(MEAN_FILE)
     if found.preprocessing is None or not mean_file.is_file():
         return found
     with reading(mean_file):

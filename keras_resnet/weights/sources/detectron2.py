@@ -1,13 +1,22 @@
 """The MSRA models of Detectron, `R-50.pkl` and `R-101.pkl`: v1, BGR, statistics folded.
 
-Their batch normalizations are a scale and a shift, which hold only while nobody trains them.
+Their batch normalizations are a scale and a shift, which are valid only if they are not trained.
 """
 
+from collections.abc import Collection
+
 from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.specs import (
+    BRANCH_CONV,
+    LOGITS,
+    NORM_SUFFIX,
+    PROJECTION,
+    norm_of,
+    stem_conv,
+)
 from keras_resnet.weights.sources.source import (
     TORCH_PADDING,
     ByPattern,
-    Names,
     Renames,
     Source,
     Variables,
@@ -16,13 +25,13 @@ from keras_resnet.weights.sources.source import (
 
 BLOCK = r"res(?P<stage>\d)_(?P<block>\d+)"
 PATTERNS = {
-    r"conv1": "stem_conv1",
-    r"res_conv1_bn": "stem_conv1_bn",
-    rf"{BLOCK}_branch1": "stage{stage}_block{block}_shortcut_conv",
-    rf"{BLOCK}_branch1_bn": "stage{stage}_block{block}_shortcut_conv_bn",
-    rf"{BLOCK}_branch2(?P<conv>[abc])": "stage{stage}_block{block}_conv{conv}",
-    rf"{BLOCK}_branch2(?P<conv>[abc])_bn": "stage{stage}_block{block}_conv{conv}_bn",
-    r"fc1000|pred": "logits",
+    r"conv1": stem_conv(1),
+    r"res_conv1_bn": norm_of(stem_conv(1)),
+    rf"{BLOCK}_branch1": PROJECTION,
+    rf"{BLOCK}_branch1_bn": norm_of(PROJECTION),
+    rf"{BLOCK}_branch2(?P<conv>[abc])": BRANCH_CONV,
+    rf"{BLOCK}_branch2(?P<conv>[abc])_bn": norm_of(BRANCH_CONV),
+    r"fc1000|pred": LOGITS,
 }
 VARIABLES = Variables(
     {"s": "gamma", "b": "beta", "rm": "mean", "riv": "variance"},
@@ -31,16 +40,16 @@ VARIABLES = Variables(
 by_pattern = ByPattern(PATTERNS, VARIABLES, "_", stage=-1, block=1)
 
 
-def rename(names: Names) -> Renames:
+def rename(names: Collection[str]) -> Renames:
     """The optimizer's momentum may lie beside each weight."""
     return {**by_pattern(names), **{name: "" for name in names if name.endswith("_momentum")}}
 
 
-SCALING = Preprocessing(mean=(103.53, 116.28, 123.675), bgr=True)
+PREPROCESSING = Preprocessing(mean=(103.53, 116.28, 123.675), bgr=True)
 SOURCE = Source(
     "detectron2",
     rename,
-    imagenet(TORCH_PADDING, SCALING, stride_on="first"),
-    implied=r".*_bn/(mean|variance)",
+    imagenet(TORCH_PADDING, PREPROCESSING, stride_on="first"),
+    implied=rf".*{NORM_SUFFIX}/(mean|variance)",
     frozen_norms=True,
 )

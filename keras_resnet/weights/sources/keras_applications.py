@@ -4,9 +4,17 @@ Every convolution but two of a v2 block has a bias; v2 strides in the last block
 its first BN comes after the pooling.
 """
 
-import hashlib
-
 from keras_resnet import preprocessing
+from keras_resnet.specs import (
+    BRANCH_CONV,
+    FINAL,
+    LOGITS,
+    PREACT,
+    PROJECTION,
+    norm_of,
+    stem_conv,
+)
+from keras_resnet.weights.disk import digest
 from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import (
@@ -20,15 +28,15 @@ from keras_resnet.weights.sources.source import (
 
 BLOCK = r"conv(?P<stage>\d+)_block(?P<block>\d+)"
 PATTERNS = {
-    r"conv1_conv": "stem_conv1",
-    r"conv1_bn": "stem_conv1_bn",
-    rf"{BLOCK}_preact_bn": "stage{stage}_block{block}_preact_bn",
-    rf"{BLOCK}_0_conv": "stage{stage}_block{block}_shortcut_conv",
-    rf"{BLOCK}_0_bn": "stage{stage}_block{block}_shortcut_conv_bn",
-    rf"{BLOCK}_(?P<conv>[123])_conv": "stage{stage}_block{block}_conv{conv}",
-    rf"{BLOCK}_(?P<conv>[123])_bn": "stage{stage}_block{block}_conv{conv}_bn",
-    r"post_bn": "final_bn",
-    r"predictions": "logits",
+    r"conv1_conv": stem_conv(1),
+    r"conv1_bn": norm_of(stem_conv(1)),
+    rf"{BLOCK}_preact_bn": norm_of(PREACT),
+    rf"{BLOCK}_0_conv": PROJECTION,
+    rf"{BLOCK}_0_bn": norm_of(PROJECTION),
+    rf"{BLOCK}_(?P<conv>[123])_conv": BRANCH_CONV,
+    rf"{BLOCK}_(?P<conv>[123])_bn": norm_of(BRANCH_CONV),
+    r"post_bn": norm_of(FINAL),
+    r"predictions": LOGITS,
 }
 URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 # Networks of this package to the official file and its MD5.
@@ -56,9 +64,7 @@ def _official(file: Container) -> bool:
     names = [f"{name}_weights_tf_dim_ordering_tf_kernels" for name, _ in OFFICIAL.values()]
     if not file.path.name.startswith(tuple(names)):
         return False
-    with file.path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "md5").hexdigest()
-    return digest in {md5 for _, md5 in OFFICIAL.values()}
+    return digest(file.path, "md5") in {md5 for _, md5 in OFFICIAL.values()}
 
 
 SOURCE = Source(

@@ -8,12 +8,13 @@ them too; how their pixels are scaled is not known.
 """
 
 import re
+from collections.abc import Collection
 
 from keras_resnet import preprocessing
+from keras_resnet.specs import BRANCH_CONV, LOGITS, PROJECTION, norm_of, pattern, stem_conv
 from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import (
     TENSORFLOW_PADDING,
-    Names,
     Renames,
     Source,
     by_layer,
@@ -25,7 +26,7 @@ NAME = re.compile(
 )
 
 
-def rename(names: Names) -> Renames:
+def rename(names: Collection[str]) -> Renames:
     found = {m.group("kind", "number") for name in names if (m := NAME.fullmatch(name))}
     numbers = {
         kind: sorted(int(number or 0) for other, number in found if other == kind)
@@ -43,14 +44,16 @@ def rename(names: Names) -> Renames:
 def _layers(norms: int) -> tuple[list[str], list[str], list[str]]:
     """Returns convolutions, normalizations and classifier in the order of their creation."""
     blocks = (norms - 1) // 6
-    normed, convs = ["stem_conv1"], ["stem_conv1"]
+    convs = [stem_conv(1)]
+    normed = [stem_conv(1)]
     for stage in (1, 2, 3):
         for block in range(1, blocks + 1):
-            name = f"stage{stage}_block{block}"
-            branch = [f"{name}_conv1", f"{name}_conv2"]
+            branch = [BRANCH_CONV.format(stage=stage, block=block, conv=conv) for conv in (1, 2)]
             normed += branch
-            convs += branch + ([f"{name}_shortcut_conv"] if stage > 1 and block == 1 else [])
-    return convs, [f"{layer}_bn" for layer in normed], ["logits"]
+            convs += branch
+            if stage > 1 and block == 1:
+                convs.append(PROJECTION.format(stage=stage, block=block))
+    return convs, [norm_of(layer) for layer in normed], [LOGITS]
 
 
 def published(proof: Proof) -> bool:
@@ -58,12 +61,12 @@ def published(proof: Proof) -> bool:
     return proof.repeats == (1, 1, 1)
 
 
-SCALING = preprocessing.mode("none", image_size=32, crop=1.0)
+PREPROCESSING = preprocessing.mode("none", image_size=32, crop=1.0)
 SOURCE = Source(
     name="mlcommons_tiny",
     rename=rename,
-    traits=cifar10(TENSORFLOW_PADDING, SCALING, published),
+    traits=cifar10(TENSORFLOW_PADDING, PREPROCESSING, published),
     layout="HWIO",
     epsilon=1e-3,
-    implied=r"stage\d+_block1_shortcut_conv_bn/.*",
+    implied=pattern(norm_of(PROJECTION)).pattern + "/.*",
 )

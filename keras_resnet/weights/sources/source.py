@@ -7,11 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 from keras_resnet import preprocessing
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.specs import BASIC
+from keras_resnet.specs import BASIC, is_norm, pattern
 from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.infer.proof import Proof, strided
 
-Names = Collection[str]
 Renames = Mapping[str, str]  # a foreign name to ours; "" for what is no weight
 CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
 TORCH_CIFAR = preprocessing.mode("torch", image_size=32, crop=1.0)
@@ -22,6 +21,10 @@ class Variables(NamedTuple):
 
     norm: Mapping[str, str]
     other: Mapping[str, str]
+
+    def of(self, layer: str) -> Mapping[str, str]:
+        """Returns the names of the weights of one of our layers."""
+        return self.norm if is_norm(layer) else self.other
 
 
 TORCH = Variables(
@@ -60,14 +63,14 @@ class ByPattern:
     block: int = 0
     later: int = 0
 
-    def __call__(self, names: Names) -> Renames:
+    def __call__(self, names: Collection[str]) -> Renames:
         found = {name: self._renamed(name) for name in names}
         return {name: ours for name, ours in found.items() if ours is not None}
 
     def _renamed(self, name: str) -> str | None:
         layer, _, variable = name.rpartition(self.separator)
-        for pattern, ours in self.patterns.items():
-            if match := re.fullmatch(pattern, layer):
+        for expression, ours in self.patterns.items():
+            if match := re.fullmatch(expression, layer):
                 groups = {key: _number(text) for key, text in match.groupdict().items()}
                 for group in groups:
                     groups[group] += getattr(self, group, 0)
@@ -75,22 +78,66 @@ class ByPattern:
         return None
 
 
+@dataclass(frozen=True)
+class NameMap:
+    """One mapping between the names of a source and ours, to read and to write them.
+
+    Args:
+        layers: templates of the source's names of layers to templates of ours; the fields `stage`,
+            `block` and `conv` are numbers.
+        variables: the source's names of the weights of a layer.
+        separator: between layer and variable.
+        block: what is added to the source's number of a block, since ours begin at 1.
+    """
+
+    layers: Mapping[str, str]
+    variables: Variables
+    separator: str
+    block: int = 0
+
+    def __call__(self, names: Collection[str]) -> Renames:
+        """Returns our names of the weights that the source calls so, as far as they are known."""
+        patterns = {pattern(theirs).pattern: ours for theirs, ours in self.layers.items()}
+        return ByPattern(patterns, self.variables, self.separator, block=self.block)(names)
+
+    def layer(self, ours: str) -> str:
+        """Returns the source's name of one of our layers.
+
+        Raises:
+            ValueError: if the source has no such layer.
+        """
+        for theirs, template in self.layers.items():
+            if match := pattern(template).fullmatch(ours):
+                numbers = {field: int(text) for field, text in match.groupdict().items()}
+                if "block" in numbers:
+                    numbers["block"] -= self.block
+                return theirs.format(**numbers)
+        raise ValueError(f"the layer {ours} has no counterpart there")
+
+    def weight(self, layer: str, variable: str) -> str:
+        """Returns the source's name of a variable of one of our layers."""
+        theirs = {ours: name for name, ours in self.variables.of(layer).items()}
+        return f"{self.layer(layer)}{self.separator}{theirs[variable]}"
+
+
 def _number(text: str) -> int:
     return int(text) if text.isdigit() else ord(text) - ord("a") + 1
 
 
 def weight(layer: str, variable: str, variables: Variables) -> str | None:
-    part = (variables.norm if layer.endswith("_bn") else variables.other).get(variable)
+    part = variables.of(layer).get(variable)
     return f"{layer}/{part}" if part else part
 
 
 def by_layer(
-    names: Names, pattern: re.Pattern[str], layer: Callable[[re.Match[str]], str | None]
+    names: Collection[str],
+    expression: re.Pattern[str],
+    layer: Callable[[re.Match[str]], str | None],
 ) -> Renames:
     """Renames Keras's variables where `layer` has to count to know a layer."""
     renames = {}
     for name in names:
-        match = pattern.fullmatch(name)
+        match = expression.fullmatch(name)
         ours = match and layer(match)
         if match and ours and (renamed := weight(ours, match["variable"], KERAS)):
             renames[name] = renamed
@@ -116,7 +163,7 @@ class Source:
     """One ecosystem that weights come from."""
 
     name: str
-    rename: Callable[[Names], Renames]
+    rename: Callable[[Collection[str]], Renames]
     traits: Callable[[Container, Proof], Traits]
     layout: Literal["HWIO", "OIHW"] = "OIHW"
     epsilon: float = 1e-5  # of its batch normalizations
@@ -133,7 +180,7 @@ TENSORFLOW_PADDING = {"padding": "same", "stride_block": "first"}
 
 def cifar10(
     padding: Mapping[str, Any],
-    scaling: Preprocessing,
+    pixels: Preprocessing,
     published: Callable[[Proof], bool] = lambda _: True,
     **fields: Any,
 ) -> Callable[[Container, Proof], Traits]:
@@ -141,7 +188,7 @@ def cifar10(
 
     Args:
         padding: of whatever has the names of this source.
-        scaling: of its images.
+        pixels: how its images are preprocessed.
         published: whether its author trained a network for CIFAR-10 himself.
         **fields: of the spec, in its networks.
     """
@@ -153,14 +200,14 @@ def cifar10(
         usual = {**padding, "stem": strided(proof.stem, 1), "stem_pool": None, **fields}
         if proof.channels != 3 or proof.classes != 10 or not published(proof):
             return Traits(convention=usual)
-        return Traits(convention=usual, preprocessing=scaling, labels=CIFAR10)
+        return Traits(convention=usual, preprocessing=pixels, labels=CIFAR10)
 
     return traits
 
 
 def imagenet(
     padding: Mapping[str, Any],
-    scaling: Preprocessing,
+    pixels: Preprocessing,
     kernels: Collection[tuple[int, ...]] = ((7,),),
     **fields: Any,
 ) -> Callable[[Container, Proof], Traits]:
@@ -168,7 +215,7 @@ def imagenet(
 
     Args:
         padding: of whatever has the names of this source.
-        scaling: of its images.
+        pixels: how its images are preprocessed.
         kernels: the stems that it has.
         **fields: of the spec, in its networks.
     """
@@ -178,6 +225,6 @@ def imagenet(
             return Traits(convention=padding)
         stem = {"stem": strided(proof.stem, 2), "stem_pool": "symmetric"}
         usual = {**padding, **stem, **fields}
-        return Traits(convention=usual, preprocessing=scaling if proof.channels == 3 else None)
+        return Traits(convention=usual, preprocessing=pixels if proof.channels == 3 else None)
 
     return traits

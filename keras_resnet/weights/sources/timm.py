@@ -6,52 +6,55 @@ says how images were resized, cropped and scaled.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from keras_resnet.preprocessing import MODES, Preprocessing
+from keras_resnet.specs import PROJECTION, norm_of, stem_conv
 from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources import torchvision
 from keras_resnet.weights.sources.source import (
     TORCH,
     TORCH_PADDING,
-    ByPattern,
-    Names,
+    NameMap,
     Renames,
     Source,
     Traits,
     imagenet,
 )
 
-STEM = {
-    r"conv1\.0": "stem_conv1",
-    r"conv1\.1": "stem_conv1_bn",
-    r"conv1\.3": "stem_conv2",
-    r"conv1\.4": "stem_conv2_bn",
-    r"conv1\.6": "stem_conv3",
-    r"bn1": "stem_conv3_bn",
+DEEP_STEM = {
+    "conv1.0": stem_conv(1),
+    "conv1.1": norm_of(stem_conv(1)),
+    "conv1.3": stem_conv(2),
+    "conv1.4": norm_of(stem_conv(2)),
+    "conv1.6": stem_conv(3),
+    "bn1": norm_of(stem_conv(3)),
 }
-POOLED = {
-    rf"{torchvision.BLOCK}\.downsample\.1": "stage{stage}_block{block}_shortcut_conv",
-    rf"{torchvision.BLOCK}\.downsample\.2": "stage{stage}_block{block}_shortcut_conv_bn",
+POOLED_SHORTCUT = {
+    "layer{stage}.{block}.downsample.1": PROJECTION,
+    "layer{stage}.{block}.downsample.2": norm_of(PROJECTION),
 }
 ARCHITECTURES = r"(tv_)?(wide_)?resnet\d+[cdst]?(_2)?"
 
 
-def rename(names: Names) -> Renames:
-    patterns = dict(torchvision.PATTERNS)
-    if "conv1.0.weight" in names:
-        patterns |= STEM
-    if _pools(names):
-        patterns |= POOLED
-    return ByPattern(patterns, TORCH, ".", block=1)(names)
+def names(*, deep: bool, pooled: bool) -> NameMap:
+    """Returns the names of a network with a deep stem, and of one with shortcuts that pool."""
+    stem = DEEP_STEM if deep else torchvision.STEM
+    shortcut = POOLED_SHORTCUT if pooled else torchvision.SHORTCUT
+    layers = stem | torchvision.BRANCH | shortcut | torchvision.CLASSIFIER
+    return NameMap(layers, TORCH, ".", block=1)
 
 
-def _pools(names: Names) -> bool:
-    return any(re.search(r"\.downsample\.2\.", name) for name in names)
+def rename(found: Collection[str]) -> Renames:
+    return names(deep="conv1.0.weight" in found, pooled=_pools(found))(found)
+
+
+def _pools(found: Collection[str]) -> bool:
+    return any(".downsample.2." in name for name in found)
 
 
 def traits(file: Container, proof: Proof) -> Traits:
@@ -67,15 +70,15 @@ def traits(file: Container, proof: Proof) -> Traits:
     told = file.config.get("pretrained_cfg") or file.config
     if not isinstance(told, dict):
         raise ValueError(f"its pretrained_cfg is no dictionary, but {told!r}")
-    names = file.config.get("label_names")
-    labels = tuple(map(str, names)) if isinstance(names, list) else ()
-    scaling = _scaling(told)
-    if scaling.channels not in (None, proof.channels):  # of the network that it was made from
+    classes = file.config.get("label_names")
+    labels = tuple(map(str, classes)) if isinstance(classes, list) else ()
+    preprocessing = _preprocessing(told)
+    if preprocessing.channels not in (None, proof.channels):  # of the network that it was made from
         return found._replace(preprocessing=None, labels=labels, known=True)
-    return found._replace(preprocessing=scaling, labels=labels, known=True)
+    return found._replace(preprocessing=preprocessing, labels=labels, known=True)
 
 
-def _scaling(config: Mapping[str, Any]) -> Preprocessing:
+def _preprocessing(config: Mapping[str, Any]) -> Preprocessing:
     """Reads the `pretrained_cfg`; what it does not say is as in timm's own defaults."""
     torch = MODES["torch"]
     if config.get("crop_mode", "center") != "center":
@@ -95,5 +98,5 @@ def _scaling(config: Mapping[str, Any]) -> Preprocessing:
 
 
 STEMS = ((7,), (3, 3, 3))
-usual = imagenet(TORCH_PADDING, _scaling({}), STEMS, stride_on="3x3")
+usual = imagenet(TORCH_PADDING, _preprocessing({}), STEMS, stride_on="3x3")
 SOURCE = Source("timm", rename, traits, options=("A", "B", "C", "D", None))

@@ -5,29 +5,32 @@ stem can be Caffe's. The files that torchvision publishes are known by their has
 """
 
 from keras_resnet import preprocessing
+from keras_resnet.specs import BRANCH_CONV, LOGITS, PROJECTION, norm_of, stem_conv
 from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import (
     TORCH,
     TORCH_PADDING,
-    ByPattern,
+    NameMap,
     Source,
     Traits,
     imagenet,
 )
 
-BLOCK = r"layer(?P<stage>\d+)\.(?P<block>\d+)"
-TRUNK = {
-    r"conv1": "stem_conv1",
-    r"bn1": "stem_conv1_bn",
-    rf"{BLOCK}\.conv(?P<conv>\d)": "stage{stage}_block{block}_conv{conv}",
-    rf"{BLOCK}\.bn(?P<conv>\d)": "stage{stage}_block{block}_conv{conv}_bn",
+STEM = {
+    "conv1": stem_conv(1),
+    "bn1": norm_of(stem_conv(1)),
 }
-PATTERNS = TRUNK | {
-    rf"{BLOCK}\.downsample\.0": "stage{stage}_block{block}_shortcut_conv",
-    rf"{BLOCK}\.downsample\.1": "stage{stage}_block{block}_shortcut_conv_bn",
-    r"fc": "logits",
+BRANCH = {
+    "layer{stage}.{block}.conv{conv}": BRANCH_CONV,
+    "layer{stage}.{block}.bn{conv}": norm_of(BRANCH_CONV),
 }
+SHORTCUT = {
+    "layer{stage}.{block}.downsample.0": PROJECTION,
+    "layer{stage}.{block}.downsample.1": norm_of(PROJECTION),
+}
+CLASSIFIER = {"fc": LOGITS}
+NAMES = NameMap(STEM | BRANCH | SHORTCUT | CLASSIFIER, TORCH, ".", block=1)
 # How the SHA-256 of its weights begins. The second ones, trained for longer, were measured on the
 # central 224 of 232 pixels, and the first ones on 224 of 256.
 FIRST = ("f37072fd", "b627a593", "0676ba61", "63fe2227", "394f9c45", "95faca4d", "32ee1156")
@@ -42,4 +45,4 @@ def traits(file: Container, proof: Proof) -> Traits:
     return found._replace(known=file.sha256.startswith(FIRST + SECOND))
 
 
-SOURCE = Source("torchvision", ByPattern(PATTERNS, TORCH, ".", block=1), traits)
+SOURCE = Source("torchvision", NAMES, traits)

@@ -41,7 +41,7 @@ def runs(folders, tmp_path_factory) -> dict[str, dict]:
          f"--data_dir={damaged}", f"--max_broken={limit}"]
         for limit in (1, 0)
     ]  # fmt: skip
-    done = helpers.python_forks(root / "forks", cases)
+    done = helpers.modules(cases)
     return dict(zip([*places, "evaluate", "strict"], done, strict=True))
 
 

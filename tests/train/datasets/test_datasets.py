@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 from tests.support import helpers
 from train import datasets
 from train.datasets import records
-from train.datasets.examples import Examples
+from train.datasets.examples import Examples, sample
 
 
 def contents(examples: Examples) -> list[tuple[bytes, int]]:
@@ -98,6 +98,16 @@ SEEDS = [tf.constant(seed, tf.int64) for seed in [(0, 0), (0, 0), (0, 1), (1, 0)
 
 def insert_split(place: tuple[str, str | None]) -> tuple[str, str, str | None]:
     return place[0], "train", place[1]
+
+
+def test_a_sample_is_the_same_each_time(places, kind):
+    examples = datasets.load(*insert_split(places[kind]))
+    few = sample(examples, 7)
+    names = [str(few.name(element).numpy()) for element in few.elements(None)]
+    assert len(set(names)) == few.size == 7
+    assert names == [str(few.name(element).numpy()) for element in few.elements(SEEDS[-1])]
+    assert set(contents(few)) <= set(contents(examples))
+    assert sample(examples, 10_000).size == examples.size
 
 
 @pytest.mark.parametrize("kind", ["tfds", "tfds stream"], indirect=True)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_resnet.export.calibration import RealImages
+from keras_resnet.export.calibration import Folder
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
 from tests.support import helpers, pictures
@@ -14,6 +14,7 @@ from train import datasets
 from train.datasets import batches as pipeline
 from train.datasets.decoding import Broken, watched
 from train.datasets.examples import Examples
+from train.evaluate import save_examples
 
 PLAIN = Preprocessing(image_size=pictures.SIDE, crop=1.0)
 INKS = 1  # levels that CMYK may be off: Pillow rounds its products once more
@@ -78,8 +79,8 @@ def test_an_evaluation_sees_the_pixels_and_tells_the_reasons(folder, capsys):
 
 def test_calibration_sees_the_pixels_and_tells_of_the_others(folder, caplog):
     manifest = Manifest("resnet20", (pictures.SIDE, pictures.SIDE, 3), ("a", "b"), PLAIN)
-    images = RealImages(folder / "train")
-    seen = [image for split in ("train", "test") for image in images.take(split, manifest)]
+    images = Folder(folder / "train")
+    seen = [*images.to_calibrate(manifest), *images.to_compare(manifest)[0]]
     expected = np.stack(list(pictures.PIXELS.values())).astype(np.float32)
     for image in seen:
         assert np.abs(expected - image).max((1, 2, 3)).min() <= INKS
@@ -91,8 +92,7 @@ def test_calibration_sees_the_pixels_and_tells_of_the_others(folder, caplog):
 NOISE = helpers.noise(4, 8, 8, 3)
 
 
-def test_calibration_leaves_out_broken_records(tmp_path, caplog):
-    """It reads floats as the driver does."""
+def test_broken_records_are_not_written_as_examples(tmp_path, capsys):
     import tensorflow_datasets as tfds
 
     features = {"image": tfds.features.Tensor(shape=(8, 8, 3), dtype=np.float32),
@@ -100,7 +100,9 @@ def test_calibration_leaves_out_broken_records(tmp_path, caplog):
     rows = [{"image": (x / 255).astype(np.float32), "label": 0} for x in NOISE]
     strange = {"image": rows[0]["image"] * 200, "label": 0}
     helpers.write_tfds(tmp_path, "shapes", features, {"train": rows, "test": [*rows, strange]})
-    manifest = Manifest("resnet20", (8, 8, 3), ("a", "b"), helpers.PLAIN)
-    found = RealImages(dataset="shapes", data_dir=tmp_path).take("test", manifest)
+    examples = datasets.load("shapes", "test", str(tmp_path))
+    save_examples(examples, helpers.PLAIN, f"{tmp_path}/test.npz", Broken(1))
+    with np.load(tmp_path / "test.npz") as file:
+        found = file["images"]
     assert {x.astype(np.uint8).tobytes() for x in found} == {x.tobytes() for x in NOISE}
-    assert "where the first images have 0 to 1" in caplog.text
+    assert "where the first images have 0 to 1" in capsys.readouterr().out

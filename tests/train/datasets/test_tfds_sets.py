@@ -100,7 +100,7 @@ def test_other_images_are_refused(tmp_path, kind):
 
 
 def test_a_later_float_image_of_another_scale_is_broken(tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_resnet.tfds.FIRST", 1)
+    monkeypatch.setattr("train.datasets.tfds.FIRST", 1)
     images = np.stack([np.full((8, 8, 1), level, np.float32) for level in [1, 1, 1, 200]])
     place = written(tmp_path, F.Tensor(shape=(8, 8, 1), dtype=np.float32), NAMED, images, [0] * 4)
     examples = datasets.load("shapes", "train", place)

@@ -127,7 +127,7 @@ def test_other_ways_of_a_step(changes, start, tmp_path) -> None:
 
 
 def test_replicas_end_with_one_range(start, tmp_path) -> None:
-    done = helpers.python("-m", "tests.support.quantized_steps", start, str(tmp_path))
+    done = helpers.module("tests.support.quantized_steps", start, str(tmp_path))
     assert done.returncode == 0, done.stderr
     found = dict(np.load(tmp_path / "replicas.npz").items())
     for name, value in found.items():
@@ -179,7 +179,7 @@ def test_command_lines(start, whole, tmp_path) -> None:
         [*quick, *again],
         ["train.evaluate", final, "--dataset=digits"],
     ]
-    bfloat16, synchronized, trained, measured = helpers.python_forks(tmp_path / "out", cases)
+    bfloat16, synchronized, trained, measured = helpers.modules(cases)
     assert "error: quantize needs precision=float32, got bfloat16" in bfloat16["stderr"]
     assert "error: quantize folds all BN" in synchronized["stderr"]
     assert trained["code"] == measured["code"] == 0, trained["stderr"] + measured["stderr"]
@@ -201,11 +201,11 @@ def test_resnet56_keeps_its_accuracy_in_int8(data_dir, tmp_path) -> None:
     start = data_dir / "weights/akamaster/resnet56-4bfd9763.th"
     place = [f"--data_dir={data_dir}/tfds", f"--workdir={tmp_path}/run"]
     row = ["--recipe=cifar10_resnet56_int8", f"--init_weights={start}"]
-    done = helpers.python("-m", "train", *row, *place)
+    done = helpers.module("train", *row, *place)
     assert done.returncode == 0, done.stderr
     final, out = f"--weights={tmp_path}/run/final.weights.h5", f"{tmp_path}/resnet56/1"
-    command = ["-m", "keras_resnet.export", final, f"--out={out}", "--formats=tflite_int8"]
-    done = helpers.python(*command)
+    command = ["keras_resnet.export", final, f"--out={out}", "--formats=tflite_int8"]
+    done = helpers.module(*command)
     assert done.returncode == 0, done.stderr
     pairs = decoding.whole(datasets.load("cifar10", "test", f"{data_dir}/tfds")).batch(100)
     run, right = tflite.runner(Path(out) / "model_int8.tflite"), []

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.support import helpers
+from tests.support.on_replicas import OnReplicas, counts
 from tests.support.statistics_on_replicas import (
     COUNT,
     FROZEN,
@@ -15,7 +15,7 @@ from tests.support.statistics_on_replicas import (
     prepared,
     statistics_of,
 )
-from tests.support.steps_reference import ONE, RECIPE, batches, network, reference, share
+from tests.support.steps_reference import ONE, RECIPE, batches, network, reference, saved, share
 from train.optimize import statistics
 
 
@@ -40,12 +40,8 @@ def moments(activations: Arrays) -> Arrays:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> dict[str, Arrays]:
-    folder = tmp_path_factory.mktemp("statistics")
-    for count in (2, 4):
-        done = helpers.python("-m", "tests.support.statistics_on_replicas", str(folder), str(count))
-        assert done.returncode == 0, done.stderr
-    return {file.stem: list(np.load(file).values()) for file in folder.glob("*.npz")}
+def results(tmp_path_factory) -> OnReplicas:
+    return OnReplicas("statistics", tmp_path_factory.mktemp("statistics"))
 
 
 def check_precise(found: dict[str, np.ndarray], parts: int) -> None:
@@ -71,7 +67,9 @@ def test_precise_statistics_are_those_of_what_all_replicas_saw(results) -> None:
     """Each normalizes its share by itself, in training as here; the moments are of all shares."""
     paths = statistics_of(prepared())
     for replica in range(2):
-        check_precise(dict(zip(paths, results[f"precise2_{replica}"], strict=True)), 2)
+        check_precise(
+            dict(zip(paths, saved(results(2) / f"precise_{replica}.npz"), strict=True)), 2
+        )
 
 
 def test_layers_remember_as_before_after_an_error() -> None:
@@ -94,15 +92,15 @@ def errors(found: Arrays, expected: Arrays) -> list[float]:
     ]
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@counts
 def test_synchronized_replicas_are_one_device(results, count) -> None:
     """Statistics included, on each replica; no replica's own 4 or 2 images would do."""
     model = network()
     reference([model], RECIPE)
     for replica in range(count):
-        found = errors(results[f"together{count}_{replica}"], model.get_weights())
+        found = errors(saved(results(count) / f"together_{replica}.npz"), model.get_weights())
         assert max(found) < 1e-5
-    assert max(errors(results["apart2_0"], model.get_weights())) > 0.01
+    assert max(errors(saved(results(2) / "apart_0.npz"), model.get_weights())) > 0.01
 
 
 def test_synchronization_is_of_the_layers_that_learn_and_can_be_ended() -> None:
@@ -115,11 +113,11 @@ def test_synchronization_is_of_the_layers_that_learn_and_can_be_ended() -> None:
     assert not any(x.synchronized for x in norms)
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@counts
 def test_replicas_get_the_mean_of_their_values(results, count) -> None:
     mean = np.mean(2.0 ** np.arange(count))
     for replica in range(count):
-        vector, scalar = results[f"averaged{count}_{replica}"]
+        vector, scalar = saved(results(count) / f"averaged_{replica}.npz")
         np.testing.assert_array_equal(vector, np.full(3, mean))
         np.testing.assert_array_equal(scalar, mean)
 

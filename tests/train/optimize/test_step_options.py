@@ -1,13 +1,12 @@
 """What a step does beyond plain SGD, against numpy, on one replica and on several."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.support import helpers
+from tests.support.on_replicas import OnReplicas, counts
 from tests.support.step_options_on_replicas import CLIPPED, PLAIN
 from tests.support.steps_reference import (
     ONE,
@@ -115,16 +114,14 @@ def test_the_loss_tells_of_a_gradient_that_is_no_number() -> None:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("options")
-    quick = "--xla_backend_optimization_level=0"  # to compile
-    for count in (2, 4):
-        command = ["-m", "tests.support.step_options_on_replicas", str(folder), str(count)]
-        done = helpers.python(*command, XLA_FLAGS=quick)
-        assert done.returncode == 0, done.stderr
-    return folder
+def results(tmp_path_factory) -> OnReplicas:
+    return OnReplicas("step_options", tmp_path_factory.mktemp("options"))
 
 
-@pytest.mark.parametrize(("count", "jit_compile"), [(2, False), (2, True), (4, False)])
-def test_replicas_clip_and_accumulate_as_one(results, count: int, jit_compile: bool) -> None:
-    close(saved(results / f"{count}{jit_compile}.npz"), follow(clipped), 1e-5)
+@counts
+def test_replicas_clip_and_accumulate_as_one(results, count: int) -> None:
+    close(saved(results(count) / "options.npz"), follow(clipped), 1e-5)
+
+
+def test_replicas_clip_and_accumulate_with_xla(results) -> None:
+    close(saved(results(2) / "jit.npz"), follow(clipped), 1e-5)

@@ -1,13 +1,12 @@
 """One step against plain gradients and numpy, on one replica and on several."""
 
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.support import helpers
+from tests.support.on_replicas import OnReplicas, counts
 from tests.support.steps_reference import (
     ONE,
     RECIPE,
@@ -94,36 +93,32 @@ def test_eval_step_sums_what_weighs(classes):
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("replicas")
-    for count in (2, 4):
-        done = helpers.python("-m", "tests.support.steps_on_replicas", str(folder), str(count))
-        assert done.returncode == 0, done.stderr
-    return folder
+def results(tmp_path_factory) -> OnReplicas:
+    return OnReplicas("steps", tmp_path_factory.mktemp("steps"))
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@counts
 def test_frozen_statistics_make_replicas_equal_to_one(results, count):
-    close(saved(results / f"frozen{count}.npz"), train(ONE, frozen=True)[0].get_weights(), 1e-5)
+    close(saved(results(count) / "frozen.npz"), train(ONE, frozen=True)[0].get_weights(), 1e-5)
 
 
-@pytest.mark.parametrize("count", [2, 4])
+@counts
 def test_replicas_are_a_loop_over_their_shares(results, count):
     models = [network() for _ in range(count)]
     history = reference(models, RECIPE)
     # The moving statistics of the replicas drift apart, and are averaged in the end.
     means = [np.mean(w, 0) for w in zip(*(m.get_weights() for m in models), strict=True)]
     for replica in range(count):
-        close(saved(results / f"own{count}_{replica}.npz"), means, 1e-5)
+        close(saved(results(count) / f"own_{replica}.npz"), means, 1e-5)
     expected = [[h["loss"], h["accuracy"]] for h in history]
-    np.testing.assert_allclose(saved(results / f"history{count}.npz"), expected, atol=1e-5)
+    np.testing.assert_allclose(saved(results(count) / "history.npz"), expected, atol=1e-5)
 
 
 def test_xla_on_replicas(results):
     models = [network(), network()]
     reference(models, RECIPE)
     trainable = {v.path for v in models[0].trainable_variables}
-    pairs = zip(models[0].weights, saved(results / "jit2.npz"), strict=True)
+    pairs = zip(models[0].weights, saved(results(2) / "jit.npz"), strict=True)
     for weight, array in pairs:
         if weight.path in trainable:
             np.testing.assert_allclose(array, weight, atol=1e-4)

@@ -52,7 +52,7 @@ def flags(name: str, imagenet: Path, workdir: Path) -> list[str]:
 )
 def test_rows_of_imagenet_take_steps_and_measure_all_images(imagenet, tmp_path, names):
     cases = [["train", *flags(name, imagenet, tmp_path / name)] for name in names]
-    done = dict(zip(names, helpers.python_forks(tmp_path / "out", cases), strict=True))
+    done = dict(zip(names, helpers.modules(cases), strict=True))
     for name, result in done.items():
         assert result["code"] == 0, f"{name}: {result['stderr']}"
         metrics = (tmp_path / name / "metrics.jsonl").read_text().splitlines()

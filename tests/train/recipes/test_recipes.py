@@ -5,107 +5,71 @@ import re
 
 import pytest
 
-import keras_resnet
 from keras_resnet.models import flags as trained
-from tests.support import helpers
+from tests.support import helpers, recipe_goldens
 from train import recipes
 from train.recipes import RECIPES
 from train.recipes.recipe import Recipe
 
-# arXiv:1512.03385, section 4.2: "weight decay of 0.0001 and momentum of 0.9", "mini-batch size of
-# 128", "learning rate of 0.1, divide it by 10 at 32k and 48k iterations, and terminate training
-# at 64k", "4 pixels are padded on each side, and a 32x32 crop is randomly sampled from the padded
-# image or its horizontal flip", "per-pixel mean subtracted".
-CIFAR = {
-    "steps": 64_000,
-    "boundaries": (32_000, 48_000),
-    "batch_size": 128,
-    "learning_rate": 0.1,
-    "weight_decay": 1e-4,
-    "momentum": 0.9,
-    "schedule": "step",
-    "warmup_steps": 0,
-    "label_smoothing": 0.0,
-    "augmentation": "shift_flip",
-    "preprocessing": "per_pixel",
-    "image_size": 32,
-}
-# Section 3.4: "mini-batch size of 256", "starts from 0.1", "weight decay of 0.0001 and a momentum
-# of 0.9", "shorter side randomly sampled in [256, 480]", "224x224 crop".
-IMAGENET = {
-    "batch_size": 256,
-    "learning_rate": 0.1,
-    "weight_decay": 1e-4,
-    "momentum": 0.9,
-    "augmentation": "scale_jitter",
-    "image_size": 224,
-    "warmup_error": 0.0,
-}
-TABLE_6 = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.43, 1202: 7.93}
-# Table 2 for the plain nets and 18 layers, Table 3 (B) for the others; 10 crops.
-TABLES_2_3 = {
-    "plain18": 27.94,
-    "resnet18": 27.88,
-    "plain34": 28.54,
-    "resnet34": 24.52,
-    "resnet50": 22.85,
-    "resnet101": 21.75,
-    "resnet152": 21.43,
-}
-CIFAR_NAMES = [
-    f"{dataset}_{kind}{depth}"
-    for dataset in ("cifar10", "cifar100")
-    for kind in ("resnet", "plain")
-    for depth in TABLE_6
-]
+# What a source of hyper-parameters does not have: where a run stands, and how often it looks.
+NOT_PUBLISHED = {"seed", "validation", "max_broken", "log_every", "eval_every", "save_every"}
+NOT_PUBLISHED |= {"source", "expected", "micro_batches", "precise_bn"}
+# Fields without effect unless another one is chosen.
+IDLE = {"trust": ("optimizer", "lars"), "magnitude": ("policy", "randaugment")}
 
 
-@pytest.mark.parametrize("name", CIFAR_NAMES)
-def test_cifar_rows_are_the_papers(name):
-    recipe = dataclasses.asdict(RECIPES[name])
-    assert {field: recipe[field] for field in CIFAR} == CIFAR
-    assert f"{recipe['dataset']}_{recipe['network']}" == name
-    assert "1512.03385" in recipe["source"]
+def published(recipe: Recipe) -> dict:
+    """Returns the fields of a recipe that change what is learned."""
+    values = dataclasses.asdict(recipe)
+    for name, (field, value) in IDLE.items():
+        if values[field] != value:
+            del values[name]
+    return {name: value for name, value in values.items() if name not in NOT_PUBLISHED}
 
 
-@pytest.mark.parametrize("name", CIFAR_NAMES)
-def test_only_110_layers_warm_up_until_the_error_is_below_80_percent(name):
-    assert RECIPES[name].warmup_error == (0.8 if name.endswith("110") else 0.0)
+def test_every_row_has_a_golden_or_is_ours():
+    assert set(RECIPES) == set(recipe_goldens.GOLDENS) | set(recipe_goldens.OURS)
 
 
-@pytest.mark.parametrize(("depth", "error"), TABLE_6.items())
-def test_cifar10_rows_expect_table_6(depth, error):
-    numbers = re.findall(r"\d+\.\d+", RECIPES[f"cifar10_resnet{depth}"].expected)
-    assert numbers == [f"{error:.2f}"]
-    assert not RECIPES[f"cifar100_resnet{depth}"].expected
+@pytest.mark.parametrize("name", recipe_goldens.GOLDENS)
+def test_rows_are_what_their_sources_say(name):
+    golden = {"dataset": "imagenet2012", **recipe_goldens.GOLDENS[name]}
+    found = published(RECIPES[name])
+    assert set(found) == set(golden)
+    numbers = {field for field, value in golden.items() if isinstance(value, float)}
+    assert {f: found[f] for f in numbers} == pytest.approx({f: golden[f] for f in numbers})
+    others = set(golden) - numbers
+    assert {f: found[f] for f in others} == {f: golden[f] for f in others}
 
 
-@pytest.mark.parametrize(("network", "error"), TABLES_2_3.items())
-def test_imagenet_rows_are_the_papers(network, error):
-    recipe = RECIPES[f"imagenet_{network}"]
-    assert {field: getattr(recipe, field) for field in IMAGENET} == IMAGENET
-    assert (recipe.network, recipe.dataset) == (network, "imagenet2012")
-    assert f"{error:.2f} %" in recipe.expected
-    assert len(recipe.boundaries) == 2
-    assert recipe.steps <= 600_000  # "up to 60 x 10^4 iterations"
+@pytest.mark.parametrize("name", recipe_goldens.OURS)
+def test_rows_of_ours_use_what_their_sources_say(name):
+    golden = recipe_goldens.OURS[name]
+    found = published(RECIPES[name])
+    assert {field: found[field] for field in golden} == golden
 
 
-def test_imagenet_rows_count_90_epochs_and_divide_at_30_and_60():
-    """fb.resnet.torch, train.lua: `decay = math.floor((epoch - 1) / 30)`; 1,281,167 images."""
-    recipe = RECIPES["imagenet_resnet50"]
-    epoch = 1_281_167 // 256
-    assert (recipe.steps, recipe.boundaries) == (90 * epoch, (30 * epoch, 60 * epoch))
+def expected(name: str) -> list[str]:
+    """Returns the percentages that a row hopes for."""
+    return re.findall(r"\d+\.\d+", RECIPES[name].expected)
 
 
-def test_resnet18_expects_what_its_option_reached():
-    """Table 2, whose 27.88 % this is: "no extra parameter compared to their plain counterparts"."""
-    recipe = RECIPES["imagenet_resnet18"]
-    model = keras_resnet.resnet(recipe.network, **recipe.fields)
-    assert model.count_params() == 11_515_688 + moving_statistics(model)
+def test_rows_expect_what_their_sources_reached():
+    for depth, error in recipe_goldens.TABLE_6.items():
+        assert expected(f"cifar10_resnet{depth}") == [f"{error:.2f}"]
+        assert not RECIPES[f"cifar100_resnet{depth}"].expected
+    for (dataset, network), error in recipe_goldens.V2_TABLE_4.items():
+        assert expected(f"{dataset}_{network}") == [f"{error:.2f}"]
+    for name, (*_, error) in recipe_goldens.TABLES_2_3.items():
+        assert expected(name) == [f"{error:.2f}"]
+    for name, numbers in recipe_goldens.EXPECTED.items():
+        assert [x for x in expected(name) if x in numbers] == list(numbers)
 
 
-def moving_statistics(model) -> int:
-    return sum(int(w.shape[0]) for w in model.non_trainable_weights)
+def test_rows_of_the_paper_stay_within_its_iterations():
+    """Section 3.4: "up to 60 x 10^4 iterations"."""
+    for name in recipe_goldens.TABLES_2_3:
+        assert RECIPES[name].steps <= 600_000
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -40,7 +40,7 @@ def shoot(folder: Path, arguments: Sequence[str], aims: Sequence[Aim], shots: in
     rows = [(f"{folder}/{name}", list(arguments), aim and asdict(aim)) for name, aim in lives]
     plan = folder / "plan.json"
     plan.write_text(json.dumps({"lives": rows, "shots": shots}))
-    done = helpers.python("-m", "tests.support.crashing", str(plan))
+    done = helpers.module("tests.support.crashing", str(plan))
     assert done.returncode == 0, done.stderr
     return json.loads(plan.with_suffix(".out").read_text())
 

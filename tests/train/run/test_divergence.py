@@ -22,7 +22,7 @@ CASES = {
 def runs(tmp_path_factory) -> dict[str, dict]:
     root = tmp_path_factory.mktemp("runs")
     rows = [["train", *TRAIN, *a, f"--workdir={root}/{name}"] for name, a in CASES.items()]
-    done = helpers.python_forks(root / "forks", rows)
+    done = helpers.modules(rows)
     return {name: {**one, "workdir": root / name} for name, one in zip(CASES, done, strict=True)}
 
 

@@ -163,7 +163,7 @@ def end_on_a_full_disk(workdir: Path, last: int) -> None:
     assert done.stderr.splitlines()[-1].startswith("error: no room for the trained network")
     assert done.stdout.count("no checkpoint") >= 2  # at a multiple of 20, and at the end
     assert (newest(workdir), list(workdir.rglob("*partial*"))) == (before, [])
-    done = helpers.python("-m", "train", *arguments)
+    done = helpers.module("train", *arguments)
     assert done.returncode == 0, done.stderr
     assert steps(workdir)[-30:] == list(range(last + 1, last + 31))
     assert {"final.weights.h5", "final.keras"} <= {p.name for p in workdir.iterdir()}

@@ -173,7 +173,7 @@ def refusals(tmp_path_factory) -> dict:
         "evaluate": [*measure, "--batch_size=1000000000"],
         "fits": [*measure, "--batch_size=400"],
     }
-    results = helpers.python_forks(tmp / "forks", list(cases.values()))
+    results = helpers.modules(list(cases.values()))
     return {"tmp": tmp, **dict(zip(cases, results, strict=True))}
 
 

@@ -32,8 +32,7 @@ def runs(tmp_path_factory) -> dict[str, dict]:
     mean = ["train", *TINY, "--dataset=folder", f"--data_dir={folder}", "--image_size=8"]
     tuned = ["train", "--recipe=finetune", "--augmentation=shift", "--dataset=digits"]
     tuned += [f"--init_weights={start}", "--batch_size=8", "--save_every=2", "--freeze=stem"]
-    first = helpers.python_forks(
-        root / "first",
+    first = helpers.modules(
         [
             [*DIGITS, "--steps=6", f"--workdir={root}/base"],
             [*mean, "--steps=4", f"--workdir={root}/mean"],
@@ -41,9 +40,7 @@ def runs(tmp_path_factory) -> dict[str, dict]:
     )
     assert [done["code"] for done in first] == [0, 0], first
     shutil.copy(root / "base" / "final.weights.h5", start)
-    (begun,) = helpers.python_forks(
-        root / "begun", [[*tuned, "--steps=4", f"--workdir={root}/tuned"]]
-    )
+    (begun,) = helpers.modules([[*tuned, "--steps=4", f"--workdir={root}/tuned"]])
     assert begun["code"] == 0, begun["stderr"]
     start.unlink()
     cases: dict[str, list[str]] = {
@@ -62,11 +59,11 @@ def runs(tmp_path_factory) -> dict[str, dict]:
         "a class came": lambda: shutil.copytree(folder / "dark", folder / "middle"),
     }
     names = [name for name in cases if name not in steps]
-    answers = helpers.python_forks(root / "again", [cases[name] for name in names])
+    answers = helpers.modules([cases[name] for name in names])
     told |= dict(zip(names, answers, strict=True))
     for name, change in steps.items():
         change()
-        (told[name],) = helpers.python_forks(root / name.replace(" ", "_"), [cases[name]])
+        (told[name],) = helpers.modules([cases[name]])
     return told
 
 
@@ -80,7 +77,9 @@ def test_a_run_needs_its_first_weights_only_once(runs):
     assert base is not None
     assert manifest.network == base.network
     assert manifest.fields == base.fields
-    np.testing.assert_allclose(manifest.scaling.mean, base.scaling.mean, atol=1e-3)  # rounded
+    np.testing.assert_allclose(
+        manifest.known_preprocessing().mean, base.known_preprocessing().mean, atol=1e-3
+    )  # rounded
     assert manifest.training["changes"] == [{"after_step": 4, "steps": [4, 8]}]
 
 
@@ -118,5 +117,7 @@ def test_new_photos_are_said_and_the_mean_image_stays(runs):
     manifest = weights.read_manifest(root / "mean" / "final.weights.h5")
     kept = json.loads((root / "mean" / "data.json").read_text())
     assert manifest is not None
-    np.testing.assert_array_equal(manifest.scaling.mean, kept["preprocessing"]["mean"])
+    np.testing.assert_array_equal(
+        manifest.known_preprocessing().mean, kept["preprocessing"]["mean"]
+    )
     assert kept["splits"]["train"]["size"] + kept["splits"]["test"]["size"] == 40

@@ -1,46 +1,30 @@
-"""Whole networks: a spec, and what a caller wants beside it, become a model.
-
-The graph is flat and functional, so that every layer can be reached by its name, such as
-`stage2_block1_conv3_bn`. Images are channels-last, as `keras_resnet.preprocess` returns them.
-"""
+"""What a caller may ask of a network beside its spec, and the checks of it."""
 
 import operator
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import keras
-from keras import KerasTensor as Tensor, layers
+from keras import KerasTensor as Tensor
 
-from keras_resnet import blocks
-from keras_resnet.family import name_of
-from keras_resnet.network import ResidualNetwork
-from keras_resnet.specs import Spec
+from keras_resnet import family
+from keras_resnet.network import Activation, Pooling, ResidualNetwork, Top, build
+from keras_resnet.specs import IMAGE, Spec, positive
 
-Activation = str | Callable[[Any], Any] | None
-Pooling = Literal["avg", "max"] | None
 Shape = Sequence[int | None]
 AUTO = "auto"  # an activation: that of the weights
-
-# Keras walks a graph by recursion, one frame a layer, also when it loads or copies a model, and
-# ResNet-1202 is a path of 4,200 layers. Python frames do not use the C stack.
-sys.setrecursionlimit(max(20_000, sys.getrecursionlimit()))
-
-# No ReLU follows the classifier, so that He's gain of 2 becomes 1 (arXiv:1502.01852).
-CLASSIFIER_INIT = {
-    "class_name": "VarianceScaling",
-    "config": {"scale": 1.0, "mode": "fan_in", "distribution": "untruncated_normal"},
-}
-
 MOST_CHANNELS = 64  # more than images have that are one, three or four pixels high
 
 
 @dataclass(frozen=True)
 class Door:
-    """What a caller wants of a network beside its spec."""
+    """The arguments of `resnet` that are neither fields of the spec nor about weights.
+
+    Raises:
+        ValueError, TypeError: for arguments that contradict each other.
+    """
 
     include_top: bool = True
     input_tensor: Any = None
@@ -53,82 +37,48 @@ class Door:
 
     def __post_init__(self) -> None:
         _check_top(self.include_top, self.pooling, self.endpoints)
+        if self.classes is not None:
+            object.__setattr__(self, "classes", positive("classes", self.classes))
 
     @property
     def classifies(self) -> bool:
         return self.include_top and not self.endpoints
 
-    def build(self, spec: Spec, network: str, channels: int, ending: Activation) -> ResidualNetwork:
-        """Builds the network; `channels` and `ending` count where the caller says nothing."""
+    def build(
+        self, spec: Spec, network: str, *, channels: int, classes: int, activation: Activation
+    ) -> ResidualNetwork:
+        """Builds the network of a spec.
+
+        Args:
+            spec: the architecture.
+            network: the name of the model where the family has no other for the spec.
+            channels: of an image, unless the caller says it.
+            classes: outputs of the classifier, unless the caller says it.
+            activation: of the logits, unless the caller says it.
+        """
         image = _image(self.input_tensor, self.input_shape, channels)
-        activation = self.classifier_activation
-        if isinstance(activation, str) and activation == AUTO:
-            activation = ending
-        if self.classifies:
-            _check_head(activation, spec.classes)
-        top = partial(_top, top=self.include_top, pooling=self.pooling, activation=activation)
-        name = self.name or name_of(spec, network)
-        return _build(spec, image=image, name=name, top=None if self.endpoints else top)
+        name = self.name or family.name_of(spec, network)
+        return build(image, spec, name, None if self.endpoints else self._top(classes, activation))
 
-
-def _check_head(activation: Any, classes: int) -> None:
-    if classes == 1 and activation in ("softmax", keras.activations.softmax):
-        raise ValueError(
-            "a softmax of one output is always 1: with classes=1 give"
-            ' classifier_activation="sigmoid", or None for the logit'
-        )
-
-
-def _build(
-    spec: Spec, image: Tensor, name: str, top: Callable[..., Tensor] | None
-) -> ResidualNetwork:
-    endpoints = _backbone(image, spec)
-    sources = keras.utils.get_source_inputs(image)
-    inputs = sources[0] if len(sources) == 1 else sources
-    model = ResidualNetwork(inputs, top(endpoints, spec) if top else endpoints, name=name)
-    model.spec = spec
-    return model
-
-
-def _backbone(x: Tensor, spec: Spec) -> dict[str, Tensor]:
-    x = blocks.stem(x, spec)
-    endpoints = {"stem": x}
-    for place in spec.places():
-        endpoints[f"stage{place.stage}"] = x = blocks.block(x, spec, place)
-    if spec.preact:
-        endpoints[f"stage{place.stage}"] = blocks.norm(x, "final")
-    return endpoints
-
-
-def _top(
-    endpoints: dict[str, Tensor],
-    spec: Spec,
-    *,
-    top: bool,
-    pooling: Pooling,
-    activation: Activation,
-) -> Tensor:
-    x = list(endpoints.values())[-1]
-    if not top and pooling is None:
-        return x
-    # Means of hundreds of pixels and the logits are worth 32 bits under any policy.
-    dtype = keras.backend.result_type(keras.config.dtype_policy().variable_dtype, "float32")
-    pool = layers.GlobalMaxPooling2D if pooling == "max" else layers.GlobalAveragePooling2D
-    x = pool(data_format=blocks.DATA_FORMAT, dtype=dtype, name="pool")(x)
-    if not top:
-        return x
-    x = layers.Dense(spec.classes, kernel_initializer=CLASSIFIER_INIT, dtype=dtype, name="logits")(
-        x
-    )
-    if activation is None:
-        return x
-    return layers.Activation(activation, dtype=dtype, name="predictions")(x)
+    def _top(self, classes: int, activation: Activation) -> Top:
+        if not self.include_top:
+            return Top(self.pooling)
+        classes = self.classes or classes
+        asked = self.classifier_activation
+        if not isinstance(asked, str) or asked != AUTO:
+            activation = asked
+        if classes == 1 and activation in ("softmax", keras.activations.softmax):
+            raise ValueError(
+                "a softmax of one output is always 1: with classes=1 give"
+                ' classifier_activation="sigmoid", or None for the logit'
+            )
+        return Top(classes=classes, activation=activation)
 
 
 def _image(tensor: Any, shape: Any, channels: int) -> Tensor:
     if tensor is None:
         known = (None, None, channels) if shape is None else _image_shape(shape)
-        return keras.Input(known, name="image")
+        return keras.Input(known, name=IMAGE)
     if shape is not None:
         raise ValueError("give input_tensor or input_shape, not both")
     if not keras.utils.is_keras_tensor(tensor):

@@ -1,6 +1,6 @@
-"""What goes into a network and comes out of it, as far as a file and its user say.
+"""Preprocessing, image shape, labels and activation, as far as a file and its user say them.
 
-The order of authority is that of `authority`; what nobody knows is None, and asked for where it is
+The order of authority is that of `authority`. What is unknown is None; it is asked for where it is
 needed.
 """
 
@@ -17,16 +17,19 @@ from keras_resnet.specs import Spec
 from keras_resnet.weights.infer.authority import Evidence, Told
 
 IMAGE_PARTS = ("image_size", "crop", "interpolation")
+USUAL_CLASSES = 1000  # of a file without a classifier of which nothing else is known
 
 
 def preprocessing_of(evidence: Evidence, told: Told, spec: Spec) -> Preprocessing | None:
-    """Returns how pixels become the input of a network; None where nobody knows their scaling.
+    """Returns the preprocessing of a network; None if it is unknown.
 
     Raises:
         ValueError: if it does not fit the network's images, or the user says half of it.
     """
     if isinstance(told.preprocessing, Preprocessing):
-        return _fitting(replace(told.preprocessing, **told.scaling), evidence.proof.channels)
+        return _fitting(
+            replace(told.preprocessing, **told.preprocessing_fields), evidence.proof.channels
+        )
     found, stated = _of_file(evidence), told.preprocessing is None
     size = _size(evidence, told)
     parts = {"image_size": size, "crop": 0.875 if spec.stem_pool else 1.0}
@@ -34,12 +37,16 @@ def preprocessing_of(evidence: Evidence, told: Told, spec: Spec) -> Preprocessin
         parts = {name: getattr(found, name) for name in IMAGE_PARTS}
     if stated and found is None and not _scales(told):
         return None
-    parts |= {name: told.scaling[name] for name in IMAGE_PARTS if name in told.scaling}
+    parts |= {
+        name: told.preprocessing_fields[name]
+        for name in IMAGE_PARTS
+        if name in told.preprocessing_fields
+    }
     if isinstance(told.preprocessing, str):
         found = _fitting(preprocessing.mode(told.preprocessing), evidence.proof.channels)
     if parts["image_size"] is None:
         raise ValueError("does not say how large its images are: give image_size")
-    found = replace(found or Preprocessing(), **{**parts, **told.scaling})
+    found = replace(found or Preprocessing(), **{**parts, **told.preprocessing_fields})
     return _fitting(found, evidence.proof.channels)
 
 
@@ -49,21 +56,21 @@ def _scales(told: Told) -> bool:
     Raises:
         ValueError: if one is said without the other.
     """
-    given = [name for name in ("mean", "std") if name in told.scaling]
+    given = [name for name in ("mean", "std") if name in told.preprocessing_fields]
     if len(given) == 1:
         raise ValueError(f"{given[0]} alone does not say how pixels are scaled: give mean and std")
     return bool(given)
 
 
 def assumed(evidence: Evidence, told: Told, found: Preprocessing | None) -> dict[str, bool]:
-    """Says which parts of a preprocessing nobody has said: they are usual for such networks."""
+    """Returns for each part of a preprocessing whether it is only assumed, by its source."""
     if found is None or evidence.manifest or isinstance(told.preprocessing, Preprocessing):
         return {}
-    said = told.preprocessing is not None or {"mean", "std"} <= set(told.scaling)
+    said = told.preprocessing is not None or {"mean", "std"} <= set(told.preprocessing_fields)
     usual = evidence.traits.preprocessing
     return {
         "preprocessing": usual is not None and not said and not evidence.traits.known,
-        "crop": usual is None and "crop" not in told.scaling and found.crop < 1,
+        "crop": usual is None and "crop" not in told.preprocessing_fields and found.crop < 1,
     }
 
 
@@ -81,12 +88,12 @@ def _configured(evidence: Evidence) -> tuple[int | None, int | None, int | None]
 
 
 def _size(evidence: Evidence, told: Told) -> Any:
-    """Returns the size of an image where no preprocessing tells it; None if nobody does."""
+    """Returns the size of an image if no preprocessing says it; None if it is unknown."""
     known = evidence.manifest.image_shape if evidence.manifest else _configured(evidence)
     height, width, _ = known
     if height and width:
         return _square(height, width)
-    return family.FAMILY[told.network].image_size if told.network else None
+    return family.PUBLISHED[told.network].image_size if told.network else None
 
 
 def _square(height: int, width: int) -> Any:
@@ -108,20 +115,27 @@ def _fitting(found: Preprocessing, channels: int) -> Preprocessing:
 def image_shape(
     evidence: Evidence, found: Preprocessing | None, told: Told
 ) -> tuple[int, int, int]:
-    """Returns height, width and channels of an image; a side is 0 if nobody knows it."""
+    """Returns height, width and channels of an image; an unknown side is 0."""
     if found:
         return (*found.size, evidence.proof.channels)
-    size = told.scaling.get("image_size", _size(evidence, told)) or 0
+    size = told.preprocessing_fields.get("image_size", _size(evidence, told)) or 0
     height, width = size if isinstance(size, tuple) else (size, size)
     return height, width, evidence.proof.channels
 
 
-def labels_of(evidence: Evidence, spec: Spec) -> tuple[tuple[str, ...], bool]:
-    """Returns the names of the classes, and whether they are only assumed."""
-    if evidence.manifest and len(evidence.manifest.labels) == spec.classes:
-        return evidence.manifest.labels, False
-    found = labels(spec.classes, evidence.traits.labels)
-    return found, not evidence.traits.known and found != numbers(spec.classes)
+def labels_of(evidence: Evidence, told: Told) -> tuple[tuple[str, ...], bool]:
+    """Returns the names of the classes, and whether they are only assumed.
+
+    Without a classifier they are those of the manifest or of the network's published weights.
+    """
+    classes = evidence.proof.classes or told.classes
+    manifest = evidence.manifest
+    if manifest and classes in (None, len(manifest.labels)):
+        return manifest.labels, False
+    if classes is None:
+        classes = family.PUBLISHED[told.network].classes if told.network else USUAL_CLASSES
+    found = labels(classes, evidence.traits.labels)
+    return found, not evidence.traits.known and found != numbers(classes)
 
 
 def labels(classes: int, known: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -133,7 +147,7 @@ def labels(classes: int, known: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 
 def activation_of(evidence: Evidence, told: Told) -> tuple[str | None, bool]:
-    """Returns what follows the logits, and whether it is only assumed; None if nobody says.
+    """Returns the activation after the logits, or None, and whether it is only assumed.
 
     Raises:
         ValueError: if the user says something else than the graph in the file does.
@@ -152,22 +166,28 @@ def activation_of(evidence: Evidence, told: Told) -> tuple[str | None, bool]:
     return SOFTMAX, not evidence.traits.known
 
 
-def adapted(manifest: Manifest, spec: Spec, channels: int) -> Manifest:
-    """Returns a manifest that fits another classifier, other channels or other free fields.
+def adapted(manifest: Manifest, channels: int, classes: int) -> Manifest:
+    """Returns a manifest that fits another classifier or other channels.
 
     Other channels than the weights were trained on get the average of the means.
+
+    Args:
+        manifest: of the weights.
+        channels: of the images of the network that they are used in.
+        classes: outputs of its classifier.
     """
-    network, fields = family.nearest(spec)
-    names = manifest.labels if len(manifest.labels) == spec.classes else labels(spec.classes)
-    scaling, shape = manifest.preprocessing, manifest.image_shape
-    if channels != shape[2] and scaling:
-        mean = None if scaling.mean is None else float(np.mean(scaling.mean))
-        scaling = replace(scaling, bgr=False, mean=mean, std=float(np.mean(scaling.std)))
+    network, fields = family.nearest(manifest.spec)
+    names = manifest.labels if len(manifest.labels) == classes else labels(classes)
+    found = manifest.preprocessing
+    shape = manifest.image_shape
+    if found and channels != shape[2]:
+        mean = None if found.mean is None else float(np.mean(found.mean))
+        found = replace(found, bgr=False, mean=mean, std=float(np.mean(found.std)))
     return replace(
         manifest,
         network=network,
         fields=fields,
         labels=names,
-        preprocessing=scaling,
+        preprocessing=found,
         image_shape=(*shape[:2], channels),
     )
