@@ -1,5 +1,6 @@
 """Installs the library; `train/` and the tests are run from a checkout."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -32,9 +33,18 @@ TEST = [
 
 EVERYTHING = TRAIN + SERVING + ONNX + OPENVINO + DEMO + HUB + TEST
 
+
+def version() -> str:
+    """Returns the version that the package states, without importing it."""
+    text = Path(__file__).with_name("keras_resnet").joinpath("__init__.py").read_text("utf-8")
+    match = re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE)
+    assert match, "keras_resnet/__init__.py states no version"
+    return match[1]
+
+
 setup(
     name="he-keras-resnet",
-    version="0.1.0",
+    version=version(),
     description="Deep residual networks of He et al. for Keras 3 and TensorFlow, trained to served",
     long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",

@@ -8,10 +8,34 @@ if console.command().startswith("keras_resnet."):
 from keras_resnet.analysis.cost import Cost, cost
 from keras_resnet.analysis.grad_cam import grad_cam
 from keras_resnet.family import FAMILY
+from keras_resnet.labels import decode_predictions
 from keras_resnet.layers import FusedBatchNormalization
-from keras_resnet.models import from_weights, resnet
+from keras_resnet.models import builders, from_weights, resnet
 from keras_resnet.models.builders import *
-from keras_resnet.preprocessing import Preprocessing, decode_predictions, preprocess
+from keras_resnet.preprocessing import Preprocessing, preprocess
 from keras_resnet.rewrite.fold import fold
 from keras_resnet.specs import Spec
 from keras_resnet.transfer import freeze
+
+__version__ = "0.1.0"  # read as text by setup.py
+
+__all__ = [
+    "FAMILY",
+    "Cost",
+    "FusedBatchNormalization",
+    "Preprocessing",
+    "Spec",
+    "cost",
+    "decode_predictions",
+    "fold",
+    "freeze",
+    "from_weights",
+    "grad_cam",
+    "preprocess",
+    "resnet",
+]
+__all__ += builders.__all__
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -78,7 +78,7 @@ def spec(network: str, **changes: Any) -> Spec:
 
     Raises:
         ValueError: for a name outside `FAMILY` or a value that a field does not allow.
-        TypeError: for a name that is no string or a change to no field of `Spec`.
+        TypeError: for a name that is not a string, or a change of an unknown field.
     """
     if not isinstance(network, str):
         raise TypeError(f"a network is given by its name, such as 'resnet50', got {network!r}")

@@ -1,10 +1,25 @@
-"""The classes of one data set among the labels of a network: by name, never by place."""
+"""Names of classes: ImageNet's, those of a data set among a network's, and of predictions."""
 
 import csv
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+__all__ = [
+    "decode_predictions",
+    "imagenet_labels",
+    "near",
+    "normalized",
+    "numbers",
+    "places",
+    "quoted",
+    "similar",
+]
 
 SHOWN = 5  # names in an error
 
@@ -18,7 +33,7 @@ def imagenet_labels() -> tuple[tuple[str, str], ...]:
 
 
 def numbers(classes: int) -> tuple[str, ...]:
-    """Returns what stands in the place of names where nobody has given any."""
+    """Returns "0", "1", ...: the names of classes that have none."""
     return tuple(map(str, range(classes)))
 
 
@@ -28,15 +43,17 @@ def places(names: Sequence[str], labels: Sequence[str]) -> tuple[int, ...]:
     ImageNet's WordNet ids and names stand for each other, also where there are fewer than 1,000.
 
     Raises:
-        ValueError: listing the names that are no label, or that several labels have.
+        ValueError: listing the names that are not a label, or that several labels have.
     """
     if tuple(names) == tuple(labels):
         return tuple(range(len(names)))
     meant = _meanings(labels)
     found = [meant(name) for name in names]
     if missing := [name for name, places in zip(names, found, strict=True) if not places]:
-        raise ValueError(f"the network has no class {quoted(missing)}{near(missing, labels)};"
-                         f" its classes are {quoted(labels)}")  # fmt: skip
+        raise ValueError(
+            f"the network has no class {quoted(missing)}{near(missing, labels)}; its classes are"
+            f" {quoted(labels)}"
+        )
     if twice := [name for name, places in zip(names, found, strict=True) if len(places) > 1]:
         raise ValueError(f"the network has several classes called {quoted(twice)}")
     by_place: dict[int, list[str]] = {}
@@ -96,3 +113,29 @@ def quoted(names: Sequence[str]) -> str:
     """Lists names for an error: all, or the first and how many there are."""
     shown = ", ".join(map(repr, names[:SHOWN]))
     return shown if len(names) <= SHOWN else f"{shown} ... ({len(names):,} in all)"
+
+
+def decode_predictions(probabilities: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
+    """Names the most probable classes of ImageNet, best first.
+
+    Args:
+        probabilities: an array or tensor [batch, 1000] of any float dtype, in the order of
+            `imagenet_labels`.
+        top: how many to name.
+
+    Returns:
+        For each image a list of (WordNet id, name, probability).
+
+    Raises:
+        ValueError: for another shape, or a `top` that is not between 1 and 1000.
+    """
+    labels = imagenet_labels()
+    rows = np.asarray(ops.convert_to_numpy(probabilities))
+    if rows.ndim != 2 or rows.shape[1] != len(labels):
+        raise ValueError(f"probabilities must be [batch, {len(labels)}], got {rows.shape}")
+    if not 1 <= top <= len(labels):
+        raise ValueError(f"top must be between 1 and {len(labels)}, got {top}")
+    best = np.argsort(-rows, axis=1, kind="stable")[:, :top]
+    return [
+        [(*labels[i], float(row[i])) for i in order] for row, order in zip(rows, best, strict=True)
+    ]

@@ -61,14 +61,16 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         """
         import tensorflow as tf
 
-        x, near = tf.cast(inputs, tf.float32), tf.convert_to_tensor(self.moving_mean)
+        x = tf.cast(inputs, tf.float32)
+        near = tf.convert_to_tensor(self.moving_mean)
         # Image by image, since a hundred thousand numbers added in a row lose two digits.
         mean = tf.reduce_mean(tf.reduce_mean(x, [1, 2]), 0)
         variance = tf.reduce_mean(tf.reduce_mean(tf.math.squared_difference(x, mean), [1, 2]), 0)
         own = tf.stack([mean - near, tf.square(mean - near) + variance])
         replicas = tf.distribute.get_replica_context()
         offset, square = tf.unstack(replicas.all_reduce("MEAN", own))
-        mean, variance = near + offset, square - tf.square(offset)
+        mean = near + offset
+        variance = square - tf.square(offset)
         self._average(self.moving_mean, near, mean)
         self._average(self.moving_variance, tf.convert_to_tensor(self.moving_variance), variance)
         return tf.nn.batch_normalization(
@@ -102,7 +104,8 @@ class PadChannels(keras.layers.Layer):
         super().__init__(**kwargs)
         if min(before, after) < 0:
             raise ValueError(f"channels can only be added, got before={before}, after={after}")
-        self.before, self.after = before, after
+        self.before = before
+        self.after = after
 
     def call(self, inputs: Tensor) -> Tensor:
         return ops.pad(inputs, [(0, 0)] * 3 + [(self.before, self.after)])

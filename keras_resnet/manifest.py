@@ -22,8 +22,8 @@ class Manifest:
 
     `activation` is what follows the logits: "softmax" for one choice among the labels, "sigmoid"
     for a yes or no to each label, "none" where the logits themselves are the answer. None means
-    that nobody said; files of version 0.1 never did, and meant softmax. `preprocessing` is None
-    where nobody knows how pixels were scaled; only then height and width may be 0, unknown too.
+    that it is unknown; files of version 0.1 never say it, and mean softmax. `preprocessing` is None
+    if it is unknown; only then height and width may be 0, which means unknown.
     `assumed` lists facts that neither file nor user states, each with the convention that it
     follows.
     """

@@ -128,7 +128,7 @@ class ResidualNetwork(keras.Model):
     """A functional Keras model with the spec that it was built from, and a manifest.
 
     `save` and `save_weights` keep the manifest, and refuse one that does not fit the network. It is
-    None until weights are loaded, or somebody who trained them sets it.
+    None until weights are loaded or the user sets it.
     """
 
     manifest: Manifest | None = None
@@ -207,7 +207,7 @@ class ResidualNetwork(keras.Model):
         """Refuses a manifest, by default its own, with which the weights could not be read back.
 
         Raises:
-            TypeError: if it is no manifest.
+            TypeError: if it is not a manifest.
             ValueError: naming all that does not fit.
         """
         manifest = self.manifest if manifest is None else manifest
@@ -334,7 +334,7 @@ def spec_of(model: Any, wanted: str) -> Spec:
         wanted: what it is for, in errors.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: for a model of others, around a network or a clone without its spec.
     """
     if not isinstance(model, keras.Model):
@@ -398,7 +398,7 @@ def _rounding(model: keras.Model) -> str:
 
 
 def _facts(model: ResidualNetwork) -> Manifest:
-    """Returns what a network knows of itself, whoever trained it: all but labels and pixels."""
+    """Returns what a network knows about itself: everything but labels and preprocessing."""
     network, fields = family.nearest(model.spec)
     height, width, channels = model.input_shape[1:]
     head = _kernel(model, LOGITS)

@@ -292,7 +292,7 @@ def positive(name: str, value: Any) -> int:
     """Returns a positive integer of any kind, such as NumPy's, as an int.
 
     Raises:
-        TypeError: if it is no integer.
+        TypeError: if it is not an integer.
         ValueError: if it is less than 1.
     """
     return _counts(name, (value,))[0]

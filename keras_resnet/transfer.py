@@ -60,7 +60,7 @@ def rates(model: ResidualNetwork, ratio: float) -> list[float]:
 
 
 def check_parts(spec: Spec, names: Collection[str]) -> None:
-    """Raises ValueError if one of the names is no part of a network."""
+    """Raises ValueError if a name is not a part of the network."""
     unknown = sorted(str(name) for name in set(names) - set(spec.parts))
     if unknown:
         raise ValueError(f"the parts are {', '.join(spec.parts)}; got {', '.join(unknown)}")

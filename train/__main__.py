@@ -141,7 +141,7 @@ def _told_by_weights(first: FirstWeights, changes: dict[str, Any]) -> dict[str, 
     """Returns what the first weights decide where flags do not: network, preprocessing and size."""
     mode = changes.get("preprocessing")
     said = changes.get("fields", {})
-    found = first.held.settle(Told(FLAGS.network, fields=said)).manifest
+    found = first.held.settle(Told(FLAGS.network, fields=said))
     if mode in (None, "weights"):
         _ = found.known_preprocessing()  # raises an error if nobody knows it
     height, width, _channels = found.image_shape

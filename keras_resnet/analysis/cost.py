@@ -32,7 +32,7 @@ def cost(model: keras.Model, image_shape: Sequence[int] | None = None) -> Cost:
             model's input, of its manifest, or of the published network that is nearest to it.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: if the size of an image is unknown, a layer cannot be counted, or another model
             is a layer of it.
     """

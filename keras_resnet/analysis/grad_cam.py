@@ -28,7 +28,7 @@ def grad_cam(model: keras.Model, images: Any, classes: Any = None) -> Any:
         strongest, and 0 everywhere if nothing speaks for the class.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: for a model without classifier, with another model as a layer, or with layers
             between the average and the classifier; and for other classes than the model has.
     """

@@ -33,7 +33,9 @@ def kept_bytes(model: keras.Model, image_shape: Sequence[int], *, recomputed: bo
     kept: dict[int, tuple[Any, str]] = {}  # tensors and dtypes
     reached: set[int] = set()  # tensors that depend on weights that learn
     for node in _forward(functional):
-        layer, inputs, outputs = node.operation, node.input_tensors, node.outputs
+        layer = node.operation
+        inputs = node.input_tensors
+        outputs = node.outputs
         learns = bool(layer.trainable_weights)
         flows = learns or any(id(tensor) in reached for tensor in inputs)
         if flows:

@@ -1,14 +1,76 @@
 """A named builder for every network of the family, with the arguments of `keras.applications`."""
 
-import os
-from typing import Any, Protocol
+import inspect
+from collections.abc import Callable
+from inspect import Parameter, Signature
+from typing import Any
 
-import keras
-from keras import KerasTensor as Tensor
-
-from keras_resnet.models.arguments import AUTO, Shape
+from keras_resnet.family import FAMILY
 from keras_resnet.models.doors import resnet
-from keras_resnet.network import Activation, Pooling
+from keras_resnet.network import ResidualNetwork
+from keras_resnet.specs import FIELDS
+
+__all__ = [
+    "PlainNet8",
+    "PlainNet18",
+    "PlainNet20",
+    "PlainNet32",
+    "PlainNet34",
+    "PlainNet44",
+    "PlainNet50",
+    "PlainNet56",
+    "PlainNet101",
+    "PlainNet110",
+    "PlainNet152",
+    "PlainNet164",
+    "PlainNet200",
+    "PlainNet1001",
+    "PlainNet1202",
+    "ResNet8",
+    "ResNet8V2",
+    "ResNet18",
+    "ResNet18D",
+    "ResNet18V1_5",
+    "ResNet18V2",
+    "ResNet20",
+    "ResNet20V2",
+    "ResNet32",
+    "ResNet32V2",
+    "ResNet34",
+    "ResNet34D",
+    "ResNet34V1_5",
+    "ResNet34V2",
+    "ResNet44",
+    "ResNet44V2",
+    "ResNet50",
+    "ResNet50D",
+    "ResNet50V1_5",
+    "ResNet50V2",
+    "ResNet56",
+    "ResNet56V2",
+    "ResNet101",
+    "ResNet101D",
+    "ResNet101V1_5",
+    "ResNet101V2",
+    "ResNet110",
+    "ResNet110V2",
+    "ResNet152",
+    "ResNet152D",
+    "ResNet152V1_5",
+    "ResNet152V2",
+    "ResNet164",
+    "ResNet164V2",
+    "ResNet200",
+    "ResNet200D",
+    "ResNet200V1_5",
+    "ResNet200V2",
+    "ResNet1001",
+    "ResNet1001V2",
+    "ResNet1202",
+    "ResNet1202V2",
+    "WideResNet50_2",
+    "WideResNet101_2",
+]
 
 WORDS = (
     ("wide_", "Wide"),
@@ -17,57 +79,54 @@ WORDS = (
     ("_v", "V"),
     ("_d", "D"),
 )
-
-
-class Builder(Protocol):
-    """The arguments of `keras.applications.ResNet50`, then any field of `keras_resnet.Spec`."""
-
-    __name__: str
-
-    def __call__(
-        self,
-        include_top: bool = True,
-        weights: str | os.PathLike[str] | None = None,
-        input_tensor: Tensor | None = None,
-        input_shape: Shape | None = None,
-        pooling: Pooling = None,
-        classes: int | None = None,
-        classifier_activation: Activation = AUTO,
-        name: str | None = None,
-        **fields: Any,
-    ) -> keras.Model: ...
+# In the order of `keras.applications.ResNet50`; all other arguments are given by name.
+POSITIONAL = (
+    "include_top",
+    "weights",
+    "input_tensor",
+    "input_shape",
+    "pooling",
+    "classes",
+    "classifier_activation",
+    "name",
+)
+Builder = Callable[..., ResidualNetwork]
 
 
 def builder(network: str) -> Builder:
-    """Returns the function that builds `network`; `help` of it tells what `resnet` takes."""
+    """Returns the function that builds `network`; `help` of it lists its arguments."""
 
-    def build(
-        include_top: bool = True,
-        weights: str | os.PathLike[str] | None = None,
-        input_tensor: Tensor | None = None,
-        input_shape: Shape | None = None,
-        pooling: Pooling = None,
-        classes: int | None = None,
-        classifier_activation: Activation = AUTO,
-        name: str | None = None,
-        **fields: Any,
-    ) -> keras.Model:
-        return resnet(
-            network,
-            include_top=include_top,
-            weights=weights,
-            input_tensor=input_tensor,
-            input_shape=input_shape,
-            pooling=pooling,
-            classes=classes,
-            classifier_activation=classifier_activation,
-            name=name,
-            **fields,
-        )
+    def build(*arguments: Any, **options: Any) -> ResidualNetwork:
+        given = ARGUMENTS.bind(*arguments, **options).arguments
+        fields = given.pop("fields", {})
+        return resnet(network, **given, **fields)
 
-    build.__name__ = build.__qualname__ = _public_name(network)
+    build.__name__ = _public_name(network)
+    build.__qualname__ = build.__name__
     build.__doc__ = f'Builds `resnet("{network}")`.\n\n{resnet.__doc__}'
+    build.__signature__ = _with_fields(network)  # type: ignore[attr-defined]
     return build
+
+
+def _arguments() -> Signature:
+    """Returns the arguments of `resnet` but the network, those of `keras.applications` first."""
+    known = inspect.signature(resnet).parameters
+    positional = [known[name].replace(kind=Parameter.POSITIONAL_OR_KEYWORD) for name in POSITIONAL]
+    named = [known[name] for name in known if name not in (*POSITIONAL, "network")]
+    return Signature([*positional, *named], return_annotation=ResidualNetwork)
+
+
+ARGUMENTS = _arguments()
+
+
+def _with_fields(network: str) -> Signature:
+    """Returns the same arguments with each field of the spec in place of `**fields`."""
+    spec = FAMILY[network]
+    named = [x for x in ARGUMENTS.parameters.values() if x.kind is not Parameter.VAR_KEYWORD]
+    fields = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(spec, name)) for name in FIELDS
+    ]
+    return ARGUMENTS.replace(parameters=[*named, *fields])
 
 
 def _public_name(network: str) -> str:

@@ -10,12 +10,13 @@ from typing import Any
 from keras import KerasTensor as Tensor
 
 from keras_resnet import family, weights as weight_files
+from keras_resnet.manifest import Manifest
 from keras_resnet.models.arguments import AUTO, Door, Shape
 from keras_resnet.network import Activation, Pooling, ResidualNetwork, ending_of
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.rewrite.int8 import quantized
 from keras_resnet.specs import FIELDS, stem_conv
-from keras_resnet.weights import Held, Settled, Told
+from keras_resnet.weights import Held, Told
 from keras_resnet.weights.fill import check_layers
 
 __all__ = ["fill_from", "from_weights", "resnet"]
@@ -68,7 +69,7 @@ def resnet(
 
     Raises:
         ValueError, TypeError: naming what came and what is allowed; for weights of another
-            network, and for those that leave something open that nobody has said.
+            network, and for weights that leave open what the arguments do not say.
     """
     door = Door(
         include_top=include_top,
@@ -111,7 +112,7 @@ def from_weights(
             such as `output_stride`, or leave open, such as `stem_pool`.
 
     Raises:
-        ValueError: if the weights leave something open that nobody has said; the message lists the
+        ValueError: if the weights leave open what the arguments do not say; the message lists the
             choices.
     """
     fields = {name: value for name, value in arguments.items() if name in FIELDS}
@@ -124,8 +125,8 @@ def from_weights(
         asked.setdefault(
             "include_top", held.classes is not None or asked.get("classes") is not None
         )
-        settled = held.settle(told)
-        return fill_from(held, settled, Door(**asked), settled.manifest.network)
+        manifest = held.settle(told)
+        return fill_from(held, manifest, Door(**asked), manifest.network)
 
 
 @contextmanager
@@ -148,22 +149,21 @@ def _opened(
         yield held
 
 
-def fill_from(held: Held, settled: Settled, door: Door, network: str) -> ResidualNetwork:
+def fill_from(held: Held, manifest: Manifest, door: Door, network: str) -> ResidualNetwork:
     """Builds what a caller wants of an open file of weights, and fills it.
 
     Args:
         held: the open file.
-        settled: what it holds, from `held.settle`.
+        manifest: what it holds, from `held.settle`.
         door: what the caller wants.
         network: the name of the model where the family has no other for its spec.
 
     Raises:
         ValueError: if the file has other layers or weights than the network.
     """
-    spec, manifest = settled
     activation = manifest.activation or held.head or "softmax"
     model = door.build(
-        spec,
+        manifest.spec,
         network,
         channels=held.evidence.proof.channels,
         classes=len(manifest.labels),
@@ -173,9 +173,9 @@ def fill_from(held: Held, settled: Settled, door: Door, network: str) -> Residua
         model = quantized(model)
     check_layers(held, model)
     fresh = door.classifies and door.classes not in (None, held.classes)
-    weight_files.fill(model, held, spec, fresh_head=fresh)
+    weight_files.fill(model, held, manifest.spec, fresh_head=fresh)
     channels = model.get_layer(stem_conv(1)).kernel.shape[2]
-    manifest = weight_files.adapted(manifest, spec, channels, door.classes or len(manifest.labels))
+    manifest = weight_files.adapted(manifest, channels, door.classes or len(manifest.labels))
     if door.classifies:
         manifest = replace(manifest, activation=ending_of(model))
     model.manifest = manifest

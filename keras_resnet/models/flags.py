@@ -1,7 +1,6 @@
 """A trained network named on a command line: the flags that evaluation and export share."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,6 @@ from keras_resnet.models.doors import fill_from
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.preprocessing.resizing import METHODS
 from keras_resnet.weights import Held, Told
-from keras_resnet.weights.infer.authority import NOTHING
 
 FLAGS = flags.FLAGS
 ORDERS = ("rgb", "bgr")
@@ -106,15 +104,14 @@ def from_flags(*, ends: bool = False) -> Trained:
     """
     file = weights.local(FLAGS.weights, FLAGS.network)
     with weights.opened(file, FLAGS.source, FLAGS.prefix) as held:
-        settled = held.settle(told())
-        manifest = settled.manifest
+        manifest = held.settle(told())
         if held.classes is None:
             raise ValueError(f"{file} has no classifier: give weights that have one")
         manifest.known_preprocessing()  # an error before anything is built
         if ends:
             _check_ending(held, manifest)
         door = Door(input_shape=manifest.image_shape, classifier_activation=None)
-        model = fill_from(held, settled, door, manifest.network)
+        model = fill_from(held, manifest, door, manifest.network)
     model.manifest = manifest
     return Trained(model, manifest, file)
 
@@ -163,11 +160,3 @@ def _numbers(name: str, texts: list[str], kind: type) -> tuple[Any, ...]:
         return tuple(kind(text) for text in texts)
     except ValueError as error:
         raise ValueError(f"{name} must be numbers, got {','.join(texts)!r}") from error
-
-
-def describe(
-    file: str | os.PathLike[str], said: Told = NOTHING, source: str | None = None
-) -> Manifest:
-    """Returns what a file of weights holds, with what its user says of it; see `Held.settle`."""
-    with weights.opened(weights.local(file, said.network), source) as held:
-        return held.settle(said).manifest

@@ -2,7 +2,6 @@
 
 from keras_resnet.preprocessing.modes import (
     MODES,
-    decode_predictions,
     mode,
     per_pixel,
     preprocess,
@@ -13,7 +12,6 @@ __all__ = [
     "MODES",
     "Preprocess",
     "Preprocessing",
-    "decode_predictions",
     "mode",
     "per_pixel",
     "preprocess",

@@ -78,8 +78,10 @@ def find(folder: str | os.PathLike[str]) -> Found:
         ValueError: if a folder cannot be read.
     """
     root = os.fspath(folder)
-    files, left_out = [], LeftOut()
-    folders, full = {"": ""}, {""}  # each folder with the one it is in; those with images
+    files = []
+    left_out = LeftOut()
+    folders = {"": ""}  # each folder, and the folder that it is in
+    full = {""}  # folders with images
     pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while pending:
         place, above = pending.pop()

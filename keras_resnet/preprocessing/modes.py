@@ -9,9 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from keras import ops
 
-from keras_resnet.labels import imagenet_labels
 from keras_resnet.preprocessing.preprocessing import Preprocessing
 
 _CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), bgr=True)
@@ -52,29 +50,8 @@ def preprocess(images: Any, mode: str = "caffe") -> Any:
     """
     if mode not in MODES:
         raise ValueError(f"mode must be one of {sorted(MODES)}, got {mode!r}")
-    chosen, channels = MODES[mode], images.shape[-1]
+    chosen = MODES[mode]
+    channels = images.shape[-1]
     if len(chosen.mean) not in (1, channels):
         raise ValueError(f"mode={mode!r} needs {len(chosen.mean)} channels, got {channels}")
     return chosen.normalize(images)
-
-
-def decode_predictions(probabilities: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
-    """Names the most probable classes of ImageNet, best first.
-
-    Args:
-        probabilities: [batch, 1000].
-        top: how many to name.
-
-    Returns:
-        For each image a list of (WordNet id, name, probability).
-    """
-    labels = imagenet_labels()
-    rows = np.asarray(ops.convert_to_numpy(probabilities))
-    if rows.ndim != 2 or rows.shape[1] != len(labels):
-        raise ValueError(f"probabilities must be [batch, {len(labels)}], got {rows.shape}")
-    if not 1 <= top <= len(labels):
-        raise ValueError(f"top must be between 1 and {len(labels)}, got {top}")
-    best = np.argsort(-rows, axis=1, kind="stable")[:, :top]
-    return [
-        [(*labels[i], float(row[i])) for i in order] for row, order in zip(rows, best, strict=True)
-    ]

@@ -23,7 +23,7 @@ def pixels(image: Any, channels: int | None = None) -> Any:
             keeps its channels, and PIL images and files become RGB.
 
     Raises:
-        TypeError: if it is no image.
+        TypeError: for anything else.
         ValueError: for channels that cannot be converted, a broken file, and levels that are not
             between 0 and 255, as far as they are known while a graph is traced.
     """

@@ -22,8 +22,8 @@ class Preprocessing:
     `bgr` the channels are reversed first, so that `mean` is BGR too. `image_size` is the pixels of
     a side, or (height, width). An image is scaled until it covers `image_size / crop`, of which the
     central `image_size` is kept: for a square, the shorter side becomes `image_size / crop` pixels.
-    A `mean` of None is the mean image of the training images where nobody kept it: whoever
-    has them can `replace` it.
+    A `mean` of None means that the mean image of the training images is missing; `replace` it with
+    that of these images.
     """
 
     mean: Any = (0.0,)
@@ -115,7 +115,7 @@ class Preprocessing:
             a list came. Grey images become RGB, and RGB ones grey, if the network takes the other.
 
         Raises:
-            TypeError: for what is no image.
+            TypeError: for anything else.
             ValueError: for other channels, files that cannot be decoded, and levels that cannot be
                 of 0..255, such as floats between 0 and 1; a graph does not know its levels.
         """

@@ -36,7 +36,7 @@ def fold(model: keras.Model, dtype: str = "float32") -> keras.Model:
             folded in float64 and rounded once.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: for a model with another model as a layer, or without a graph.
     """
     functional = graph.functional(model, "fold")
@@ -78,7 +78,8 @@ def _plain(layer: Any, dtype: str, *, folded: bool) -> Any:
 
 def _foldable(functional: keras.Model) -> dict[str, layers.BatchNormalization]:
     """Returns the normalizations that fold into a convolution, by its name."""
-    uses, found = graph.Uses(functional), {}
+    uses = graph.Uses(functional)
+    found = {}
     for node in graph.calls(functional):
         norm = node.operation
         if not isinstance(norm, layers.BatchNormalization) or not uses.once(norm):
@@ -111,7 +112,8 @@ def _folded(
     values: list[np.ndarray[Any, Any]], norm: layers.BatchNormalization | None
 ) -> list[np.ndarray[Any, Any]]:
     """Returns kernel and bias of a convolution and the BN after it, if there is one; float64."""
-    kernel, bias = values[0], values[1] if len(values) > 1 else np.zeros(values[0].shape[-1])
+    kernel = values[0]
+    bias = values[1] if len(values) > 1 else np.zeros(kernel.shape[-1])
     if norm is None:
         return [kernel, bias]
     gamma = 1.0 if norm.gamma is None else _float64(norm.gamma)

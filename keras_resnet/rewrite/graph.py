@@ -19,7 +19,7 @@ def functional(model: Any, wanted: str) -> keras.Model:
         wanted: what it is for, in errors.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: for a model without a graph, or whose graph hides in a model inside it.
     """
     if not isinstance(model, keras.Model):

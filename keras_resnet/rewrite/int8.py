@@ -32,7 +32,7 @@ class FakeQuantize(layers.Layer):
     """Rounds a tensor of any shape to 256 values between a least and a greatest, 0 among them.
 
     In training the range is the moving average of the extremes of each batch; the first batch sets
-    it. Before that outputs are no numbers. It moves in parts that do not learn too.
+    it, and before it outputs are NaN. The range also moves in frozen parts.
     """
 
     def build(self, input_shape: Any) -> None:
@@ -139,7 +139,7 @@ def quantized(model: ResidualNetwork) -> ResidualNetwork:
     known before it has been called with `training=True`.
 
     Raises:
-        TypeError: if it is no Keras model.
+        TypeError: if it is not a Keras model.
         ValueError: if it rounds already, on another backend than TensorFlow, for a model that this
             package did not build, or for a normalization that is not of channels.
     """

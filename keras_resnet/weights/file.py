@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -32,16 +31,9 @@ MOST_TENSORS = 20_000  # ResNet-1202 has 7,300
 log = logging.getLogger("keras_resnet")
 
 
-class Settled(NamedTuple):
-    """What a file holds, after everybody who knows something of it has been heard."""
-
-    spec: Spec
-    manifest: Manifest
-
-
 @dataclass(frozen=True)
 class Held:
-    """The weights in a file: where from, what of, and how to read them."""
+    """An open file of weights: its source, its tensors, and the evidence of what it holds."""
 
     path: Path
     source: Source
@@ -63,11 +55,17 @@ class Held:
         """Whether files of this source leave a weight out, as it would change nothing."""
         return re.fullmatch(self.source.implied, name) is not None
 
-    def settle(self, told: Told = NOTHING) -> Settled:
-        """Decides what the file holds, by the order of `authority`; shows what is assumed.
+    def settle(self, told: Told = NOTHING) -> Manifest:
+        """Decides what the file holds, by the order of `authority`; logs what is assumed.
+
+        Args:
+            told: what the user says.
+
+        Returns:
+            The manifest of the network: its architecture, images and labels.
 
         Raises:
-            Undecided: naming what nobody has said, and the choices.
+            Undecided: if a fact is open; the message lists it and the choices.
             ValueError: if the user says what the file proves wrong.
         """
         evidence = self.evidence
@@ -84,7 +82,7 @@ class Held:
             raise type(error)(f"{self.path} {error}") from error
         if manifest.assumed:
             log.warning("%s: %s", self.path, _shown(manifest, spec))
-        return Settled(spec, manifest)
+        return manifest
 
     def _describe(self, spec: Spec, told: Told, assumed: list[str]) -> Manifest:
         evidence = self.evidence
@@ -202,7 +200,7 @@ def _held(container: Container, source: Source, renames: Renames) -> Held:
 
 
 def _by_our_head(container: Container) -> dict[str, Tensor]:
-    """Returns the tensors with a classifier that somebody else named under the name of ours."""
+    """Returns the tensors, with the classifier under our name whatever its name in the file."""
     graph = _graph(container)
     theirs = f"{graph.classifier}/"
     if not graph.fields or theirs == OURS:

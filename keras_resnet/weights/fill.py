@@ -46,7 +46,14 @@ Shapes = Mapping[str, tuple[int, ...]]
 log = logging.getLogger("keras_resnet")
 
 
-def fill(model: keras.Model, held: Held, spec: Spec | None, *, fresh_head: bool = False) -> None:
+def fill(
+    model: keras.Model,
+    held: Held,
+    spec: Spec | None,
+    *,
+    fresh_head: bool = False,
+    backbone: bool = False,
+) -> None:
     """Fills a model from an open file.
 
     Args:
@@ -54,19 +61,23 @@ def fill(model: keras.Model, held: Held, spec: Spec | None, *, fresh_head: bool 
         held: the file; its spec has been checked.
         spec: of the network in the file; not needed for files of this package.
         fresh_head: whether the classifier stays as it is.
+        backbone: whether the classifier and all layers that this package does not name stay as they
+            are, such as those of a detector around the network.
 
     Raises:
         ValueError: listing what is missing, left over, or of another shape; nothing is changed.
     """
     if spec is None and held.source is not native.SOURCE:
         raise ValueError(f"{held.path} is of {held.source.name}: give the spec of {model.name}")
+    layers = [layer for layer in model.layers if not backbone or native.names(layer.name)]
     variables = {
         f"{layer.name}/{variable_name(weight)}": weight
-        for layer in model.layers
+        for layer in layers
         for weight in layer.weights
     }
     if fresh_head and variables.keys() & HEAD:
         log.warning("%s: the classifier stays fresh, its classes are others", held.path)
+    if fresh_head or backbone:
         variables = {name: weight for name, weight in variables.items() if name not in HEAD}
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
     with reading(held.path):
@@ -78,7 +89,7 @@ def fill(model: keras.Model, held: Held, spec: Spec | None, *, fresh_head: bool 
     for name, variable in variables.items():
         variable.assign(weights[name])
     if held.source.frozen_norms:
-        for layer in model.layers:
+        for layer in layers:
             if isinstance(layer, keras.layers.BatchNormalization):
                 layer.trainable = False
 
@@ -105,7 +116,8 @@ def _check(shapes: Shapes, held: Held) -> None:
             f" {left_over[:5] or 'nothing'} left over"
         )
     for name in allowed.keys() & held.tensors.keys():
-        found, expected = held.tensors[name].shape, allowed[name]
+        found = held.tensors[name].shape
+        expected = allowed[name]
         if found != expected and not (name == STEM and _but_channels(found, expected)):
             raise ValueError(f"{name} has shape {found} there, {expected} here")
 
@@ -123,7 +135,7 @@ def _read(shapes: Shapes, held: Held) -> Weights:
     for name, array in weights.items():
         if array.shape != held.tensors[name].shape:
             raise ValueError(f"{name} has shape {array.shape}, and not what it seemed to have")
-    channels = shapes[STEM][2]
+    channels = shapes[STEM][2]  # the stem is there: the names have been compared
     if channels != weights[STEM].shape[2]:
         log.warning("%s: adapted to images of %d channels", held.path, channels)
         weights[STEM] = with_channels(weights[STEM], channels)

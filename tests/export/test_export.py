@@ -12,9 +12,9 @@ import keras_resnet
 from keras_resnet import weights
 from keras_resnet.export import formats, job
 from keras_resnet.manifest import Manifest
-from keras_resnet.models import flags as trained
 from tests.support import helpers, variants
 from tests.support.exporting import CAFFE, LABELS, by_hand, close, network, pixels
+from tests.support.saved_networks import described
 
 # Of both kinds of block, with all that is not a convolution or its BN; all others are slow.
 VARIANTS = {
@@ -51,7 +51,7 @@ def test_a_saved_model_computes_what_the_network_does(tmp_path, variant):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", variants.ALL, ids=str)
+@variants.every
 def test_every_kind_of_network_is_exported(tmp_path, variant):
     model = variant.build(classifier_activation=None, input_shape=(32, 32, 3))
     variants.randomize(model)
@@ -68,7 +68,7 @@ def test_a_network_trained_in_mixed_precision_is_exported_in_float32(tmp_path, p
     finally:
         keras.config.set_dtype_policy("float32")
     weights.save(model, tmp_path / "a.weights.h5", manifest)
-    found = trained.describe(tmp_path / "a.weights.h5")
+    found = described(tmp_path / "a.weights.h5")
     assert found.to_json() == manifest.to_json()
     same, _ = network("resnet20")
     weights.load(same, tmp_path / "a.weights.h5")

@@ -1,13 +1,13 @@
-"""The house rules that a program can check: who imports whom, and how long things are."""
+"""The house rules that a program can check: who imports whom. One test a rule."""
 
 import ast
 import json
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from keras_resnet import preprocess, resnet
 from tests.support import helpers
@@ -18,50 +18,78 @@ SOURCES = sorted(
     for folder in ("keras_resnet", "train", "saved_models")
     for path in (ROOT / folder).rglob("*.py")
 )
-# Data flows one way: a module imports what stands in lower ranks.
+LIBRARY = [path for path in SOURCES if path.is_relative_to(ROOT / "keras_resnet")]
+# The three laws: what none of the files of a folder may import.
+FORBIDDEN = {
+    "keras_resnet": {"train", "saved_models"},
+    "train": {"saved_models"},
+    "saved_models": {"keras", "keras_resnet", "train"},
+}
+# The rooms of the library: a file imports its own room and rooms of lower ranks.
 RANKS = {
+    "console": 0,
+    "labels": 0,
     "specs": 0,
-    "tfds": 0,
     "family": 1,
     "layers": 1,
-    "graph": 1,
-    "image_files": 1,
-    "images": 1,
-    "labels": 1,
-    "resizing": 1,
+    "preprocessing": 1,
     "blocks": 2,
-    "scaling": 2,
-    "preprocessing": 3,
-    "manifest": 4,
-    "network": 5,
-    "building": 6,
-    "folding": 6,
-    "quantization": 7,
-    "weights": 8,
-    "models": 9,
-    "builders": 10,
-    "analysis": 10,
-    "memory": 10,
-    "trained": 10,
-    "transfer": 10,
-    "export": 11,
-    "__init__": 12,
+    "manifest": 2,
+    "network": 3,
+    "rewrite": 4,
+    "analysis": 5,
+    "weights": 5,
+    "models": 6,
+    "transfer": 6,
+    "export": 7,
+    "__init__": 8,
 }
-# What command lines print, which files are images, and how their bytes are decoded: they import
-# nothing of the package. `decoding` needs TensorFlow, so the rest of the library imports it inside
-# functions.
-APART = {"console", "decoding", "image_kinds"}
-BOUND_TO_TENSORFLOW = {"decoding", "export"}
+# The same inside of `weights`: readers know no sources, and sources only what a file proves.
+WEIGHTS_RANKS = {
+    "disk": 0,
+    "formats": 1,
+    "proof": 2,
+    "sources": 3,
+    "biases": 3,
+    "infer": 4,
+    "download": 4,
+    "file": 5,
+    "fill": 6,
+    "save": 7,
+    "__init__": 8,
+}
+# The rooms of the driver.
+TRAIN_RANKS = {
+    "augment": 0,
+    "tasks": 0,
+    "datasets": 1,
+    "optimize": 1,
+    "recipes": 2,
+    "run": 3,
+    "log": 4,
+    "curves": 5,
+    "evaluate": 5,
+    "loop": 6,
+    "__main__": 7,
+    "__init__": 8,
+}
+# Folders that are bound to TensorFlow; the rest of the library runs on all backends of Keras.
+TENSORFLOW = ("keras_resnet/export", "keras_resnet/preprocessing/decoding")
 CORE = {"absl", "google", "h5py", "keras", "keras_resnet", "ml_dtypes", "numpy", "safetensors"}
-each = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+ROOMS = {"keras_resnet": 15, "train": 11}  # on the first floor, at most
+RECIPE_READERS = 6  # modules of train outside of its recipes that import `Recipe`, at most
 
 
-def parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
 
 
-def imports(tree: ast.AST, *, everywhere: bool = True) -> Iterator[str]:
-    """Yields dotted modules; those inside functions only if they are wanted."""
+def imports(path: Path, *, everywhere: bool = True) -> set[str]:
+    """The dotted names that a file imports; those inside functions only if they are wanted."""
+    return set(_imports(ast.parse(path.read_text(encoding="utf-8")), everywhere=everywhere))
+
+
+def _imports(tree: ast.AST, *, everywhere: bool) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -69,100 +97,109 @@ def imports(tree: ast.AST, *, everywhere: bool = True) -> Iterator[str]:
             assert not node.level, f"line {node.lineno}: imports are absolute"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif everywhere or not isinstance(node, ast.FunctionDef | ast.Lambda):
-            yield from imports(node, everywhere=everywhere)
+            yield from _imports(node, everywhere=everywhere)
 
 
 def packages(path: Path, *, everywhere: bool = True) -> set[str]:
-    return {name.split(".")[0] for name in imports(parse(path), everywhere=everywhere)}
-
-
-def room(path: Path) -> str:
-    """The module or folder of keras_resnet that a file is in."""
-    return path.relative_to(ROOT / "keras_resnet").parts[0].removesuffix(".py")
-
-
-def library() -> list[Path]:
-    return [path for path in SOURCES if path.is_relative_to(ROOT / "keras_resnet")]
+    return {imported.split(".")[0] for imported in imports(path, everywhere=everywhere)}
 
 
 def test_the_checks_see_the_sources() -> None:
-    folders = [path.relative_to(ROOT).parts[0] for path in SOURCES]
-    assert folders.count("keras_resnet") >= 10
-    assert folders.count("train") >= 10
-    assert folders.count("saved_models") >= 1
-    assert set(imports(parse(ROOT / "keras_resnet" / "specs.py"))) > {"math", "typing.Any"}
+    counts = Counter(path.relative_to(ROOT).parts[0] for path in SOURCES)
+    assert counts["keras_resnet"] >= 50
+    assert counts["train"] >= 30
+    assert counts["saved_models"] >= 10
+    assert imports(ROOT / "keras_resnet" / "specs.py") > {"math", "typing.Any"}
 
 
-@each
-def test_the_three_laws_of_imports(path: Path) -> None:
-    folder = path.relative_to(ROOT).parts[0]
-    forbidden = {
-        "keras_resnet": {"train", "saved_models"},
-        "train": {"saved_models"},
-        "saved_models": {"keras", "keras_resnet", "train"},
-    }[folder]
-    assert packages(path) & forbidden == set()
+def test_the_three_laws_of_imports() -> None:
+    broken = {
+        (name(path), package)
+        for path in SOURCES
+        for package in packages(path) & FORBIDDEN[path.relative_to(ROOT).parts[0]]
+    }
+    assert broken == set()
 
 
-@pytest.mark.parametrize(
-    "path",
-    [p for p in SOURCES if "saved_models" in p.relative_to(ROOT).parts],
-    ids=lambda p: p.name,
-)
-def test_what_serves_imports_no_tensorflow_before_it_needs_it(path: Path) -> None:
-    assert "tensorflow" not in packages(path, everywhere=False)
+def test_what_serves_imports_no_tensorflow_before_it_needs_it() -> None:
+    serving = [path for path in SOURCES if path.is_relative_to(ROOT / "saved_models")]
+    early = [name(path) for path in serving if "tensorflow" in packages(path, everywhere=False)]
+    assert early == []
 
 
-@pytest.mark.parametrize("path", library(), ids=lambda path: path.stem)
-def test_the_library_flows_one_way(path: Path) -> None:
-    own = room(path)
-    rooms = {
-        "__init__" if name == "keras_resnet" else name.split(".")[1]
-        for name in imports(parse(path))
-        if name.split(".")[0] == "keras_resnet"
-    } - {own}
-    if own in APART:
-        assert rooms == set()
-        return
-    assert own in RANKS, f"{own} has no place in the order of the house"
-    unordered = {other for other in rooms - APART if RANKS[other] >= RANKS[own]}
-    assert unordered == set()
+def upwards(package: str, ranks: dict[str, int], room: Callable[[list[str]], str]) -> set[str]:
+    """The imports within a package that do not go down, as "file imports room"."""
+    found = set()
+    for path in (ROOT / package).rglob("*.py"):
+        parts = path.relative_to(ROOT / package).with_suffix("").parts
+        own = room(list(parts))
+        for imported in imports(path):
+            if not imported.startswith(f"{package.replace('/', '.')}."):
+                continue
+            other = room(imported.split(".")[len(package.split("/")) :])
+            if other != own and ranks[other] >= ranks[own]:
+                found.add(f"{name(path)} imports {other}")
+    return found
 
 
-@pytest.mark.parametrize("folder", ["formats", "sources"])
-def test_weights_flow_one_way(folder: str) -> None:
-    """Readers know no sources, and sources only what a file proves."""
-    allowed = {"formats": {"formats"}, "sources": {"formats", "sources", "structure"}}[folder]
-    for path in (ROOT / "keras_resnet" / "weights" / folder).glob("*.py"):
-        parts = [name.split(".") for name in imports(parse(path))]
-        assert {part[2] for part in parts if part[:2] == ["keras_resnet", "weights"]} <= allowed
+def room_of_the_library(parts: list[str]) -> str:
+    """The first folder or module; what the package itself defines is in its `__init__`."""
+    return parts[0] if parts[0] in RANKS else "__init__"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in library() if room(path) not in BOUND_TO_TENSORFLOW],
-    ids=lambda path: path.stem,
-)
-def test_the_library_needs_little(path: Path) -> None:
+def room_of_weights(parts: list[str]) -> str:
+    if parts[:2] == ["infer", "proof"]:
+        return "proof"
+    return parts[0] if parts[0] in WEIGHTS_RANKS else "__init__"
+
+
+def test_the_library_flows_one_way() -> None:
+    rooms = {path.name.removesuffix(".py") for path in (ROOT / "keras_resnet").iterdir()}
+    assert set(RANKS) <= rooms
+    assert upwards("keras_resnet", RANKS, room_of_the_library) == set()
+
+
+def test_weights_flow_one_way() -> None:
+    assert upwards("keras_resnet/weights", WEIGHTS_RANKS, room_of_weights) == set()
+
+
+def test_the_driver_flows_one_way() -> None:
+    rooms = {path.name.removesuffix(".py") for path in (ROOT / "train").iterdir()}
+    assert set(TRAIN_RANKS) <= rooms
+    assert upwards("train", TRAIN_RANKS, lambda parts: parts[0]) == set()
+
+
+def test_the_library_needs_little() -> None:
     """TensorFlow is one of three backends; only the export and the decoder are bound to it."""
-    foreign = packages(path, everywhere=False) - set(sys.stdlib_module_names)
-    assert foreign <= CORE
-    assert "keras_resnet.preprocessing.decoding" not in imports(parse(path), everywhere=False)
-    if path.stem == "specs":
-        assert foreign == set()
+    for path in LIBRARY:
+        if name(path).startswith(TENSORFLOW):
+            continue
+        early = imports(path, everywhere=False)
+        foreign = {imported.split(".")[0] for imported in early} - set(sys.stdlib_module_names)
+        assert foreign <= CORE, name(path)
+        assert "keras_resnet.preprocessing.decoding" not in early, name(path)
+    for module in ("specs", "family"):
+        known = packages(ROOT / "keras_resnet" / f"{module}.py") - set(sys.stdlib_module_names)
+        assert known <= {"keras_resnet"}
 
 
-@each
-def test_files_fit_in_the_head(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+def test_the_first_floor_can_be_taken_in_at_a_glance() -> None:
+    for folder, most in ROOMS.items():
+        modules = {
+            path.relative_to(ROOT / folder).parts[0].removesuffix(".py")
+            for path in (ROOT / folder).rglob("*.py")
+        }
+        assert len(modules - {"__init__"}) <= most, sorted(modules)
 
 
-@each
-def test_functions_fit_on_a_screen(path: Path) -> None:
-    for node in ast.walk(parse(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            lines = node.end_lineno - node.lineno + 1
-            assert lines <= 60, f"{node.name} has {lines} lines"
+def test_few_modules_know_the_recipe() -> None:
+    """Functions take the values that they use, and one place unpacks them."""
+    readers = [
+        name(path)
+        for path in (ROOT / "train").rglob("*.py")
+        if "recipes" not in path.parts and "train.recipes.recipe.Recipe" in imports(path)
+    ]
+    assert len(readers) <= RECIPE_READERS, readers
 
 
 def test_the_readme_is_a_page_or_two() -> None:

@@ -10,7 +10,7 @@ import keras_resnet
 from keras_resnet import FAMILY, cost, family, resnet
 from keras_resnet.family import PUBLISHED
 from keras_resnet.models import builders
-from tests.support import counting, goldens
+from tests.support import counting, goldens, helpers
 
 GRADIENTS = "resnet1202"
 UNITS = {"G": 1e9, "M": 1e6}
@@ -158,6 +158,31 @@ def test_every_network_has_a_builder(network: str) -> None:
     assert arguments["classes"].default is None
     published = (224, 1000) if depth in goldens.STAGES else (32, 10)
     assert PUBLISHED[network] == published
+
+
+def test_only_public_names_are_shown() -> None:
+    shown = {name for name in dir(keras_resnet) if name != "__version__"}
+    assert shown == set(keras_resnet.__all__)
+    assert shown > set(builders.__all__)
+    assert len(builders.__all__) == len(FAMILY)
+    assert not shown & {"Any", "console", "weights", "builder"}
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    done = helpers.python("setup.py", "--version")
+    assert done.stdout.split()[-1] == keras_resnet.__version__
+
+
+def test_help_lists_the_arguments_that_there_are() -> None:
+    """Those of `resnet` and the fields of the spec, as the network has them."""
+    arguments = inspect.signature(keras_resnet.ResNet50V1_5).parameters
+    assert arguments["stride_on"].default == "3x3"
+    assert arguments["repeats"].default == (3, 4, 6, 3)
+    assert {"source", "prefix", "preprocessing", "endpoints"} <= set(arguments)
+    with pytest.raises(TypeError, match="unknown argument stride"):
+        keras_resnet.ResNet8(stride=2)
+    with pytest.raises(TypeError, match="too many positional"):
+        keras_resnet.ResNet8(*[None] * 9)
 
 
 def test_builders_take_what_keras_applications_takes() -> None:

@@ -121,6 +121,14 @@ def test_every_layer_with_weights_has_its_part() -> None:
     assert set(found.values()) == set(model.spec.parts)
 
 
+def test_layers_of_a_user_before_the_stem_are_no_part_of_it() -> None:
+    image = keras.Input((16, 16, 3))
+    before = keras.layers.Rescaling(2.0, name="stem_rescaling")(image)
+    model = resnet("resnet8", input_tensor=before)
+    assert model.parts["stem_rescaling"] == "head"
+    assert model.parts["stem_conv1"] == "stem"
+
+
 def test_rates_fall_from_part_to_part() -> None:
     """arXiv:1801.06146: the rate of a layer is that of the next one over 2.6."""
     model = network()

@@ -9,6 +9,8 @@ import keras
 from keras_resnet import resnet, weights
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import mode
+from keras_resnet.weights import Told
+from keras_resnet.weights.infer.authority import NOTHING
 from tests.support import variants
 
 SUFFIXES = (".weights.h5", ".keras")
@@ -44,3 +46,9 @@ def saved(folder: Path, name: str = "tiny.weights.h5") -> tuple[keras.Model, str
     weights.save(model, folder / "tiny.weights.h5", manifest())
     (folder / "tiny.weights.h5").rename(folder / name)
     return model, hashlib.sha256((folder / name).read_bytes()).hexdigest()
+
+
+def described(file: str | Path, told: Told = NOTHING) -> Manifest:
+    """What a file holds, for a user who says this of it."""
+    with weights.opened(Path(file)) as held:
+        return held.settle(told)

@@ -1,5 +1,7 @@
 """Saving leaves a model as it is, and refuses what could not be read back; legacy files too."""
 
+import json
+import zipfile
 from dataclasses import replace
 
 import keras
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_resnet import resnet, weights
+from keras_resnet.family import spec
 from keras_resnet.preprocessing import mode
 from keras_resnet.rewrite.int8 import quantized
 from tests.support import helpers, variants
@@ -75,6 +78,22 @@ def test_saving_does_not_change_the_model(suffix: str, tmp_path) -> None:
         with pytest.raises(FileNotFoundError):
             weights.save(model, tmp_path / f"absent/a{suffix}", manifest())
         assert model.manifest is held
+
+
+def test_a_keras_file_states_its_architecture_once(tmp_path) -> None:
+    """In the manifest if there is one; fields that change no weights are in it, too."""
+    fields = {"stochastic_depth": 0.3, "output_stride": 2}
+    for known in (None, manifest()):
+        model = network(**fields)
+        model.manifest = known
+        model.save(tmp_path / "a.keras")
+        with zipfile.ZipFile(tmp_path / "a.keras") as archive:
+            config = json.loads(archive.read("config.json"))["config"]
+        assert [bool(config[name]) for name in ("spec", "manifest")] == [not known, bool(known)]
+        loaded = keras.models.load_model(tmp_path / "a.keras")
+        assert loaded.spec == model.spec == spec("resnet8", **fields)
+        assert loaded.endpoints == config["endpoints"] == model.endpoints
+        assert loaded.parts == model.parts
 
 
 def test_a_manifest_is_a_manifest(tmp_path) -> None:

@@ -10,7 +10,7 @@ from keras_resnet import weights
 from keras_resnet.models import flags as trained
 from keras_resnet.preprocessing import Preprocessing, mode, per_pixel
 from keras_resnet.weights import Told
-from tests.support.saved_networks import manifest, network, same
+from tests.support.saved_networks import described, manifest, network, same
 
 
 @pytest.mark.parametrize(
@@ -59,29 +59,29 @@ def silent_file(tmp_path_factory) -> str:
 
 
 def test_a_file_says_what_it_holds(file: str) -> None:
-    assert same(trained.describe(file), manifest())
-    found = trained.describe(file, Told("resnet20", fields={"repeats": [1, 1, 1]}))
+    assert same(described(file), manifest())
+    found = described(file, Told("resnet20", fields={"repeats": [1, 1, 1]}))
     assert same(found, manifest())
 
 
 def test_a_user_may_choose_another_size_or_scaling(file: str) -> None:
-    larger = trained.describe(file, Told(preprocessing_fields={"image_size": 48}))
+    larger = described(file, Told(preprocessing_fields={"image_size": 48}))
     assert larger.image_shape == (48, 48, 3)
     expected = mode("torch", image_size=48, crop=0.9)
     assert same(larger, manifest(image_shape=(48, 48, 3), preprocessing=expected))
-    other = trained.describe(file, Told(preprocessing="caffe")).preprocessing
+    other = described(file, Told(preprocessing="caffe")).preprocessing
     assert other == mode("caffe", image_size=32, crop=0.9)
 
 
 def test_a_user_cannot_contradict_the_file(file: str) -> None:
     with pytest.raises(ValueError, match=r"mine.*repeats=\(1, 1, 1\) there, \(5, 5, 5\) here"):
-        trained.describe(file, Told("resnet32"))
+        described(file, Told("resnet32"))
     with pytest.raises(ValueError, match=r"mine.*shortcut='A' there, 'C' here"):
-        trained.describe(file, Told(fields={"shortcut": "C"}))
+        described(file, Told(fields={"shortcut": "C"}))
     with pytest.raises(ValueError, match=r"mine.*repeats=\(1, 1, 1\) there, \(2, 2, 2\) here"):
-        trained.describe(file, Told("resnet20", fields={"repeats": [2, 2, 2]}))
+        described(file, Told("resnet20", fields={"repeats": [2, 2, 2]}))
     # What the default says is no contradiction.
-    assert same(trained.describe(file, Told(fields={"shortcut": "A"})), manifest())
+    assert same(described(file, Told(fields={"shortcut": "A"})), manifest())
 
 
 def test_a_mean_image_fits_one_size(tmp_path) -> None:
@@ -89,16 +89,16 @@ def test_a_mean_image_fits_one_size(tmp_path) -> None:
     mean = per_pixel(np.full((32, 32, 3), 7.0))
     weights.save(network(), path, manifest(preprocessing=mean))
     with pytest.raises(ValueError, match=r"mean is an image of 32x32.*image_size=48"):
-        trained.describe(path, Told(preprocessing_fields={"image_size": 48}))
+        described(path, Told(preprocessing_fields={"image_size": 48}))
 
 
 def test_classes_are_as_many_as_labels(tmp_path) -> None:
     path = str(tmp_path / "seven.weights.h5")
     seven = manifest(labels=tuple("abcdefg"))
     weights.save(network(classes=7), path, seven)
-    assert same(trained.describe(path, Told(classes=7)), seven)
+    assert same(described(path, Told(classes=7)), seven)
     with pytest.raises(ValueError, match="classes"):
-        trained.describe(path, Told(classes=10))
+        described(path, Told(classes=10))
 
 
 def test_a_silent_file_needs_a_network_or_what_shapes_leave_open(silent_file) -> None:
@@ -108,21 +108,21 @@ def test_a_silent_file_needs_a_network_or_what_shapes_leave_open(silent_file) ->
         r" shortcut='A' or shortcut=None"
     )
     with pytest.raises(weights.Undecided, match=words):
-        trained.describe(silent_file)
+        described(silent_file)
     told = {"stem": [[3, 16]], "stem_pool": None, "shortcut": None, "stride_block": "first",
             "padding": "symmetric"}  # fmt: skip
-    found = trained.describe(silent_file, Told(fields=told))
+    found = described(silent_file, Told(fields=told))
     assert (found.network, found.fields) == ("plain8", {})
 
 
 def test_a_silent_file_needs_a_scaling_before_it_is_used(silent_file) -> None:
     said = {"fields": {"repeats": [1, 1, 1]}}
-    found = trained.describe(silent_file, Told("resnet20", **said))
+    found = described(silent_file, Told("resnet20", **said))
     assert found.preprocessing is None
-    with pytest.raises(ValueError, match="resnet20: give --preprocessing, or --mean and --std"):
+    with pytest.raises(ValueError, match="resnet20 is not known: give --preprocessing, or --mean"):
         found.known_preprocessing()
     with pytest.raises(ValueError, match="mean alone does not say how pixels are scaled"):
-        trained.describe(silent_file, Told("resnet20", **said, preprocessing_fields={"mean": 1.0}))
+        described(silent_file, Told("resnet20", **said, preprocessing_fields={"mean": 1.0}))
 
 
 @pytest.mark.parametrize("size", [None, 40])
@@ -130,7 +130,7 @@ def test_a_silent_file_is_believed_to_hold_what_its_user_says(silent_file, size)
     scaling = {"image_size": size} if size else {}
     fields = {"repeats": [1, 1, 1]}
     told = Told("resnet20", fields=fields, preprocessing="tf", preprocessing_fields=scaling)
-    found = trained.describe(silent_file, told)
+    found = described(silent_file, told)
     assert found.labels == tuple("0123456789")
     assert found.image_shape == (size or 32, size or 32, 3)
     assert found.fields == {"repeats": [1, 1, 1]}
@@ -147,20 +147,18 @@ SCALING = {
 @pytest.mark.parametrize("known", [True, False], ids=["told by the file", "silent"])
 def test_every_part_of_a_scaling_can_be_said(file, silent_file, known: bool) -> None:
     path, network = (file, None) if known else (silent_file, "resnet8")
-    found = trained.describe(path, Told(network, preprocessing_fields=SCALING))
+    found = described(path, Told(network, preprocessing_fields=SCALING))
     assert found.preprocessing == Preprocessing(**SCALING)
     assert found.image_shape == (28, 28, 3)
     with pytest.raises(ValueError, match="mean has 4 channels, and images of this network 3"):
-        trained.describe(
-            path, Told(network, preprocessing_fields={**SCALING, "mean": [1, 2, 3, 4]})
-        )
+        described(path, Told(network, preprocessing_fields={**SCALING, "mean": [1, 2, 3, 4]}))
 
 
 def test_labels_of_a_thousand_classes_are_those_of_imagenet(tmp_path) -> None:
     file = tmp_path / "silent.weights.h5"
     silently(network(classes=1000), file)
-    found = trained.describe(file, Told("resnet8", preprocessing="caffe"))
+    found = described(file, Told("resnet8", preprocessing="caffe"))
     assert found.labels[207] == "golden_retriever"
     assert found.assumed == {"labels": "keras_resnet"}
     with pytest.raises(ValueError, match="has 1000 classes, not classes=7"):
-        trained.describe(file, Told("resnet8", classes=7))
+        described(file, Told("resnet8", classes=7))

@@ -46,9 +46,8 @@ class FirstWeights:
         Raises:
             ValueError: if the file does not say it.
         """
-        settled = self.held.settle(Told(network, fields=dict(fields)))
-        manifest = settled.manifest
-        adapted = weights.adapted(manifest, settled.spec, channels, len(manifest.labels))
+        manifest = self.held.settle(Told(network, fields=dict(fields)))
+        adapted = weights.adapted(manifest, channels, len(manifest.labels))
         return adapted.known_preprocessing()
 
     def close(self) -> None:

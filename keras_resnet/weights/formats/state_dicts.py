@@ -153,8 +153,8 @@ def _below(parts: list[_Part], prefix: str) -> list[_Part]:
 def _prefixes(parts: list[_Part]) -> list[str]:
     """Returns what a user could have meant: where networks are, or else how names begin."""
     networks = [p.place for part in parts for p in _networks(part) if p.network and p.place]
-    begins = {(part.place + name).split(".")[0].split("/")[0] for part in parts
-              for name in part.tensors}  # fmt: skip
+    names = (part.place + name for part in parts for name in part.tensors)
+    begins = {name.split(".")[0].split("/")[0] for name in names}
     return networks or sorted(begins)
 
 
@@ -181,7 +181,8 @@ def _networks(part: _Part) -> list[_Part]:
 
 def _roots(part: _Part) -> list[str]:
     """Returns the prefixes below which a whole network lies; "" for one without a prefix."""
-    tensors, channels = part.tensors, {}
+    tensors = part.tensors
+    channels = {}
     for name in (*tensors, *part.unknown):
         match = FIRST.fullmatch(name)
         shape = tensors[name].shape if name in tensors else (0, 0, 0, 0)  # quantized, for one

@@ -12,7 +12,7 @@ DIMENSIONS, LONGEST = 32, 1 << 48  # far beyond what weights have
 
 
 class Tensor(NamedTuple):
-    """One array in a file; its numbers are read only when somebody knows that they fit."""
+    """One array in a file; its numbers are read only after its shape was compared."""
 
     shape: tuple[int, ...]
     read: Callable[[], np.ndarray[Any, Any]]

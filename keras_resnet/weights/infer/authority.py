@@ -33,7 +33,7 @@ PREPROCESSING = tuple(field.name for field in dataclasses.fields(Preprocessing))
 
 
 class Undecided(ValueError):
-    """Nobody has said what a file leaves open; the message lists the choices."""
+    """A fact is open: neither file nor user says it; the message lists the choices."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def architecture(evidence: Evidence, told: Told) -> tuple[Spec, list[str]]:
     """Returns the spec of the network in a file, and which of its fields are only assumed.
 
     Raises:
-        Undecided: if nobody has said what a field is.
+        Undecided: if a field is open.
         ValueError: if the user says what the file proves wrong.
     """
     named = told.named
@@ -170,10 +170,10 @@ def _written(name: str, evidence: Evidence, named: Mapping[str, Any]) -> tuple[A
 
 def _contradiction(name: str, values: Mapping[str, Any], evidence: Evidence) -> list[str]:
     """Says how the file proves wrong what a user says of a field, if it does."""
-    value, shortcut = values[name], values.get("shortcut", "A")
+    value = values[name]
     if name in evidence.stated:
         stated = evidence.stated[name]
-        matters = evidence.proof.matters(name, shortcut)
+        matters = evidence.proof.matters(name, values.get("shortcut", "A"))
         return [_differ(name, (stated,), value)] if matters and stated != value else []
     if evidence.proof.allows(name, value):
         return []

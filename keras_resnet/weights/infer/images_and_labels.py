@@ -1,6 +1,6 @@
 """Preprocessing, image shape, labels and activation, as far as a file and its user say them.
 
-The order of authority is that of `authority`; what nobody knows is None, and asked for where it is
+The order of authority is that of `authority`. What is unknown is None; it is asked for where it is
 needed.
 """
 
@@ -21,7 +21,7 @@ USUAL_CLASSES = 1000  # of a file without a classifier of which nothing else is 
 
 
 def preprocessing_of(evidence: Evidence, told: Told, spec: Spec) -> Preprocessing | None:
-    """Returns how pixels become the input of a network; None where nobody knows their scaling.
+    """Returns the preprocessing of a network; None if it is unknown.
 
     Raises:
         ValueError: if it does not fit the network's images, or the user says half of it.
@@ -63,7 +63,7 @@ def _scales(told: Told) -> bool:
 
 
 def assumed(evidence: Evidence, told: Told, found: Preprocessing | None) -> dict[str, bool]:
-    """Says which parts of a preprocessing nobody has said: they are usual for such networks."""
+    """Returns for each part of a preprocessing whether it is only assumed, by its source."""
     if found is None or evidence.manifest or isinstance(told.preprocessing, Preprocessing):
         return {}
     said = told.preprocessing is not None or {"mean", "std"} <= set(told.preprocessing_fields)
@@ -88,7 +88,7 @@ def _configured(evidence: Evidence) -> tuple[int | None, int | None, int | None]
 
 
 def _size(evidence: Evidence, told: Told) -> Any:
-    """Returns the size of an image where no preprocessing tells it; None if nobody does."""
+    """Returns the size of an image if no preprocessing says it; None if it is unknown."""
     known = evidence.manifest.image_shape if evidence.manifest else _configured(evidence)
     height, width, _ = known
     if height and width:
@@ -115,7 +115,7 @@ def _fitting(found: Preprocessing, channels: int) -> Preprocessing:
 def image_shape(
     evidence: Evidence, found: Preprocessing | None, told: Told
 ) -> tuple[int, int, int]:
-    """Returns height, width and channels of an image; a side is 0 if nobody knows it."""
+    """Returns height, width and channels of an image; an unknown side is 0."""
     if found:
         return (*found.size, evidence.proof.channels)
     size = told.preprocessing_fields.get("image_size", _size(evidence, told)) or 0
@@ -147,7 +147,7 @@ def labels(classes: int, known: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 
 def activation_of(evidence: Evidence, told: Told) -> tuple[str | None, bool]:
-    """Returns what follows the logits, and whether it is only assumed; None if nobody says.
+    """Returns the activation after the logits, or None, and whether it is only assumed.
 
     Raises:
         ValueError: if the user says something else than the graph in the file does.
@@ -166,18 +166,17 @@ def activation_of(evidence: Evidence, told: Told) -> tuple[str | None, bool]:
     return SOFTMAX, not evidence.traits.known
 
 
-def adapted(manifest: Manifest, spec: Spec, channels: int, classes: int) -> Manifest:
-    """Returns a manifest that fits another classifier, other channels or other free fields.
+def adapted(manifest: Manifest, channels: int, classes: int) -> Manifest:
+    """Returns a manifest that fits another classifier or other channels.
 
     Other channels than the weights were trained on get the average of the means.
 
     Args:
         manifest: of the weights.
-        spec: of the network that they are used in.
-        channels: of its images.
+        channels: of the images of the network that they are used in.
         classes: outputs of its classifier.
     """
-    network, fields = family.nearest(spec)
+    network, fields = family.nearest(manifest.spec)
     names = manifest.labels if len(manifest.labels) == classes else labels(classes)
     found = manifest.preprocessing
     shape = manifest.image_shape

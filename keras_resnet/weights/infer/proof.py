@@ -35,7 +35,7 @@ Block = tuple[int, int]  # stage and number
 
 @dataclass(frozen=True)
 class Proof:
-    """What is certain of a file, whoever wrote it."""
+    """What is certain about a file, whatever its source."""
 
     stem: tuple[Conv, ...]  # kernels and filters; the strides are not known, and 1 here
     branch: tuple[Conv, ...]
@@ -72,7 +72,7 @@ class Proof:
         return not known or value in known
 
     def choices(self, field: str) -> tuple[Any, ...]:
-        """Returns what a field that nobody has settled can be."""
+        """Returns the values that an open field can have."""
         if field == "stem":
             return tuple(strided(self.stem, stride) for stride in (1, 2))
         return self.value(field) or CHOICES.get(field, (False, True))
@@ -100,7 +100,7 @@ def prove(tensors: Mapping[str, Tensor], options: Collection[str | None]) -> Pro
 
     Args:
         tensors: kernels as height, width, channels, filters.
-        options: the shortcuts that whoever wrote the file has.
+        options: the shortcuts that the source of the file has.
 
     Raises:
         ValueError: if these are not the weights of a residual network.

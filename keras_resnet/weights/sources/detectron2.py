@@ -1,6 +1,6 @@
 """The MSRA models of Detectron, `R-50.pkl` and `R-101.pkl`: v1, BGR, statistics folded.
 
-Their batch normalizations are a scale and a shift, which hold only while nobody trains them.
+Their batch normalizations are a scale and a shift, which are valid only if they are not trained.
 """
 
 from collections.abc import Collection

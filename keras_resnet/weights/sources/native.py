@@ -41,11 +41,12 @@ OTHERS = [
 ]
 
 
-def rename(names: Collection[str]) -> Renames:
-    return by_layer(names, NAME, lambda match: match["layer"] if _ours(match["layer"]) else None)
+def rename(found: Collection[str]) -> Renames:
+    return by_layer(found, NAME, lambda match: match["layer"] if names(match["layer"]) else None)
 
 
-def _ours(layer: str) -> bool:
+def names(layer: str) -> bool:
+    """Whether a name is that of a layer with weights in the networks of this package."""
     return any(known.fullmatch(layer) for known in (IN_A_BLOCK, *OTHERS))
 
 

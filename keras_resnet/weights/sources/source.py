@@ -180,7 +180,7 @@ TENSORFLOW_PADDING = {"padding": "same", "stride_block": "first"}
 
 def cifar10(
     padding: Mapping[str, Any],
-    scaling: Preprocessing,
+    pixels: Preprocessing,
     published: Callable[[Proof], bool] = lambda _: True,
     **fields: Any,
 ) -> Callable[[Container, Proof], Traits]:
@@ -188,7 +188,7 @@ def cifar10(
 
     Args:
         padding: of whatever has the names of this source.
-        scaling: of its images.
+        pixels: how its images are preprocessed.
         published: whether its author trained a network for CIFAR-10 himself.
         **fields: of the spec, in its networks.
     """
@@ -200,14 +200,14 @@ def cifar10(
         usual = {**padding, "stem": strided(proof.stem, 1), "stem_pool": None, **fields}
         if proof.channels != 3 or proof.classes != 10 or not published(proof):
             return Traits(convention=usual)
-        return Traits(convention=usual, preprocessing=scaling, labels=CIFAR10)
+        return Traits(convention=usual, preprocessing=pixels, labels=CIFAR10)
 
     return traits
 
 
 def imagenet(
     padding: Mapping[str, Any],
-    scaling: Preprocessing,
+    pixels: Preprocessing,
     kernels: Collection[tuple[int, ...]] = ((7,),),
     **fields: Any,
 ) -> Callable[[Container, Proof], Traits]:
@@ -215,7 +215,7 @@ def imagenet(
 
     Args:
         padding: of whatever has the names of this source.
-        scaling: of its images.
+        pixels: how its images are preprocessed.
         kernels: the stems that it has.
         **fields: of the spec, in its networks.
     """
@@ -225,6 +225,6 @@ def imagenet(
             return Traits(convention=padding)
         stem = {"stem": strided(proof.stem, 2), "stem_pool": "symmetric"}
         usual = {**padding, **stem, **fields}
-        return Traits(convention=usual, preprocessing=scaling if proof.channels == 3 else None)
+        return Traits(convention=usual, preprocessing=pixels if proof.channels == 3 else None)
 
     return traits
