@@ -1,8 +1,8 @@
 """Exports of ResNet-50, side by side on one core: `python -m benchmarks.inference [BATCH]`.
 
-One process, pinned to one core; the contestants take turns, A B C A B C, and what counts is the
-CPU time that each round took. All see the same images of 0..255 or, where scaling is not part
-of what is compared, scaled ones. Torch takes part where it and torchvision are installed.
+One process, pinned to one core; the contestants take turns, A B C A B C, and the CPU time of each
+round is measured. All of them see the same images of 0..255; those without normalization inside
+see normalized images. Torch and torchvision have to be installed.
 """
 
 import os
@@ -28,11 +28,12 @@ from keras_resnet.manifest import Manifest
 from keras_resnet.rewrite.fold import fold
 
 Predict = Callable[[], object]
-SIZE, CALIBRATION = 224, 16
+SIZE = 224
+CALIBRATION = 16  # images
 
 
 def exports(images: np.ndarray, folder: Path) -> dict[str, Predict]:
-    """Every format of ResNet-50 v1.5, and the SavedModel in bfloat16."""
+    """Returns every format of ResNet-50 v1.5, and the SavedModel in bfloat16."""
     model = keras_resnet.ResNet50V1_5(input_shape=(SIZE, SIZE, 3), classifier_activation=None)
     scaling = preprocessing.mode("torch")
     manifest = Manifest("resnet50_v1_5", (SIZE, SIZE, 3), weights.labels(1000), scaling)
@@ -43,7 +44,7 @@ def exports(images: np.ndarray, folder: Path) -> dict[str, Predict]:
         path = folder / name / chosen.file
         path.parent.mkdir(parents=True, exist_ok=True)
         chosen.write(source, path)
-        # One thread: others would wait for the one core, and spin.
+        # One thread: more of them would wait for the one core, and spin.
         threads = {} if name == "saved_model" else {"threads": 1}
         found[name] = partial(chosen.runner(path, **threads), images)
     half = replace(source, network=fold(model, "bfloat16"))
@@ -55,7 +56,7 @@ def exports(images: np.ndarray, folder: Path) -> dict[str, Predict]:
 
 
 def stock(images: np.ndarray, folder: Path) -> dict[str, Predict]:
-    """Keras's own network and ways: `predict`, and what `export` writes. 6 % cheaper than v1.5."""
+    """Returns Keras's own v1, which is 6 % cheaper than v1.5: `predict`, and its `export`."""
     model = keras.applications.ResNet50(weights=None)
     scaled = tf.constant(preprocessing.mode("caffe").normalize(images))
     model.export(str(folder / "stock"), verbose=False)
@@ -67,6 +68,7 @@ def stock(images: np.ndarray, folder: Path) -> dict[str, Predict]:
 
 
 def torchvision(images: np.ndarray) -> dict[str, Predict]:
+    """Returns torchvision's v1.5: eager, in bfloat16, and traced."""
     import torch
 
     # Torchvision registers shapes for C++ operators that a CPU-only install may lack.
@@ -107,6 +109,7 @@ def main(batch: int = 8, rounds: int = 9) -> None:
 
 
 def measure(runs: dict[str, Predict], rounds: int) -> dict[str, list[float]]:
+    """Returns the CPU seconds of each round of each contestant, after one round to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()

@@ -2,9 +2,9 @@
 
     python -m benchmarks.serving_load EXPORT_DIR [FOLDER_OF_IMAGES [CLIENTS [REQUESTS]]]
 
-Asks an export, in TensorFlow's C++ SavedModel loader behind the protocol stub of the tests, over
-gRPC and REST: what matters is that nothing is lost, and that answers are those of a client
-that is alone. Latencies are of the stub, which is Python, on a machine that the clients share.
+Asks an export over gRPC and REST, in the stub of TensorFlow Serving. No request may be lost, and
+every answer has to be the one that a single client gets. Latencies are those of the stub, which is
+Python, on a machine that it shares with the clients.
 """
 
 import io
@@ -27,7 +27,9 @@ from saved_models.serving.client import files
 from saved_models.serving.client.command import connect
 from saved_models.serving.client.transport import Answer, Failure, Model
 
-CLIENTS, REQUESTS, KINDS = 32, 2000, 32
+CLIENTS = 32
+REQUESTS = 2000
+KINDS = 32  # different images
 NAME = "model"
 CONFIG = 'model_config_list {{ config {{ name: "{0}" base_path: "{1}" {2} }} }}'
 POLICY = "model_version_policy {{ specific {{ versions: {0} }} }}"
@@ -39,7 +41,7 @@ def stub(export: Path) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "models.config")
         file.write_text(CONFIG.format(NAME, export.parent, POLICY.format(export.name)))
-        command = [sys.executable, "-m", "tests.support.serving_stub", str(file)]
+        command = [sys.executable, "-m", "saved_models.serving.servers.stub", str(file)]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with subprocess.Popen(command, cwd=Path(__file__).parents[1], text=True, **pipes) as server:
             assert server.stdout
@@ -51,7 +53,7 @@ def stub(export: Path) -> Iterator[dict[str, str]]:
 
 
 def images(folder: str | None) -> list[bytes]:
-    """Reads the first images of a folder, or makes such up that are all different."""
+    """Returns the first images of a folder or, without one, random images, as encoded files."""
     if folder:
         return [f.read_bytes() for f in itertools.islice(files.walk([Path(folder)]), KINDS)]
     made = []
@@ -64,13 +66,14 @@ def images(folder: str | None) -> list[bytes]:
 
 
 def load(address: str, photographs: list[bytes], clients: int, requests: int) -> dict[str, Any]:
-    """Shares requests of one image among clients; returns what came of them, and percentiles."""
+    """Shares requests of one image among clients; returns counts, and percentiles of latencies."""
     first = connect(address, Model(NAME), 60.0)
     alone: list[Answer] = [first.predict([image])[0] for image in photographs]
-    numbers = iter(range(requests))  # shared: who is ready takes the next
+    numbers = iter(range(requests))  # shared: a client that is ready takes the next one
 
     def client(_: int) -> list[tuple[float, str]]:
-        own, told = connect(address, Model(NAME), 60.0), []
+        own = connect(address, Model(NAME), 60.0)
+        rows = []
         for number in numbers:
             which = number % len(photographs)
             start = time.perf_counter()
@@ -79,22 +82,23 @@ def load(address: str, photographs: list[bytes], clients: int, requests: int) ->
                 outcome = "right" if answer == alone[which] else "wrong"
             except Failure as failure:
                 outcome = str(failure)
-            told.append((time.perf_counter() - start, outcome))
+            rows.append((time.perf_counter() - start, outcome))
         own.close()
-        return told
+        return rows
 
     start = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
-        told = [row for rows in pool.map(client, range(clients)) for row in rows]
+        answers = [row for rows in pool.map(client, range(clients)) for row in rows]
     seconds = time.perf_counter() - start
     first.close()
-    failures = sorted({outcome for _, outcome in told} - {"right", "wrong"})
-    p50, p90, p99 = 1000 * np.percentile([latency for latency, _ in told], [50, 90, 99])
+    outcomes = [outcome for _, outcome in answers]
+    failures = sorted(set(outcomes) - {"right", "wrong"})
+    p50, p90, p99 = 1000 * np.percentile([latency for latency, _ in answers], [50, 90, 99])
     return {
         "clients": clients,
         "requests": requests,
-        "lost": requests - sum(outcome in {"right", "wrong"} for _, outcome in told),
-        "wrong": sum(outcome == "wrong" for _, outcome in told),
+        "lost": requests - outcomes.count("right") - outcomes.count("wrong"),
+        "wrong": outcomes.count("wrong"),
         "failures": failures[:3],
         "images_a_second": round(requests / seconds, 1),
         "p50_ms": round(p50, 1),
@@ -104,7 +108,8 @@ def load(address: str, photographs: list[bytes], clients: int, requests: int) ->
 
 
 def main(export: str, folder: str = "", clients: str = "", requests: str = "") -> int:
-    photographs, counts = images(folder), (int(clients or CLIENTS), int(requests or REQUESTS))
+    photographs = images(folder)
+    counts = (int(clients or CLIENTS), int(requests or REQUESTS))
     bad = 0
     with stub(Path(export).resolve()) as addresses:
         for way, address in addresses.items():

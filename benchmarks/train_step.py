@@ -1,7 +1,7 @@
 """Training steps of ResNet-50, side by side on one core: `python -m benchmarks.train_step`.
 
-One process, pinned to one core; the contestants take turns, A B C A B C, and what counts is
-the CPU time that each round took. Torch takes part where it and torchvision are installed.
+One process, pinned to one core; the contestants take turns, A B C A B C, and the CPU time of each
+round is measured. Torch takes part if it and torchvision are installed.
 """
 
 import os
@@ -19,7 +19,9 @@ import tensorflow as tf
 import keras_resnet
 
 Step = Callable[[], object]
-BATCH, SIZE, CLASSES = 16, 224, 1000
+BATCH = 16
+SIZE = 224
+CLASSES = 1000
 IMAGES = np.random.default_rng(0).normal(size=(BATCH, SIZE, SIZE, 3)).astype(np.float32)
 LABELS = np.arange(BATCH) % CLASSES
 
@@ -30,7 +32,8 @@ def keras_step(build: Callable[[], keras.Model], policy: str) -> Step:
     keras.config.set_dtype_policy("float32")
     optimizer = keras.optimizers.SGD(0.1, 0.9)
     optimizer.build(model.trainable_variables)
-    images, labels = tf.constant(IMAGES), tf.constant(LABELS)
+    images = tf.constant(IMAGES)
+    labels = tf.constant(LABELS)
 
     @tf.function
     def step() -> tf.Tensor:
@@ -68,7 +71,7 @@ def torch_step(bfloat16: bool) -> Step:
 
 def contestants() -> dict[str, Step]:
     ours = partial(keras_resnet.ResNet50V1_5, classifier_activation=None)
-    # Its own v1 strides on the 1x1 and is 6 % cheaper; ours strides on the 3x3, as Torch's does.
+    # Keras's v1 strides on the 1x1 and is 6 % cheaper; ours strides on the 3x3, as Torch's does.
     stock = partial(keras.applications.ResNet50, weights=None, classifier_activation=None)
     steps = {
         "keras_resnet float32": keras_step(ours, "float32"),

@@ -1,1 +1,1 @@
-"""The way out: exports, and what serves them."""
+"""Exports, and the programs that serve and use them; independent of Keras and this library."""

@@ -1,12 +1,13 @@
 """Classifies images with an export: `python saved_models/classify.py MODEL EXAMPLES.npz`.
 
-MODEL is the directory of a SavedModel, run with TensorFlow alone, or a `.tflite` file, run
-with LiteRT alone: neither Keras nor this project has to be installed. EXAMPLES.npz holds
-`images` [n, height, width, channels] of 0..255 and, where known, `labels` [n]; it is what
-`python -m train.evaluate --examples_out=EXAMPLES.npz` writes. For a network of one output a label
-is 1 where its only class is right, and 0 where it is not.
+MODEL is the directory of a SavedModel, which is run with TensorFlow, or a `.tflite` file, which is
+run with LiteRT; neither Keras nor this project has to be installed. EXAMPLES.npz holds
+`images` [n, height, width, channels] of 0..255 and, if known, `labels` [n];
+`python -m train.evaluate --examples_out=EXAMPLES.npz` writes such a file. For a network with one
+output a label is 1 if its only class is correct, and else 0.
 """
 
+import io
 import json
 import sys
 import zipfile
@@ -19,6 +20,7 @@ SHADES = " .:-=+*#%@"
 
 
 def run_saved_model(directory: Path, images: np.ndarray) -> np.ndarray:
+    """Returns logits [n, classes] of float32 images of 0..255 [n, height, width, channels]."""
     import tensorflow as tf
 
     predict = tf.saved_model.load(str(directory)).signatures["serving_default"]
@@ -26,10 +28,11 @@ def run_saved_model(directory: Path, images: np.ndarray) -> np.ndarray:
 
 
 def run_tflite(file: Path, images: np.ndarray) -> np.ndarray:
+    """Returns logits [n, classes] of float32 images of 0..255 [n, height, width, channels]."""
     from ai_edge_litert.interpreter import Interpreter
 
     predict = Interpreter(model_path=str(file)).get_signature_runner("serving_default")
-    # An int8 file takes whole levels of grey.
+    # An int8 file takes integers.
     dtype = predict.get_input_details()["images"]["dtype"]
     if dtype == np.uint8:
         images = np.rint(images)
@@ -41,7 +44,7 @@ def batches(images: np.ndarray) -> list[np.ndarray]:
 
 
 def probabilities(logits: np.ndarray, activation: str) -> np.ndarray | None:
-    """Applies what `model.json` says that follows the logits; returns None if nothing does."""
+    """Applies the activation of `model.json` to logits; returns None if it is "none"."""
     if activation == "none":
         return None
     if activation == "sigmoid":
@@ -51,30 +54,32 @@ def probabilities(logits: np.ndarray, activation: str) -> np.ndarray | None:
 
 
 def picture(image: np.ndarray) -> str:
-    """Draws a small image with characters, two to a pixel."""
+    """Draws a small image with characters, two per pixel."""
     shades = image.mean(-1).astype(int) * (len(SHADES) - 1) // 255
     return "\n".join("".join(2 * SHADES[shade] for shade in row) for row in shades)
 
 
 def main(model: str, examples: str) -> None:
     path = Path(model)
-    run, folder = (run_tflite, path.parent) if path.suffix == ".tflite" else (run_saved_model, path)
+    tflite = path.suffix == ".tflite"
+    folder = path.parent if tflite else path
     about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     names = about["labels"]
     with np.load(examples) as archive:
         images = archive["images"].astype(np.float32)
         labels = archive.get("labels")
-    logits = run(path, images)
+    logits = run_tflite(path, images) if tflite else run_saved_model(path, images)
     shares = probabilities(logits, about.get("activation") or "softmax")
     best = logits.argmax(1)
     for i, image in enumerate(images[:SHOWN]):
         if image.shape[1] <= 32:
             print(picture(image))
-        told = (
-            f"{logits[i, best[i]]:.2f}" if shares is None else f"{100 * shares[i, best[i]]:.1f} %"
-        )
-        print(f"-> {names[best[i]]} ({told})\n")
-    result = {"model": model, "images": len(images)}
+        if shares is None:
+            score = f"{logits[i, best[i]]:.2f}"
+        else:
+            score = f"{100 * shares[i, best[i]]:.1f} %"
+        print(f"-> {names[best[i]]} ({score})\n")
+    result: dict[str, object] = {"model": model, "images": len(images)}
     if labels is not None:
         chosen = best if logits.shape[1] > 1 else logits[:, 0] > 0
         result["top1"] = 100 * float(np.mean(chosen == labels))
@@ -86,7 +91,8 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     if len(sys.argv) != 3:
         sys.exit(f"error: expected MODEL EXAMPLES.npz, got {' '.join(sys.argv[1:])!r}")
-    sys.stdout.reconfigure(errors="backslashreplace")  # labels are of every language
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # labels may be in any language
     try:
         main(*sys.argv[1:])
     except ImportError as error:

@@ -1,13 +1,13 @@
-"""How the name and the first bytes of a file tell whether it is an image, and of which kind.
+"""Whether a file is an image, and of which kind, by its name and its first bytes.
 
-A file of this package and the same file of the serving client, which runs without the package;
-a test keeps the two alike. Standard library only.
+This file exists twice, in `keras_resnet/preprocessing` and in `saved_models/serving/client`, which
+runs without the library; a test compares the two. Standard library only.
 """
 
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif")
-# What operating systems, archives and file servers leave behind; names are compared in lower case.
+# Left behind by operating systems, archives and file servers; compared in lower case.
 LITTER = frozenset(
-    (
+    [
         "#recycle",
         "$recycle.bin",
         "@eadir",
@@ -18,12 +18,12 @@ LITTER = frozenset(
         "lost+found",
         "system volume information",
         "thumbs.db",
-    )
+    ]
 )
 READ = ("JPEG", "PNG", "WebP", "BMP", "GIF")  # kinds that can be decoded
-HEAD = 512  # bytes that tell a kind
-BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # bytes; the number stands at byte 14
-BRANDS = {
+HEAD = 512  # bytes at the beginning of a file that are enough for `kind_of`
+BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # sizes in bytes; a BMP file has its own at byte 14
+BRANDS = {  # at byte 8 of files with "ftyp" at byte 4
     "HEIC": (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
     "AVIF": (b"avif", b"avis"),
 }
@@ -45,15 +45,17 @@ STARTS = {
 
 
 def hidden(name: str) -> bool:
+    """Whether a file or folder is left out because of its name."""
     return name.startswith(".") or name.lower() in LITTER
 
 
 def has_suffix(name: str) -> bool:
+    """Whether the name of a file ends like that of an image."""
     return name.lower().endswith(SUFFIXES)
 
 
 def kind_of(head: bytes) -> str:
-    """Returns the kind of image that begins with these bytes, or "" if it is none known."""
+    """Returns the kind of image that begins with these bytes, or "" for anything else."""
     for kind, starts in STARTS.items():
         if head.startswith(starts):
             return kind

@@ -1,1 +1,1 @@
-"""What deploys exports, and what asks them."""
+"""Servers of exports, a client that asks them, and a page to look at one."""

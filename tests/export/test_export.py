@@ -51,7 +51,7 @@ def test_a_saved_model_computes_what_the_network_does(tmp_path, variant):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", variants.ALL, ids=str)
+@variants.every
 def test_every_kind_of_network_is_exported(tmp_path, variant):
     model = variant.build(classifier_activation=None, input_shape=(32, 32, 3))
     variants.randomize(model)

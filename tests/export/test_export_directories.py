@@ -32,7 +32,7 @@ def test_versions_of_tensorflow_serving(name, tmp_path):
     "name", ["v1", "one", "-1", "+1", "01", "1.0", "1a", " 1", "1 ", "٣", str(2**63), "latest"]
 )
 def test_what_tensorflow_serving_would_never_see(name, tmp_path):
-    with pytest.raises(ValueError, match="is not NAME/VERSION: TensorFlow Serving reads versions"):
+    with pytest.raises(ValueError, match="is not NAME/VERSION: TensorFlow Serving only"):
         directories.check(tmp_path / name, ["tflite", "saved_model"])
     directories.check(tmp_path / name, ["tflite"])
 

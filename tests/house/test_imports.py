@@ -58,6 +58,21 @@ WEIGHTS_RANKS = {
     "save": 7,
     "__init__": 8,
 }
+# The rooms of the driver.
+TRAIN_RANKS = {
+    "augment": 0,
+    "tasks": 0,
+    "datasets": 1,
+    "optimize": 1,
+    "recipes": 2,
+    "run": 3,
+    "log": 4,
+    "curves": 5,
+    "evaluate": 5,
+    "loop": 6,
+    "__main__": 7,
+    "__init__": 8,
+}
 # Folders that are bound to TensorFlow; the rest of the library runs on all backends of Keras.
 TENSORFLOW = ("keras_resnet/export", "keras_resnet/preprocessing/decoding")
 CORE = {"absl", "google", "h5py", "keras", "keras_resnet", "ml_dtypes", "numpy", "safetensors"}
@@ -146,6 +161,12 @@ def test_the_library_flows_one_way() -> None:
 
 def test_weights_flow_one_way() -> None:
     assert upwards("keras_resnet/weights", WEIGHTS_RANKS, room_of_weights) == set()
+
+
+def test_the_driver_flows_one_way() -> None:
+    rooms = {path.name.removesuffix(".py") for path in (ROOT / "train").iterdir()}
+    assert set(TRAIN_RANKS) <= rooms
+    assert upwards("train", TRAIN_RANKS, lambda parts: parts[0]) == set()
 
 
 def test_the_library_needs_little() -> None:

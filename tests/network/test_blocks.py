@@ -6,6 +6,7 @@ import pytest
 
 from keras_resnet import resnet
 from tests.support import variants
+from tests.support.products import crossed
 from tests.support.variants import BRANCHES, KINDS, NARROW, images
 
 DRAWS = 4  # standard errors that a sample may differ by
@@ -63,9 +64,7 @@ def test_another_seed_starts_elsewhere_and_the_same_seed_there() -> None:
     assert np.abs(first[1] - first[2]).min() > 0
 
 
-@pytest.mark.parametrize("branch", BRANCHES)
-@pytest.mark.parametrize("kind", ["v1", "v1.5", "deep", "cifar"])
-@pytest.mark.parametrize("shortcut", ["A", "B", "C", "D"])
+@crossed("kind,shortcut,branch", ["v1", "v1.5", "deep", "cifar"], "ABCD", BRANCHES)
 def test_zero_gamma_starts_each_block_as_its_shortcut(
     kind: str, branch: str, shortcut: str
 ) -> None:
@@ -92,8 +91,7 @@ def test_zero_gamma_is_of_the_last_bn_alone(branch: str, zero_gamma: bool) -> No
             assert (layer.gamma.numpy() == (0 if zero else 1)).all(), layer.name
 
 
-@pytest.mark.parametrize("branch", BRANCHES)
-@pytest.mark.parametrize("kind", ["v1", "v1.5", "v2", "deep"])
+@crossed("kind,branch", ["v1", "v1.5", "v2", "deep"], BRANCHES)
 def test_stochastic_depth_is_linear_and_an_identity_at_inference(kind: str, branch: str) -> None:
     """arXiv:1603.09382, eq. 4: the l-th of L branches is dropped with l / L of the last rate."""
     model = network(kind, branch, stochastic_depth=0.4)
@@ -121,12 +119,7 @@ def test_stochastic_depth_drops_whole_branches_of_single_examples() -> None:
     assert kept.mean() == pytest.approx(0.5, abs=0.1)
 
 
-# Each kind once with projections; all others with the slow tests.
-@pytest.mark.parametrize(
-    "shortcut", ["B", *(pytest.param(x, marks=pytest.mark.slow) for x in ("A", None))]
-)
-@pytest.mark.parametrize("branch", BRANCHES)
-@pytest.mark.parametrize("kind", ["v1", "v1.5", "v2", "deep"])
+@crossed("kind,shortcut,branch", ["v1", "v1.5", "v2", "deep"], ["B", "A", None], BRANCHES)
 def test_a_network_that_dilates_sees_what_one_that_strides_sees(
     kind: str, branch: str, shortcut: str | None
 ) -> None:

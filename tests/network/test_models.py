@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import keras_resnet
 from keras_resnet import resnet
+from tests.support.products import crossed
 from tests.support.variants import NARROW, images
 
 SMALL = {**NARROW, "stem": ((7, 8, 2),), "repeats": (1, 1, 1, 1)}
@@ -90,11 +91,10 @@ def test_the_other_keras_resnet_s_first_argument_is_refused(build) -> None:
     assert "inputs" in raised(TypeError, lambda: build(inputs=keras.Input(IMAGE)))
 
 
-@pytest.mark.parametrize(
-    "shape", [(32, 32, 3), (None, None, 3), (33, 47, 1), (20, None, 4), [32, 64, 3]], ids=str
-)
-@pytest.mark.parametrize(
-    "network", ["resnet50", "resnet50_v2", "resnet50_d", "resnet18", "plain18"]
+@crossed(
+    "network,shape",
+    ["resnet50", "resnet50_v2", "resnet50_d", "resnet18", "plain18"],
+    [(32, 32, 3), (None, None, 3), (33, 47, 1), (20, None, 4), [32, 64, 3]],
 )
 def test_images_of_any_size_and_channels(network: str, shape) -> None:
     model = small(network, input_shape=shape)
@@ -240,9 +240,9 @@ POLICIES = [
 ]
 
 
-@pytest.mark.parametrize(("policy", "compute", "stored", "top"), POLICIES, ids=lambda x: x)
-@pytest.mark.parametrize("network", ["resnet50", "resnet18_v2", "resnet50_d"])
-def test_policies_reach_all_layers_but_the_top(network, policy, compute, stored, top) -> None:
+@crossed("row,network", POLICIES, ["resnet50", "resnet18_v2", "resnet50_d"])
+def test_policies_reach_all_layers_but_the_top(row, network) -> None:
+    policy, compute, stored, top = row
     keras.config.set_dtype_policy(policy)
     try:
         model = small(network)
@@ -279,8 +279,7 @@ NAMES = re.compile(
 )
 
 
-@pytest.mark.parametrize("shortcut", ["A", "B", "C", "D"])
-@pytest.mark.parametrize("network", ["resnet50", "resnet18_v2", "resnet50_d", "resnet20"])
+@crossed("network,shortcut", ["resnet50", "resnet18_v2", "resnet50_d", "resnet20"], "ABCD")
 def test_every_layer_is_named_for_its_place(network: str, shortcut: str) -> None:
     """Weights depend on them: names such as stage2_block1_conv3_bn never change."""
     model = resnet(network, shortcut=shortcut, stochastic_depth=0.1)

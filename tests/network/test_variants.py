@@ -2,16 +2,11 @@
 
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from tests.support import reference, variants
-from tests.support.variants import Variant, images
+from tests.support.variants import Variant, every, images
 
-every = pytest.mark.parametrize("variant", variants.ALL, ids=str)
-trained = pytest.mark.parametrize(
-    "variant", [v for v in variants.ALL if not v.name.endswith("-ceil")], ids=str
-)
 SIZES = [(32, 32), (37, 41), (34, 39)]  # even, odd, and odd after some halvings
 
 
@@ -58,7 +53,7 @@ def test_a_keras_file_holds_the_whole_network(variant: Variant, tmp_path) -> Non
     assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
 
 
-@trained
+@every
 def test_a_gradient_reaches_every_weight(variant: Variant) -> None:
     model = variants.start(variant)
     x, labels = images(4, 32, 32, 3), np.array([0, 1, 2, 3])

@@ -9,8 +9,6 @@ from keras_resnet.rewrite.fold import fold
 from tests.support import helpers, variants
 from tests.support.variants import Variant
 
-each = pytest.mark.parametrize("variant", variants.ALL, ids=str)
-
 
 def randomized(variant: Variant, **fields) -> keras.Model:
     model = variant.build(classifier_activation=None, **fields)
@@ -25,7 +23,7 @@ def close(actual: keras.Model, expected: keras.Model, bound: float = 1e-5) -> No
     np.testing.assert_allclose(a, b, rtol=0, atol=bound * np.abs(b).max())
 
 
-@each
+@variants.every
 def test_folded_networks_compute_the_same_in_layers_of_the_same_names(variant: Variant) -> None:
     model = randomized(variant)
     folded = fold(model)

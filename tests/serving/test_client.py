@@ -1,4 +1,4 @@
-"""The client against a protocol stub that fails as it is told: nothing lost, nothing disordered."""
+"""The client against a stand-in that fails as it is told: nothing lost, nothing disordered."""
 
 import itertools
 import time
@@ -11,7 +11,7 @@ import pytest
 from saved_models.serving.client import transport
 from saved_models.serving.client.command import Client
 from saved_models.serving.client.transport import Failure, Kind, Model
-from tests.support import serving_stub
+from saved_models.serving.servers.stub import server
 from tests.support.scripted import Script, both, classify, expected, images, serving
 
 
@@ -187,9 +187,9 @@ def test_half_an_answer_is_none(served, tmp_path, monkeypatch, name):
         if value.dtype.kind in {"labels": "O", "probabilities": "f"}[name]:
             del getattr(tensor, {"labels": "string_val", "probabilities": "float_val"}[name])[-1]
 
-    fill = serving_stub._fill
-    monkeypatch.setattr(serving_stub, "_fill", half)
-    with pytest.raises(Failure, match=f"2 images were sent, and the answer has .*'{name}': 0"):
+    fill = server._fill
+    monkeypatch.setattr(server, "_fill", half)
+    with pytest.raises(Failure, match=f"2 images were sent, but the answer has .*'{name}': 0"):
         classify(served(Script(), "grpc"), images(tmp_path, 2))
 
 
@@ -206,7 +206,7 @@ def test_tensors_may_be_packed(served, tmp_path, monkeypatch):
         tensor.CopyFrom(tf.make_tensor_proto(value))
         assert tensor.tensor_content or value.dtype == object
 
-    monkeypatch.setattr(serving_stub, "_fill", fill)
+    monkeypatch.setattr(server, "_fill", fill)
     files = images(tmp_path, 4)
     results = classify(served(Script(), "grpc"), files)
     assert results == [expected(file, i) for i, file in enumerate(files)]

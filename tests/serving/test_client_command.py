@@ -153,8 +153,8 @@ def test_a_server_that_is_not_there_is_one_line(address, tmp_path, capsys):
     assert "refused" in printed.err
 
 
-@pytest.mark.parametrize(("way", "told"), [("rest", "no gRPC is spoken there"),
-                                           ("grpc", "no HTTP is spoken there")])  # fmt: skip
+@pytest.mark.parametrize(("way", "told"), [("rest", "the server does not speak gRPC"),
+                                           ("grpc", "the server does not speak HTTP")])  # fmt: skip
 def test_the_other_port_is_named(served, tmp_path, capsys, way, told):
     images(tmp_path, 1)
     place = served(Script(), way).removeprefix("http://")
@@ -199,7 +199,7 @@ class Other(BaseHTTPRequestHandler):
         (b'{"predictions": 1}', 200, "the answer is not TensorFlow Serving's"),
         (b'{"predictions": [1]}', 200, "the answer is not TensorFlow Serving's"),
         (b'{"predictions": [{"classes": [1]}]}', 200, "the answer is not TensorFlow Serving's"),
-        (b'{"predictions": []}', 200, "1 images were sent, and the answer has"),
+        (b'{"predictions": []}', 200, "1 images were sent, but the answer has"),
         (b"gone", 307, "HTTP 307: gone"),
         (b"", 403, "HTTP 403: Forbidden"),
         (b'{"error": {"a": 1}}', 401, "HTTP 401: {'a': 1}"),

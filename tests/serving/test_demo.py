@@ -46,14 +46,14 @@ def test_wrong_arguments_end_with_a_sentence(tmp_path, monkeypatch):
         return str(ended.value)
 
     for name in ("saved_model.pb", "model.json"):
-        assert says(str(tmp_path)) == f"error: {tmp_path} is no export: it has no {name}"
+        assert says(str(tmp_path)) == f"error: {tmp_path} is not an export: it has no {name}"
         (tmp_path / name).touch()
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
         assert says(str(tmp_path), f"--port={port}") == (
-            f"error: --port={port} cannot be had: Address already in use"
+            f"error: --port={port} cannot be used: Address already in use"
         )
     assert says(str(tmp_path), "--port=70000").startswith("error: ")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

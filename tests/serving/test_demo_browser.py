@@ -72,7 +72,7 @@ REFUSED = {
     "gif": (encoded("GIF"), "This file is no JPEG, PNG or WebP."),
     "text": (b"hello", "This file is no JPEG, PNG or WebP."),
     "empty": (b"", "This file is no JPEG, PNG or WebP."),
-    "cut": (OTHER[:90], "This image cannot be read: the file is broken, or not complete."),
+    "cut": (OTHER[:90], "This image cannot be read: the file is damaged or incomplete."),
     "huge": (
         OTHER[:16] + 2 * (30_000).to_bytes(4, "big") + OTHER[24:],
         "This image has 30000x30000 pixels; at most 33554432 are allowed.",
@@ -154,7 +154,7 @@ def check(page: Any, signatures: Any, data: bytes) -> None:
 def test_it_shows_what_the_saved_model_says(window, signatures):
     page = window.open()
     assert page.title() == "What resnet20 sees"
-    facts = ["7 classes", "32 × 32 pixels", "91.73 % of the test images of cifar10 right"]  # noqa: RUF001
+    facts = ["7 classes", "32 × 32 pixels", "91.73 % of the test images of cifar10 correct"]  # noqa: RUF001
     assert page.locator("#facts li").all_inner_texts() == facts
     for name, data in (("a.jpg", JPEG), ("b.png", OTHER)):
         show(page, name, data)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from saved_models.serving.servers.stub.loader import Loaded
 from tests.support import helpers, hostile_images, hostile_requests, served
 from tests.support.cifar10_images import read
-from tests.support.serving_loader import Loaded
 
 PEAK_MB = 2500  # four of the largest images at a time; the library itself takes 400
 

@@ -126,7 +126,7 @@ def test_a_bad_request_gets_a_typed_error(kserve, path, content, code, told):
 def test_curl_needs_no_header(kserve):
     """It says that JSON is a form, and KServe hands that on as it is."""
     form = {"headers": {"Content-Type": "application/x-www-form-urlencoded"}}
-    for text, told in (('{"instances": []}', "1 to 128 images"), ("{", "the request is no JSON")):
+    for text, told in (('{"instances": []}', "1 to 128 images"), ("{", "the request is not JSON")):
         done = post(kserve, "/v1/models/digits:predict", data=text, **form)
         assert done.status_code == 400
         assert told in done.json()["error"]

@@ -1,4 +1,4 @@
-"""Exports in TensorFlow's C++ SavedModel loader, behind a protocol stub, asked by two clients.
+"""Exports in TensorFlow's C++ SavedModel loader, behind a stand-in, asked by two clients.
 
 The loader is the code that TensorFlow Serving links; the stub is no TensorFlow Serving. What is
 expected comes from the same SavedModel in TensorFlow's Python, and `ovmsclient` is of others.

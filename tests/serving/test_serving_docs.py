@@ -1,6 +1,7 @@
-"""What docs/serving.md tells people to run, as far as the protocol stub can show."""
+"""The commands of docs/serving.md, as far as the stand-in for TensorFlow Serving can run them."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -58,6 +59,26 @@ def test_the_calls_are_answered(server):
     assert row.keys() == shown[0]["predictions"][0].keys()
     assert [len(column) for column in row.values()] == [5, 5, 5]
     assert answers[1] == shown[1]
+
+
+def test_the_stand_in_starts_and_answers(server, tmp_path, capsys):
+    (tmp_path / "saved_models").mkdir()
+    (tmp_path / "saved_models" / "resnet").symlink_to(server.folder / "resnet")
+    (command,) = [text for text in COMMANDS if "servers.stub" in text]
+    command = command.replace("python -m", f"{helpers.sys.executable} -m")
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    environment = {**os.environ, "PYTHONPATH": str(helpers.ROOT)}
+    with subprocess.Popen(
+        ["bash", "-euc", command], cwd=tmp_path, env=environment, **pipes
+    ) as process:
+        addresses = json.loads(process.stdout.readline())
+        image = str(server.folder / "photo.png")
+        for address in (addresses["grpc"], addresses["rest"]):
+            assert client.main([f"--server={address}", "--model=resnet", image]) == 0
+        process.communicate()
+    assert process.returncode == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert json.loads(first)["labels"] == json.loads(second)["labels"]
 
 
 def test_the_health_check_sees_a_version_that_can_answer(server):

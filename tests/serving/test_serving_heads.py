@@ -100,7 +100,7 @@ def test_versions_that_triton_ignores_are_refused(name, tmp_path, capsys):
         (tmp_path / name / file).touch()
     with pytest.raises(SystemExit):
         triton_server.parse([str(tmp_path / name)])
-    assert "is no NAME/VERSION, from version 1 on" in capsys.readouterr().err
+    assert "is not NAME/VERSION, from version 1 on" in capsys.readouterr().err
 
 
 @heads

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from saved_models.serving.servers.stub.loader import Loaded, Refusal
 from tests.support import helpers, served
 from tests.support.served import IMAGES, texts
-from tests.support.serving_loader import Loaded, Refusal
 
 
 @pytest.fixture(scope="module")

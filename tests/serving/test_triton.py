@@ -90,7 +90,7 @@ def test_what_is_no_export_is_refused(tmp_path):
     command = ["saved_models.serving.servers.triton", str(tmp_path)]
     start = servers.running(tmp_path / "log", "http://127.0.0.1:9", *command)
     with (
-        pytest.raises(AssertionError, match=r"is no NAME/VERSION, .* with a saved_model\.pb"),
+        pytest.raises(AssertionError, match=r"is not NAME/VERSION, .* with a saved_model\.pb"),
         start,
     ):
         pass

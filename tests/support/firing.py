@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from saved_models.serving.servers.stub.loader import Loaded, Refusal
 from tests.support import hostile_requests
 from tests.support.hostile_requests import CLASSES, Request
-from tests.support.serving_loader import Loaded, Refusal
 
 THREADS = 4
 SHOWN = 20  # problems

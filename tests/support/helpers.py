@@ -55,7 +55,9 @@ def last_line(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 def module(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs `python -m NAME ARGUMENTS` in a fork of a process that has imported TensorFlow."""
-    return forks.session().run([name, *arguments], **environment)
+    run = forks.Run([name, *arguments], **environment)
+    out, err = run.communicate()
+    return subprocess.CompletedProcess([name, *arguments], run.wait(), out, err)
 
 
 def modules(commands: Sequence[Sequence[str]]) -> list[dict[str, Any]]:

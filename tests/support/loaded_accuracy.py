@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.serving_loader import Loaded
+from saved_models.serving.servers.stub.loader import Loaded
 
 BATCH = 100
 

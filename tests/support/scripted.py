@@ -1,4 +1,4 @@
-"""A backend for the protocol stub that answers, refuses and fails as a test tells it."""
+"""A backend for the TensorFlow Serving stand-in that answers, refuses and fails as a test wants."""
 
 import contextlib
 import threading
@@ -13,8 +13,8 @@ import pytest
 from saved_models.serving.client import command
 from saved_models.serving.client.command import Client
 from saved_models.serving.client.transport import Model
-from tests.support import serving_stub
-from tests.support.serving_loader import Refusal
+from saved_models.serving.servers.stub import server
+from saved_models.serving.servers.stub.loader import Refusal
 
 TRANSPORTS = ("grpc", "rest")
 both = pytest.mark.parametrize("way", TRANSPORTS)
@@ -83,7 +83,7 @@ def serving() -> Iterator[Any]:
 
         def serve(script: Script, way: str) -> str:
             stack.callback(script.stuck.set)
-            return stack.enter_context(serving_stub.serving(script))[way]
+            return stack.enter_context(server.serving(script))[way]
 
         yield serve
 

@@ -1,4 +1,4 @@
-"""A tiny export with every signature, images to ask it with, and the protocol stub."""
+"""A tiny export with every signature, images for it, and the stand-in for TensorFlow Serving."""
 
 import contextlib
 import io
@@ -48,8 +48,8 @@ def config(folder: Path, rows: str) -> Path:
 
 @contextlib.contextmanager
 def stub(config: Path) -> Iterator[dict[str, str]]:
-    """Runs the protocol stub; yields its addresses of gRPC and REST."""
-    command = [sys.executable, "-m", "tests.support.serving_stub", str(config)]
+    """Runs the stand-in; yields its addresses of gRPC and REST."""
+    command = [sys.executable, "-m", "saved_models.serving.servers.stub", str(config)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=helpers.ROOT, **pipes) as process:
         try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
 from keras_resnet import resnet
 
@@ -59,6 +60,24 @@ def _variants() -> list[Variant]:
 
 
 ALL = _variants()
+
+
+def _quick() -> set[str]:
+    """Each kind with each option once, on one branch or the other in turns, and the rest."""
+    names = set()
+    options = ("A", "A-around", "B", "C", "D")
+    for i, kind in enumerate(KINDS):
+        for j, option in enumerate(options):
+            names.add(f"{list(BRANCHES)[(i + j) % 2]}-{kind}-{option}")
+    return names | {v.name for v in ALL if v.name.endswith("plain")} | {"wide-v1.5-B"}
+
+
+QUICK = _quick()
+every = pytest.mark.parametrize(
+    "variant",
+    [v if v.name in QUICK else pytest.param(v, marks=pytest.mark.slow) for v in ALL],
+    ids=str,
+)
 
 
 def randomize(model: keras.Model, seed: int = 0) -> None:

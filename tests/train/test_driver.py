@@ -1,18 +1,16 @@
 """The command lines `python -m train` and `python -m train.evaluate`, from outside."""
 
 import json
-import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from keras_resnet import weights
-from tests.support import helpers
+from tests.support import forks, helpers
 from train.recipes.recipe import Recipe
 
 STEPS = 240
@@ -128,20 +126,12 @@ def test_a_profile_is_recorded_for_tensorboard(tmp_path):
 
 def interrupt(workdir: Path, number: int, after: int) -> tuple[int, str]:
     """Starts the run, sends a signal once it has printed a step; returns code and output."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *COMMAND, f"--workdir={workdir}"],
-        cwd=helpers.ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    with process.stdout as output:
-        for line in output:
-            if line.startswith(f"step {after}/"):
-                os.kill(process.pid, number)
-                break
-        rest = output.read()
+    process = forks.Run([*COMMAND, f"--workdir={workdir}"])
+    for line in process.stdout:
+        if line.startswith(f"step {after}/"):
+            process.send_signal(number)
+            break
+    rest, _ = process.communicate()
     return process.wait(), rest
 
 

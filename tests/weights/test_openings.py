@@ -50,6 +50,23 @@ def test_an_export_opens_its_weights_once(tmp_path) -> None:
     assert about == {"file": "tiny.weights.h5", "sha256": hashlib.sha256(content).hexdigest()}
 
 
+def test_a_fine_tuning_opens_its_first_weights_once(tmp_path) -> None:
+    """For the network, the preprocessing and the tensors; a run that resumes needs none of them."""
+    saved(tmp_path)
+    command = [
+        "train",
+        "--recipe=finetune",
+        "--dataset=digits",
+        "--augmentation=shift",
+        "--freeze=stem",
+        "--batch_size=8",
+        f"--init_weights={tmp_path}/tiny.weights.h5",
+        f"--workdir={tmp_path}/run",
+    ]
+    done = helpers.python("-c", COUNTED, *command, "--steps=1")
+    assert helpers.last_line(done) == {"openings": 1, "hashes": 0}  # our own files are not hashed
+
+
 def test_an_open_file_is_used_as_it_is(tmp_path, monkeypatch) -> None:
     """What a file says, and then the network: both from one opening."""
     saved(tmp_path)

@@ -1,4 +1,4 @@
-"""One split of a data set, whatever it is kept in."""
+"""One split of a data set, however it is stored."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,15 +12,22 @@ Element = Any  # an index, or a serialized record with its place
 
 @dataclass(frozen=True)
 class Examples:
-    """One split of a data set: `size` pairs of a uint8 image and a label.
+    """One split of a data set: pairs of an image and a label.
 
-    `elements(seed)` lists the raw elements, in order if `seed` is None, otherwise shuffled by
-    an integer tensor [2]; `decode` makes an image [height, width, channels] and a label of one,
-    or fails where images are `encoded`; `name` says which record it is.
-
-    `counts` are the examples of each class, `listing` the names of the files in order, where they
-    are known, relative to their folder; `held_out_by_name` says that these names decided which of
-    them are for testing. `found` are lines for people, about what else there was.
+    Attributes:
+        size: number of examples.
+        labels: names of the classes, in the order of the logits.
+        channels: of the images.
+        elements: lists the raw elements, in order for None, or shuffled by a seed, an integer
+            tensor [2].
+        decode: makes an image, uint8 [height, width, channels], and a label, int64 [], of an
+            element. If images are encoded, that may fail.
+        name: says which record an element is.
+        encoded: whether images have to be decoded.
+        listing: names of the files in order, relative to their folder, if they are known.
+        held_out_by_name: whether these names decided which examples are for testing.
+        counts: number of examples of each class, if that is known.
+        found: lines for people, about what else is in the data set.
     """
 
     size: int
@@ -37,17 +44,29 @@ class Examples:
 
 
 def arrays(images: Any, labels: Any, names: tuple[str, ...]) -> Examples:
+    """Returns examples that are in memory.
+
+    Args:
+        images: uint8 [n, height, width, channels].
+        labels: integers [n].
+        names: of the classes.
+    """
     counts = np.bincount(np.asarray(labels), minlength=len(names))
-    images, labels = tf.constant(images), tf.constant(labels, tf.int64)
+    images = tf.constant(images)
+    labels = tf.constant(labels, tf.int64)
 
     def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return images[index], labels[index]
 
-    size, channels = len(labels), images.shape[-1]
-    return Examples(size, names, channels, indices(size), decode, counts=tuple(counts.tolist()))
+    size = len(labels)
+    return Examples(
+        size, names, images.shape[-1], indices(size), decode, counts=tuple(counts.tolist())
+    )
 
 
 def indices(size: int) -> Callable[[tf.Tensor | None], tf.data.Dataset]:
+    """Returns `elements` of examples that are known by their index."""
+
     def elements(seed: tf.Tensor | None) -> tf.data.Dataset:
         order = tf.range(size)
         if seed is not None:
@@ -70,7 +89,11 @@ def sample(examples: Examples, count: int) -> Examples:
 
 
 def part(split: str, size: int, validation: int) -> slice:
-    """The examples of a training split that are trained on, or held out at its end."""
+    """Returns the part of a training split that is trained on, or held out at its end.
+
+    Raises:
+        ValueError: if no examples are left to train on.
+    """
     if validation >= size:
         raise ValueError(f"validation must be below the {size} examples, got {validation}")
     return slice(size - validation, None) if split == "validation" else slice(size - validation)

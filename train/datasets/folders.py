@@ -1,7 +1,7 @@
-"""A folder of images as a data set: which split and which class each image is of.
+"""A folder of images as a data set: the split and the class of each image.
 
-Without splits of its own a tenth of each class is held out, chosen by the names of the files alone:
-photos that are added later never move an image that was trained on into the test split.
+If the folder has no splits, a tenth of each class is held out, chosen only by the names of the
+files: photos that are added later never move an image from training into the test split.
 """
 
 import hashlib
@@ -20,18 +20,26 @@ from train.datasets import layouts
 from train.datasets.examples import Examples, indices, part
 from train.datasets.layouts import Classes
 
-HELD_OUT = 2**64 // 10  # ranks below are for testing
+HELD_OUT = 2**64 // 10  # files with ranks below are for testing
 STRAY = Reason("image in no folder of a class", "images in no folder of a class")
 
 
 @dataclass(frozen=True)
 class Folder:
-    """The images of a folder: for each split its files by class, below `root`."""
+    """The images of a folder.
+
+    Attributes:
+        root: the folder.
+        splits: for each split its files by class, relative to the folder.
+        labels: the classes, sorted.
+        held_out: whether the folder has no splits, so that the test split was held out.
+        notes: lines for people.
+    """
 
     root: str
     splits: Mapping[str, Classes]
     labels: tuple[str, ...]
-    held_out: bool  # whether it has no splits of its own
+    held_out: bool
     notes: tuple[str, ...] = ()
 
 
@@ -39,7 +47,7 @@ def load(split: str, data_dir: str | None, validation: int = 0) -> Examples:
     """Opens a split of a folder.
 
     Raises:
-        ValueError: for a folder whose splits or classes are not clear, or without this split.
+        ValueError: if splits or classes of the folder are ambiguous, or the split is missing.
     """
     return _split(read(data_dir, validation), split)
 
@@ -47,7 +55,10 @@ def load(split: str, data_dir: str | None, validation: int = 0) -> Examples:
 def splits(data_dir: str | None, validation: int = 0) -> dict[str, Examples]:
     """Opens the splits for training and testing, and for validation if there is one.
 
-    The folder is listed once. Raises as `load`.
+    The folder is listed once.
+
+    Raises:
+        ValueError: as `load`.
     """
     folder = read(data_dir, validation)
     own = ["validation"] if "validation" in folder.splits else []
@@ -59,8 +70,9 @@ def _split(folder: Folder, split: str) -> Examples:
         return _examples(folder, folder.splits[split])
     there = " and ".join(f"{name}/" for name in folder.splits)
     if split == "train":
-        raise ValueError(f"{folder.root} has {there} but no train/: it can be evaluated on, not"
-                         " trained on")  # fmt: skip
+        raise ValueError(
+            f"{folder.root} has {there} but no train/: it can be evaluated on, not trained on"
+        )
     if split == "validation":
         raise ValueError("the split 'validation' needs validation=, the examples to hold out")
     raise ValueError(f"{folder.root} has {there} but no test/, validation/ or val/")
@@ -69,7 +81,8 @@ def _split(folder: Folder, split: str) -> Examples:
 def _examples(folder: Folder, classes: Classes) -> Examples:
     counts = tuple(len(classes.get(label, ())) for label in folder.labels)
     listing = [os.fsencode(file) for label in folder.labels for file in classes.get(label, ())]
-    root, files = os.fsencode(folder.root), tf.constant(listing, tf.string)
+    root = os.fsencode(folder.root)
+    files = tf.constant(listing, tf.string)
     labels = tf.constant(np.repeat(np.arange(len(counts)), counts), tf.int64)
 
     def name(index: tf.Tensor) -> tf.Tensor:
@@ -94,14 +107,14 @@ def _examples(folder: Folder, classes: Classes) -> Examples:
 
 
 def read(data_dir: str | None, validation: int = 0) -> Folder:
-    """Finds out what a folder holds.
+    """Finds the splits, classes and images of a folder.
 
     Args:
         data_dir: the folder of CLASS/x.jpg, or of train/CLASS/x.jpg and test/CLASS/x.jpg.
         validation: how many training examples to hold out as the split "validation".
 
     Raises:
-        ValueError: naming what cannot be told, and what to do.
+        ValueError: naming what is ambiguous or missing, and what to do.
     """
     if data_dir is None:
         raise ValueError("dataset='folder' needs data_dir, the directory of CLASS/xxx.jpg")
@@ -134,7 +147,7 @@ def _nothing(left_out: LeftOut) -> str:
 
 
 def _splits(found: Mapping[str, Classes], validation: int) -> dict[str, Classes]:
-    """Returns the classes of train, test and validation, as far as there are such splits."""
+    """Returns the classes of train, test and validation, of which some may be missing."""
     splits = dict(found)
     if "" in splits:
         _check_number(splits[""], "")
@@ -146,8 +159,10 @@ def _splits(found: Mapping[str, Classes], validation: int) -> dict[str, Classes]
     if not validation:
         return splits
     if "validation" in splits:
-        raise ValueError(f"it has a validation split of its own, so validation={validation} is one"
-                         " too many: leave it out, or move the folder away")  # fmt: skip
+        raise ValueError(
+            f"it has a validation split of its own, so validation={validation} is one"
+            " too many: leave it out, or move the folder away"
+        )
     if "train" not in splits:
         raise ValueError(f"validation={validation} is held out of train/, which is missing")
     splits["train"], splits["validation"] = _take(splits["train"], validation)
@@ -155,7 +170,7 @@ def _splits(found: Mapping[str, Classes], validation: int) -> dict[str, Classes]
 
 
 def _check_number(classes: Classes, split: str) -> None:
-    """Refuses a single class, which may be the folder of the classes."""
+    """Refuses a single class: its folder may be the one that holds the classes."""
     if len(classes) > 1:
         return
     ((name, files),) = classes.items()
@@ -169,12 +184,12 @@ def _check_number(classes: Classes, split: str) -> None:
 
 
 def _rank(file: str) -> int:
-    """Returns a number below 2^64 that depends on the path of a file below the folder alone."""
+    """Returns a number below 2^64 that depends only on the path of a file within the folder."""
     return int.from_bytes(hashlib.sha256(os.fsencode(file)).digest()[:8], "big")
 
 
 def _hold_out(classes: Classes) -> tuple[Classes, Classes]:
-    """Returns what is for training and what is for testing: a tenth, and at least one, of each."""
+    """Divides files into training and testing: a tenth of each class, and at least one file."""
     train: Classes = {}
     test: Classes = {}
     for name, files in classes.items():
@@ -187,7 +202,7 @@ def _hold_out(classes: Classes) -> tuple[Classes, Classes]:
 
 
 def _take(classes: Classes, count: int) -> tuple[Classes, Classes]:
-    """Returns what is left for training, and the `count` files of the smallest ranks."""
+    """Returns the files that are left for training, and the `count` files of the smallest ranks."""
     files = [file for name in classes for file in classes[name]]
     part("validation", len(files), count)  # refuses too many
     held = set(sorted(files, key=_rank)[:count])
@@ -201,15 +216,19 @@ def _check_rest(rest: Classes, classes: Classes, why: str) -> None:
     short = [f"{name!r} ({len(classes[name])} in all)" for name in rest if not rest[name]]
     if short:
         shown = ", ".join(short[:5]) + (" ..." if len(short) > 5 else "")
-        raise ValueError(f"no images are left to train on of {shown}, as {why}; add images, or give"
-                         " train/ and test/ folders")  # fmt: skip
+        raise ValueError(
+            f"no images are left to train on of {shown}, as {why}; add images, or give"
+            " train/ and test/ folders"
+        )
 
 
 def _check_known(splits: Mapping[str, Classes], labels: tuple[str, ...]) -> None:
     for split in splits:
         if unknown := sorted(set(splits[split]) - set(labels)):
-            raise ValueError(f"the {split} split has classes that training lacks: {quoted(unknown)}"
-                             f"{near(unknown, labels)}; training has {quoted(labels)}")  # fmt: skip
+            raise ValueError(
+                f"the {split} split has classes that training lacks: {quoted(unknown)}"
+                f"{near(unknown, labels)}; training has {quoted(labels)}"
+            )
 
 
 def _notes(

@@ -1,8 +1,7 @@
-"""What the folders below a data set's own mean: splits, classes, or neither.
+"""What the folders in a data set's folder mean: splits, classes, or neither.
 
-Decided by names and by structure: a folder called `train` that holds folders of images is a split,
-and one that holds images itself, beside other classes, is a class. What can be read in two ways is
-refused.
+Names and structure decide: a folder called `train` that holds folders of images is a split, and one
+that holds images itself, beside other classes, is a class. Ambiguous layouts are refused.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,21 +22,21 @@ Classes = dict[str, list[str]]  # files by class
 
 
 class Layout(NamedTuple):
-    """The classes of each split, or of "" where a folder has no splits; and images in neither."""
+    """Classes by split, with the split "" if there are no splits; and images in no class."""
 
     splits: dict[str, Classes]
     stray: list[str]
 
 
 class Level(NamedTuple):
-    """The files in a folder, and those in and below each folder in it."""
+    """The files of a folder, and by the name of each folder in it, all files below that one."""
 
     direct: list[str]
     below: Classes
 
 
 def level(files: Iterable[str], depth: int) -> Level:
-    """Groups files by the part of their path at this depth."""
+    """Groups files by the part of their path at a depth, counted from 0."""
     direct: list[str] = []
     below: Classes = {}
     for file in files:
@@ -56,7 +55,7 @@ def arrange(files: Iterable[str]) -> Layout:
         files: paths below the data set's folder, parts joined by "/".
 
     Raises:
-        ValueError: for a layout that can be read in several ways, or in none.
+        ValueError: if the layout is ambiguous or invalid.
     """
     stray, tops = level(files, 0)
     named = {name: level(tops[name], 1) for name in tops if name.casefold() in SPLITS}
@@ -108,7 +107,7 @@ def check_classes(classes: Classes, depth: int) -> None:
 
     Args:
         classes: files by class.
-        depth: of the folders of the classes, 0 for those in the data set's own.
+        depth: of the folders of the classes: 0 if they are in the data set's own folder.
 
     Raises:
         ValueError: naming the folders.
@@ -117,11 +116,15 @@ def check_classes(classes: Classes, depth: int) -> None:
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(f"the name of the folder {printable(name)} is not UTF-8, and would be"
-                             " the name of a class: rename it") from error  # fmt: skip
+            raise ValueError(
+                f"the name of the folder {printable(name)} is not UTF-8, and would be"
+                " the name of a class: rename it"
+            ) from error
     for names in alike(classes, normal=True):
-        raise ValueError(f"the folders {', '.join(map(ascii, names))} look the same, but Unicode"
-                         " writes their names in several ways: keep one")  # fmt: skip
+        raise ValueError(
+            f"the folders {', '.join(map(ascii, names))} look the same, but Unicode"
+            " writes their names in several ways: keep one"
+        )
     inside = [level(files, depth + 1) for files in classes.values()]
     common = set.intersection(*(set(one.below) for one in inside)) if inside else set()
     if len(classes) > 1 and len(common) > 1 and not any(one.direct for one in inside):
@@ -133,7 +136,7 @@ def check_classes(classes: Classes, depth: int) -> None:
 
 
 def alike(names: Iterable[str], *, normal: bool = False) -> list[list[str]]:
-    """Groups names that differ only by case, or only in how Unicode writes them (`normal`)."""
+    """Groups names that differ only by case or, if `normal`, only in their Unicode form."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(normalized(name) if normal else similar(name), []).append(name)

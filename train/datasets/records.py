@@ -1,4 +1,4 @@
-"""Data sets of TFDS, read as serialized records."""
+"""Sets of TensorFlow Datasets, read as serialized records."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,7 +20,7 @@ def load(dataset: str, split: str, data_dir: str | None, validation: int) -> Exa
     """Opens a split of a data set of TFDS; see `datasets.load`.
 
     Raises:
-        ValueError: if the set cannot be prepared, or what it holds are not images and classes.
+        ValueError: if the set cannot be prepared, or does not hold images and classes.
     """
     builder = tfds.opened(dataset, data_dir)
     _check_features(builder)
@@ -36,9 +36,11 @@ def has_validation(dataset: str, data_dir: str | None) -> bool:
 
 
 def _load(builder: Any, split: str, validation: int) -> Examples:
-    features, (parts, notes) = builder.info.features, tfds.parts(builder)
+    features = builder.info.features
+    parts, notes = tfds.parts(builder)
     part = _part(builder, split, validation)
-    shape, size = features["image"].shape, sum(part.size for part in parts.values())
+    shape = features["image"].shape
+    size = sum(part.size for part in parts.values())
     small = None not in shape and size * np.prod(shape) <= IN_MEMORY_BYTES
     labels, said = classes.of(builder, list(parts.values()), whole=small)
     classes.check(builder, part, len(labels), whole=small)
@@ -71,12 +73,14 @@ def _check_features(builder: Any) -> None:
     keys = info.supervised_keys
     hint = f" (its supervised keys are {keys})" if keys else ""
     names = ", ".join(sorted(found)) or info.features
-    raise ValueError(f"{builder.name} does not classify images: it needs the features image and"
-                     f" label, and has {names}{hint}")  # fmt: skip
+    raise ValueError(
+        f"{builder.name} does not classify images: it needs the features image and"
+        f" label, and has {names}{hint}"
+    )
 
 
 def _part(builder: Any, split: str, validation: int) -> tfds.Part:
-    """Returns the examples of a split, of which the last of training may be held out."""
+    """Returns the examples of a split; the last ones of the training split may be held out."""
     own = tfds.parts(builder)[0].get("validation")
     if own and validation:
         raise ValueError(
@@ -87,7 +91,8 @@ def _part(builder: Any, split: str, validation: int) -> tfds.Part:
         return tfds.part_of(builder, split)
     whole = tfds.part_of(builder, "train")
     held = part(split, whole.size, validation)
-    start, stop = held.start or 0, whole.size if held.stop is None else held.stop
+    start = held.start or 0
+    stop = whole.size if held.stop is None else held.stop
     return tfds.Part(whole.split, whole.start + start, whole.start + stop)
 
 
@@ -101,7 +106,7 @@ def _records(builder: Any, split: str) -> Callable[[tf.Tensor | None], tf.data.D
     def records(index: tf.Tensor) -> tf.data.Dataset:
         numbered = tf.data.TFRecordDataset(files[index]).enumerate()
         rows = numbered.skip(skips[index]).take(takes[index])
-        # A file that ends too soon must not pass for a smaller one: positions would shift.
+        # A truncated file must not pass for a smaller one: positions would shift.
         rows = rows.apply(tf.data.experimental.assert_cardinality(takes[index]))
         return rows.map(
             lambda number, record: {"file": files[index], "number": number, "record": record}
@@ -119,7 +124,7 @@ def _records(builder: Any, split: str) -> Callable[[tf.Tensor | None], tf.data.D
 def _shuffle(records: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
     """Shuffles serialized records in a buffer, by this seed alone.
 
-    `Dataset.shuffle` would mix in the global seed, and fails on a tensor where that is 0.
+    `Dataset.shuffle` would mix in the global seed, and fails for a tensor if that seed is 0.
     """
     shuffled = tf.raw_ops.ShuffleDataset(
         input_dataset=tf.data.experimental.to_variant(records),
@@ -137,13 +142,13 @@ def _in_memory(examples: Examples) -> Examples:
     decoded = examples.elements(None).map(examples.decode, tf.data.AUTOTUNE).batch(examples.size)
     try:
         images, labels = next(iter(decoded))
-    except tf.errors.InvalidArgumentError:  # some are broken, and left out where they are read
+    except tf.errors.InvalidArgumentError:  # some are broken; they are left out as they are read
         return _encoded_in_memory(examples)
     return arrays(images, labels, examples.labels)
 
 
 def _encoded_in_memory(examples: Examples) -> Examples:
-    """Lists the same records in the same order as decoded ones."""
+    """Returns the same examples with their records in memory, in the order of decoded ones."""
     columns = next(iter(examples.elements(None).batch(examples.size)))
 
     def record(index: tf.Tensor) -> Element:

@@ -1,7 +1,7 @@
-"""From a name and a split to images and labels.
+"""From the name of a data set and of a split to its examples.
 
-A split knows how to list its raw elements, in order or shuffled by a seed, and how to decode
-one. The training stream that `pipeline` makes of it is a pure function of (seed, step).
+Examples list their raw elements, in order or shuffled by a seed, and decode one. The training
+stream that `batches` makes of them is a pure function of (seed, step).
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
         name: "digits" (in scikit-learn), "folder" (`data_dir/CLASS/x.jpg`, or also
             `data_dir/train/CLASS/x.jpg`), or an image classification data set of TFDS such as
             "cifar10" or "imagenet2012".
-        data_dir: where the set is; for TFDS by default its own place, and "digits" needs none.
+        data_dir: directory of the set; by default that of TFDS. "digits" needs none.
         split: "train", "validation" or "test". A set without a test split uses its own
             validation split for testing, as is the custom with ImageNet.
         validation: how many examples of the training split are held out as "validation".
@@ -41,9 +41,15 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
 
 
 def splits(name: str, data_dir: str | None, validation: int = 0) -> dict[str, Examples]:
-    """Opens what a training needs: "train", "test" and, where there is one, "validation".
+    """Opens the splits of a training: "train", "test" and, where there is one, "validation".
 
-    That is a split of the set's own beside its test split, or `validation` held out examples.
+    The latter is the set's own, if it has one besides its test split, or the examples that are
+    held out.
+
+    Args:
+        name: as of `load`.
+        data_dir: as of `load`.
+        validation: as of `load`.
 
     Raises:
         ValueError: as `load`.

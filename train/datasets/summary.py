@@ -1,4 +1,4 @@
-"""What a run says at its start: which classes and how many images of each it found."""
+"""What a run says of its data at its start: classes, and the number of images of each."""
 
 import textwrap
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from keras_resnet.preprocessing.files import printable
 from train.datasets.examples import Examples
 
 WIDTH = 100  # characters of a line
-ALL = 12  # classes; of more only the smallest and the largest are shown
+ALL = 12  # of more classes only the smallest and the largest are shown
 UNBROKEN = "\0"  # a space at which no line ends
 SPLITS = ("train", "validation", "test")
 WORDS = {"train": "training", "validation": "validation", "test": "test"}
@@ -17,14 +17,15 @@ WORDS = {"train": "training", "validation": "validation", "test": "test"}
 def lines(dataset: str, data_dir: str | None, splits: Mapping[str, Examples]) -> list[str]:
     """Returns lines for people: classes, images of each split, and what was left out.
 
-    Images of a class are counted as "training + validation + test", as far as there are such
-    splits and it is known.
+    The images of a class are shown as "training + validation + test", without the splits that do
+    not exist, and only if all counts are known.
     """
     shown = {name: splits[name] for name in SPLITS if name in splits}
     first = next(iter(shown.values()))
     place = printable(Path(data_dir or "").expanduser().resolve().name)
     title = place if dataset == "folder" else dataset
-    total, classes = sum(one.size for one in shown.values()), len(first.labels)
+    total = sum(one.size for one in shown.values())
+    classes = len(first.labels)
     sizes = ", ".join(f"{one.size:,} {WORDS[name]}" for name, one in shown.items())
     images = f"{total:,} image{'s' * (total != 1)}"
     told = [f"{title}: {images} in {classes:,} class{'es' * (classes != 1)}: {sizes}"]

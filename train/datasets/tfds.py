@@ -1,6 +1,6 @@
-"""Data sets of TensorFlow Datasets: opened, prepared where they are not, and their splits.
+"""Data sets of TensorFlow Datasets: opens them, prepares them if necessary, and finds their splits.
 
-Opening one runs code of the set's authors, which may raise anything: all of it becomes one
+Opening a data set runs code of its authors, which may raise any exception; each becomes a
 ValueError that a command can print.
 """
 
@@ -17,12 +17,12 @@ from typing import Any
 
 from train.datasets import tfds_images
 
-RETRIES = 2  # of a download, as TFDS's own ten take 200 seconds without a network
-TIMEOUTS = (5, 20)  # seconds to connect, and between two pieces of a file
-HELD_OUT = 10  # of a set with nothing but a training split, one example in so many is for testing
-FIRST = 256  # examples that show what floats, or labels, are
+RETRIES = 2  # of a download; TFDS's ten retries take 200 seconds without a network
+TIMEOUTS = (5, 20)  # seconds to connect, and to wait for the next part of a file
+HELD_OUT = 10  # a set without any test split is tested on one example in so many
+FIRST = 256  # examples that show the range of floats, or of labels
 INFO = "dataset_info.json"
-LEVELS = 3  # name/config/version, or downloads/extracted/folder
+LEVELS = 3  # of folders: name/config/version, or downloads/extracted/folder
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,21 @@ class Part:
 
 
 def parts(builder: Any) -> tuple[dict[str, Part], tuple[str, ...]]:
-    """Returns what is for "train", "validation" and "test", as far as there is any, and notes.
+    """Returns the examples for "train", "validation" and "test", and notes for the user.
 
-    A set without a test split is tested on its validation split, as is the custom with ImageNet,
-    whose test images have no public labels. One with nothing but a training split is tested on
-    the last tenth of it: TFDS shuffled it when it wrote it.
+    A set without a test split is tested on its validation split, as is usual for ImageNet, whose
+    test images have no public labels. A set with a training split only is tested on its last
+    tenth, because TFDS shuffles examples when it writes them. Missing splits are left out.
+
+    Args:
+        builder: of the data set.
 
     Raises:
-        ValueError: for a set whose only split is not shuffled.
+        ValueError: if the only split is not shuffled.
     """
     sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
-    found = {name: Part(name, 0, sizes[name]) for name in ("train", "validation", "test")
-             if name in sizes}  # fmt: skip
+    names = [name for name in ("train", "validation", "test") if name in sizes]
+    found = {name: Part(name, 0, sizes[name]) for name in names}
     own = "test" in found and builder.name != "imagenet2012"
     if own or "train" not in found:
         return found, ()
@@ -65,18 +68,20 @@ def parts(builder: Any) -> tuple[dict[str, Part], tuple[str, ...]]:
     size = sizes["train"]
     kept = size - -(-size // HELD_OUT)
     if builder.info.disable_shuffling:
-        raise ValueError(f"{builder.name} has no test split, only {sorted(sizes)}, and its examples"
-                         " are in order: no part of them can stand for the others")  # fmt: skip
+        raise ValueError(
+            f"{builder.name} has no test split, only {sorted(sizes)}, and its examples are in"
+            " order: no part of them can represent the others"
+        )
     test = Part("train", kept, size)
     note = f"no test split: tested on the last {test.size:,} of {size:,} training examples"
     return {"train": Part("train", 0, kept), "test": test}, (note,)
 
 
 def part_of(builder: Any, name: str) -> Part:
-    """Returns what is for "train", "validation" or "test".
+    """Returns the examples for "train", "validation" or "test"; see `parts`.
 
     Raises:
-        ValueError: if there is nothing.
+        ValueError: if there are none.
     """
     found = parts(builder)[0].get(name)
     if not found or not found.size:
@@ -89,10 +94,10 @@ def part_of(builder: Any, name: str) -> Part:
 
 @cache
 def decoder(builder: Any) -> tfds_images.Decoder:
-    """Returns the `tfds_images.Decoder` of a data set: one for all splits.
+    """Returns the decoder of the images of a data set, the same for all splits.
 
     Raises:
-        ValueError: for images that cannot be used.
+        ValueError: if the images cannot be used.
     """
     part = next(part for part in parts(builder)[0].values() if part.size)
 
@@ -109,22 +114,23 @@ def decoder(builder: Any) -> tfds_images.Decoder:
 
 @cache
 def opened(name: str, data_dir: str | None = None) -> Any:
-    """Opens a data set, and has TFDS prepare it where nobody has.
+    """Returns the builder of a data set, which TFDS downloads and prepares if necessary.
 
     Args:
-        name: "cifar10", or with a configuration and a version: "name/config:1.0.0".
-        data_dir: the folder of all data sets; by default TFDS's own place.
+        name: such as "cifar10" or, with a configuration and a version, "name/config:1.0.0".
+        data_dir: the folder of all data sets; by default that of TFDS.
 
     Raises:
-        ValueError: naming the set, the place, and why it cannot be opened or prepared. What a
-            failed preparation made is removed, except for files that were downloaded completely.
+        ValueError: naming the set, the folder, and why it cannot be opened or prepared. The files
+            of a failed preparation are removed, except for complete downloads.
     """
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise ValueError(f"{name} needs: pip install 'he-keras-resnet[train]'") from error
     unknown = (tfds.core.DatasetNotFoundError, tfds.core.registered.DatasetNotFoundError)
-    base, place = re.split("[:/]", name)[0], None
+    base = re.split("[:/]", name)[0]
+    place = None
     if data_dir is not None:
         place = Path(data_dir).expanduser().resolve()
         _check_place(base, place)
@@ -144,21 +150,25 @@ def opened(name: str, data_dir: str | None = None) -> Any:
     if not builder.data_path.exists():
         _prepare(builder)
     if not builder.info.splits:
-        raise ValueError(f"{builder.data_dir} is not a complete data set: {INFO} is missing, or"
-                         " lists no splits; remove the folder and prepare it again")  # fmt: skip
+        raise ValueError(
+            f"{builder.data_dir} is not a complete data set: {INFO} is missing, or lists no"
+            " splits; remove the folder and prepare it again"
+        )
     return builder
 
 
 def _check_place(base: str, place: Path) -> None:
-    """Refuses a folder inside a data set for the folder of all data sets."""
+    """Refuses a folder inside a data set in place of the folder of all data sets."""
     for folder in (place, *place.parents[:2]):
         if folder.name == base and not (place / base).is_dir() and _prepared(folder.parent, base):
-            raise ValueError(f"data_dir must be the folder that holds {base}/, which is"
-                             f" {folder.parent}; got {place}")  # fmt: skip
+            raise ValueError(
+                f"data_dir must be the folder that holds {base}/, which is {folder.parent}; got"
+                f" {place}"
+            )
 
 
 def _prepared(place: Path, base: str) -> list[str]:
-    """Lists what is prepared of a data set, by the names that TFDS opens it with."""
+    """Returns the prepared configurations and versions of a data set, by TFDS's names."""
     folder = place / base
     files = [*folder.glob(f"*/{INFO}"), *folder.glob(f"*/*/{INFO}")]
     found = sorted(file.parent.relative_to(folder).parts for file in files)
@@ -197,20 +207,22 @@ def _line(error: Exception) -> str:
 
 @contextmanager
 def _impatient() -> Iterator[None]:
-    """Has TFDS give up within seconds on a network that is not there."""
+    """Makes TFDS give up within seconds if there is no network."""
     from tensorflow_datasets.core.download import downloader
 
-    usual = downloader.MAX_RETRIES, downloader._open_url
+    retries = downloader.MAX_RETRIES
+    open_url = downloader._open_url
     downloader.MAX_RETRIES = RETRIES
-    downloader._open_url = partial(downloader._open_url, timeout=TIMEOUTS)
+    downloader._open_url = partial(open_url, timeout=TIMEOUTS)
     try:
         yield
     finally:
-        downloader.MAX_RETRIES, downloader._open_url = usual
+        downloader.MAX_RETRIES = retries
+        downloader._open_url = open_url
 
 
 def _listed(root: Path, name: str) -> set[Path]:
-    """Lists where a preparation adds something: three levels deep, as TFDS adds whole folders."""
+    """Returns the paths to which a preparation may add, three levels deep: TFDS adds folders."""
     found = {root} if root.exists() else set()
     for folder in (root / name, root / "downloads"):
         for place, folders, files in os.walk(folder):
@@ -221,7 +233,7 @@ def _listed(root: Path, name: str) -> set[Path]:
 
 
 def _remove(paths: set[Path]) -> None:
-    """Removes files and folders, except for those with a complete download, which has an INFO."""
+    """Removes files and folders, except for complete downloads, which have an INFO file."""
     for path in sorted(paths, key=lambda path: len(path.parts), reverse=True):
         complete = path.suffix == ".INFO" or path.with_name(f"{path.name}.INFO").exists()
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Images of TensorFlow Datasets, whose own decoder uses the inexact default for JPEGs."""
+"""Decodes the images of TensorFlow Datasets, whose own decoder is inexact for JPEGs."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,8 +18,11 @@ HINT = "images of uint8, uint16, or floats of 0..1 or 0..255 can be used"
 class Decoder:
     """How the feature "image" of a data set becomes pixels.
 
-    `told` is the argument `decoders` of TFDS, `pixels` makes uint8 [height, width, channels] of
-    what it then gives, or fails for a broken image; `notes` are lines for people.
+    Args:
+        told: the argument `decoders` of TFDS's functions.
+        pixels: makes uint8 [height, width, channels] of the tensor that TFDS then returns; it
+            fails for a broken image.
+        notes: lines for the user.
     """
 
     told: dict[str, Any] | None
@@ -28,17 +31,17 @@ class Decoder:
 
 
 def decoder(feature: Any, first: Callable[[], Iterable[np.ndarray[Any, Any]]]) -> Decoder:
-    """Returns what makes pixels of the feature "image" of a data set.
+    """Returns the decoder of a feature "image".
 
-    Of sixteen bits the upper eight are kept, as in a PNG file. Floats of 0..1 are multiplied by
-    255, and those of 0..255 rounded.
+    Of 16 bits the upper eight are kept, as for PNG files. Floats of 0..1 are multiplied by 255,
+    floats of 0..255 are rounded.
 
     Args:
-        feature: the feature.
-        first: returns some images as TFDS gives them, which show what floats are.
+        feature: TFDS's feature.
+        first: returns some images as TFDS returns them, which show the range of floats.
 
     Raises:
-        ValueError: for other channels, types and floats.
+        ValueError: for other shapes, types and ranges.
     """
     import tensorflow_datasets as tfds
 
@@ -46,8 +49,10 @@ def decoder(feature: Any, first: Callable[[], Iterable[np.ndarray[Any, Any]]]) -
     kind = np.dtype(feature.np_dtype)
     files = isinstance(feature, tfds.features.Image)
     if len(shape or ()) != 3 or shape[-1] is None:
-        raise ValueError(f"image has the shape {shape}; it must be (height, width, channels), with"
-                         " a known number of channels")  # fmt: skip
+        raise ValueError(
+            f"image has the shape {shape}; it must be (height, width, channels), with a known"
+            " number of channels"
+        )
     if files and shape[-1] not in CHANNELS:
         raise ValueError(f"image has {shape[-1]} channels; {CHANNELS} can be read")
     notes = ("16-bit images: the upper eight bits are used",) if kind == np.uint16 else ()
@@ -66,14 +71,17 @@ def decoder(feature: Any, first: Callable[[], Iterable[np.ndarray[Any, Any]]]) -
     if not np.issubdtype(kind, np.floating):
         raise ValueError(f"image has the type {kind}; {HINT}")
     top = _top(first())
-    notes = (f"float images: levels of 0..{top}, " + ("times 255" if top == 1 else "rounded"),)
-    return Decoder(None, lambda image: _rounded(image, top), notes)
+    change = "times 255" if top == 1 else "rounded"
+    note = f"float images: levels of 0..{top}, {change}"
+    return Decoder(None, lambda image: _rounded(image, top), (note,))
 
 
 def _top(images: Iterable[np.ndarray[Any, Any]]) -> int:
     """Returns 1 or 255, the level of white.
 
-    What is not much above 1 could be either, and so could images that are all black.
+    Raises:
+        ValueError: if it is neither, or could be both: for a maximum between 1 and 2, or black
+            images.
     """
     lowest, highest = zip(*((image.min(), image.max()) for image in images), strict=True)
     low = float(np.min(lowest))

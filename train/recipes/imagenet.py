@@ -30,7 +30,7 @@ def _imagenet_recipe(network: str, shortcut: str | None, top1: float) -> Recipe:
 
 
 def _resnet50_recipe(batch_size: int, epochs: int, warmup_epochs: int, **changes: Any) -> Recipe:
-    """What the modern recipes of ResNet-50 (v1.5) have in common."""
+    """Returns a modern recipe of ResNet-50 (v1.5); changes are fields of its own."""
     epoch = IMAGES // batch_size
     common: dict[str, Any] = {
         "decay_norms": False,
@@ -52,13 +52,22 @@ def _resnet50_recipe(batch_size: int, epochs: int, warmup_epochs: int, **changes
 
 
 def _strikes_back(epochs: int, top1: float, hours: int, **changes: Any) -> Recipe:
-    """A1 to A3 of Wightman et al.: LAMB, a yes or no for each class, and mixed images."""
+    """A1 to A3 of Wightman et al.: LAMB, binary cross-entropies, and mixed images."""
     common: dict[str, Any] = {
-        "optimizer": "lamb", "learning_rate": 5e-3, "weight_decay": 0.02, "clip_norm": 1.0,
-        "warmup_rate": 1e-4, "loss": "sigmoid", "policy": "randaugment", "magnitude": 0.7,
-        "mixup": 0.1, "cutmix": 1.0, "repeats": 3, "crop": 0.95,
+        "optimizer": "lamb",
+        "learning_rate": 5e-3,
+        "weight_decay": 0.02,
+        "clip_norm": 1.0,
+        "warmup_rate": 1e-4,
+        "loss": "sigmoid",
+        "policy": "randaugment",
+        "magnitude": 0.7,
+        "mixup": 0.1,
+        "cutmix": 1.0,
+        "repeats": 3,
+        "crop": 0.95,
         "fields": {"zero_gamma": True, "stochastic_depth": 0.05},
-    }  # fmt: skip
+    }
     return _resnet50_recipe(
         2048,
         epochs,

@@ -17,24 +17,50 @@ Optimizer = Literal["sgd", "lars", "adamw", "lamb"]
 Loss = Literal["softmax", "sigmoid"]
 Schedule = Literal["step", "cosine", "square"]
 CHOICES = {
-    "augmentation": Augmentation, "colour": Colour, "policy": Policy, "optimizer": Optimizer,
-    "loss": Loss, "schedule": Schedule,
-}  # fmt: skip
+    "augmentation": Augmentation,
+    "colour": Colour,
+    "policy": Policy,
+    "optimizer": Optimizer,
+    "loss": Loss,
+    "schedule": Schedule,
+}
 POSITIVE = (
-    "steps", "batch_size", "micro_batches", "image_size", "log_every", "eval_every", "save_every",
+    "steps",
+    "batch_size",
+    "micro_batches",
+    "image_size",
+    "log_every",
+    "eval_every",
+    "save_every",
     "repeats",
-)  # fmt: skip
+)
 NOT_NEGATIVE = (
-    "learning_rate", "weight_decay", "clip_norm", "warmup_steps", "validation", "seed",
-    "freeze_steps", "warmup_rate", "mixup", "cutmix", "precise_bn", "test_size", "max_broken",
-)  # fmt: skip
+    "learning_rate",
+    "weight_decay",
+    "clip_norm",
+    "warmup_steps",
+    "validation",
+    "seed",
+    "freeze_steps",
+    "warmup_rate",
+    "mixup",
+    "cutmix",
+    "precise_bn",
+    "test_size",
+    "max_broken",
+)
 BELOW_1 = ("momentum", "warmup_error", "label_smoothing", "target_threshold", "ema")
 UP_TO_1 = ("erasing", "magnitude", "crop", "trust")
 PREPROCESSING = ("per_pixel", "weights", *preprocessing.MODES)
 
 
 def _field(text: str, default: Any = MISSING) -> Any:
-    """A field that is also a flag, with its help; without a default each row has to give it."""
+    """Returns a field that is also a flag, with its help.
+
+    Args:
+        text: sentences; the flag adds that the default is the recipe's.
+        default: of rows that do not say it; without one each row has to.
+    """
     return field(default=default, metadata={"help": text})
 
 
@@ -43,61 +69,113 @@ class Recipe:
     """One training, complete but for the place where it runs.
 
     Raises:
-        ValueError: naming the field, what came, and what is allowed.
+        ValueError: naming the field, its value, and what is allowed.
     """
 
-    network: str = _field("a name in keras_resnet.FAMILY")
-    dataset: str = _field("digits, folder, or an image classification data set of TFDS")
-    steps: int = _field("updates in all")
-    batch_size: int = _field("images a step, over all replicas", 128)
-    learning_rate: float = _field("the highest", 0.1)
-    optimizer: Optimizer = _field("the rule of an update", "sgd")
-    momentum: float = _field("of SGD and LARS", 0.9)
-    nesterov: bool = _field("look ahead by the momentum", False)
+    network: str = _field("Name of the network, such as resnet50; see keras_resnet.FAMILY.")
+    dataset: str = _field(
+        "Data set: digits, folder, or the name of an image classification set of TensorFlow"
+        " Datasets."
+    )
+    steps: int = _field("Number of updates in all.")
+    batch_size: int = _field("Images per step, over all replicas.", 128)
+    learning_rate: float = _field("Peak learning rate, for the whole batch.", 0.1)
+    optimizer: Optimizer = _field("Rule of an update.", "sgd")
+    momentum: float = _field("Momentum of SGD and LARS, in [0, 1).", 0.9)
+    nesterov: bool = _field("Use Nesterov momentum.", False)
     weight_decay: float = _field(
-        "the paper's: adds weight_decay * w to the gradient of each weight, coupled", 1e-4
+        "Weight decay. SGD and LARS add weight_decay * w to the gradient, as the paper does; AdamW"
+        " and LAMB decay apart from it.",
+        1e-4,
     )
-    decay_norms: bool = _field("decay also BN and biases, as the paper", True)
-    trust: float = _field("of LARS: the longest step of a weight, over its own length", 0.001)
-    clip_norm: float = _field("longest gradient of the global batch; 0 for any", 0.0)
-    ema: float = _field("decay of the average of weights that is evaluated; 0 for none", 0.0)
-    sync_bn: bool = _field("normalize by the statistics of the global batch", False)
-    precise_bn: int = _field("batches whose BN statistics are averaged at the end", 0)
-    micro_batches: int = _field("parts of a batch that go through the network in turns", 1)
+    decay_norms: bool = _field(
+        "Decay scales and biases, too, as the paper does, and not only kernels.", True
+    )
+    trust: float = _field(
+        "Trust coefficient of LARS: largest step of a weight over the norm of the weight.", 0.001
+    )
+    clip_norm: float = _field(
+        "Largest norm of the gradient of the global batch; longer ones are clipped. 0: never.", 0.0
+    )
+    ema: float = _field(
+        "Decay of the moving average of the weights, which is evaluated and published. 0: none.",
+        0.0,
+    )
+    sync_bn: bool = _field("Normalize by the statistics of the global batch.", False)
+    precise_bn: int = _field(
+        "Number of batches from which BN statistics are computed again at the end. 0: none.", 0
+    )
+    micro_batches: int = _field(
+        "Number of parts of a replica's batch that go through the network one after another.", 1
+    )
     schedule: Schedule = _field(
-        "step divides by ten at the boundaries; the others fall to 0", "step"
+        "Shape of the learning rate: step divides it by ten at each boundary, cosine and square"
+        " fall to 0.",
+        "step",
     )
-    boundaries: tuple[int, ...] = _field("steps, separated by commas", ())
-    warmup_steps: int = _field("the rate rises in so many", 0)
-    warmup_rate: float = _field("where it rises from", 0.0)
-    warmup_error: float = _field("a tenth of the rate until the training error is below", 0.0)
-    loss: Loss = _field("cross-entropy of one choice, or of a yes or no for each class", "softmax")
-    label_smoothing: float = _field("share of the target spread over all classes", 0.0)
-    target_threshold: float = _field("of a sigmoid loss: targets above it count as 1", 0.0)
-    augmentation: Augmentation = _field("how training images are cut and mirrored", "none")
-    colour: Colour = _field("how their colours change", "none")
-    policy: Policy = _field("a search space of further changes", "none")
-    magnitude: float = _field("of randaugment, of at most 1", 0.9)
-    erasing: float = _field("share of training images that lose a rectangle", 0.0)
-    mixup: float = _field("alpha of mixing images pair by pair; 0 for none", 0.0)
-    cutmix: float = _field("alpha of mixing rectangles pair by pair; 0 for none", 0.0)
-    repeats: int = _field("times that an image comes in a row, differently augmented", 1)
-    preprocessing: str = _field(f"one of {', '.join(PREPROCESSING)}", "per_pixel")
-    image_size: int = _field("pixels a side", 32)
-    test_size: int = _field("of test images, if they differ; 0 for the same", 0)
-    crop: float = _field("share of a side that test images keep; 0 for 7/8 after random crops", 0.0)
-    init_weights: str = _field("a file, URL or hf://owner/name to start from", "")
-    quantize: bool = _field("fold the first weights, and train with the rounding of int8", False)
-    freeze: tuple[str, ...] = _field("parts that do not learn: stem, stage1, ... head", ())
-    freeze_steps: int = _field("steps after which they learn too; 0 for never", 0)
-    stage_rate: float = _field("rate of each part over that of the next, towards the head", 1.0)
-    seed: int = _field("of the first weights, the order of the data, and the augmentation", 0)
-    max_broken: int = _field("images that cannot be decoded and are left out before an error", 10)
-    validation: int = _field("training examples to hold out, and to evaluate on instead", 0)
-    log_every: int = _field("steps between progress lines", 100)
-    eval_every: int = _field("steps between evaluations", 1000)
-    save_every: int = _field("steps between checkpoints", 500)
-    fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec that differ
+    boundaries: tuple[int, ...] = _field(
+        "Steps at which schedule=step divides the rate by ten, separated by commas.", ()
+    )
+    warmup_steps: int = _field("Number of steps in which the rate rises to its peak.", 0)
+    warmup_rate: float = _field("Learning rate at which the warm-up starts.", 0.0)
+    warmup_error: float = _field(
+        "Training error, as a share of 1: above it, until it was reached once, the rate is a tenth."
+        " 0: no such warm-up.",
+        0.0,
+    )
+    loss: Loss = _field(
+        "Loss: softmax cross-entropy of one class, or a binary (sigmoid) one for each class.",
+        "softmax",
+    )
+    label_smoothing: float = _field(
+        "Share of the target that is spread over all classes, in [0, 1).", 0.0
+    )
+    target_threshold: float = _field(
+        "With loss=sigmoid, targets above it count as 1 and others as 0. 0: targets stay.", 0.0
+    )
+    augmentation: Augmentation = _field("How training images are cropped and mirrored.", "none")
+    colour: Colour = _field("How the colours of training images change.", "none")
+    policy: Policy = _field("Policy of further random operations on training images.", "none")
+    magnitude: float = _field("Mean magnitude of policy=randaugment, in [0, 1].", 0.9)
+    erasing: float = _field("Share of training images in which a rectangle is erased.", 0.0)
+    mixup: float = _field("Alpha of mixup. 0: no mixup.", 0.0)
+    cutmix: float = _field("Alpha of CutMix. 0: no CutMix.", 0.0)
+    repeats: int = _field("Times that an image comes per epoch, each time augmented anew.", 1)
+    preprocessing: str = _field(
+        f"How pixels are normalized: {', '.join(PREPROCESSING)}. `weights`: as the first weights"
+        " need it.",
+        "per_pixel",
+    )
+    image_size: int = _field("Pixels per side of training images.", 32)
+    test_size: int = _field("Pixels per side of test images. 0: as training images.", 0)
+    crop: float = _field(
+        "Share of a side that the central crop of test images keeps, in [0, 1]. 0: 0.875 for"
+        " augmentations that choose a scale, else 1.",
+        0.0,
+    )
+    init_weights: str = _field(
+        "Weights to start from: a file, a URL, hf://owner/name, or imagenet. Empty: random ones.",
+        "",
+    )
+    quantize: bool = _field(
+        "Fold BN of the first weights into convolutions, and train with int8 rounding.", False
+    )
+    freeze: tuple[str, ...] = _field(
+        "Parts of the network that do not learn: stem, stage1, ..., head, separated by commas.", ()
+    )
+    freeze_steps: int = _field("Number of steps after which frozen parts learn, too. 0: never.", 0)
+    stage_rate: float = _field(
+        "Learning rate of each part over that of the next one towards the head, in (0, 1].", 1.0
+    )
+    seed: int = _field("Seed of random weights, of the order of the data, and of augmentation.", 0)
+    max_broken: int = _field("Number of images that may be left out as they cannot be decoded.", 10)
+    validation: int = _field(
+        "Number of training examples to hold out, and to evaluate on during training.", 0
+    )
+    log_every: int = _field("Steps between progress lines.", 100)
+    eval_every: int = _field("Steps between evaluations.", 1000)
+    save_every: int = _field("Steps between checkpoints.", 500)
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec, where they differ
     source: str = ""
     expected: str = ""
 
@@ -138,7 +216,7 @@ class Recipe:
         if not increasing or min(self.boundaries, default=1) < 1:
             raise ValueError(f"boundaries must be increasing steps, got {self.boundaries}")
         if self.warmup_steps and self.warmup_error:
-            raise ValueError("warmup_steps and warmup_error are two rules; give one of them")
+            raise ValueError("warmup_steps and warmup_error are different rules; give one of them")
 
     def _check_images(self) -> None:
         if self.test_size and (not self.scales or self.preprocessing == "per_pixel"):

@@ -69,12 +69,14 @@ def best_until(workdir: Path, step: int, headline: Headline) -> tuple[float, int
     A run that is extended has measured its last step, too, after the last checkpoint. A network of
     a step after `step` does not count: it will be measured again.
     """
+    if not (workdir / files.BEST).exists():
+        return None
     try:
         manifest = weights.read_manifest(workdir / files.BEST)
         told = manifest.training["best"] if manifest else {}
         value = float(told[headline.name])
         measured = int(told["step"])
-    except (ValueError, TypeError, KeyError):  # missing, damaged, or not written by `best`
+    except (ValueError, TypeError, KeyError):  # damaged, or not written by `best`
         return None
     return (value, measured) if measured <= step else None
 

@@ -9,12 +9,12 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 
-# One worker on each node, as docs/clusters.md tells: sbatch docs/deploy/training/slurm.sh FLAGS, from the
-# checkout, with its environment activated. Five minutes before the time is up all workers get
-# SIGTERM and save; the job then goes back to the queue, and on from there.
+# One worker per node, as docs/clusters.md describes: sbatch docs/deploy/training/slurm.sh FLAGS, from
+# the checkout, in its active environment. Five minutes before the time limit all workers get SIGTERM
+# and save; the job then returns to the queue, and later continues.
 set -euo pipefail
 
-# Each job has a port of its own, since two may share a node.
+# Each job has its own port, because two jobs may share a node.
 port=$((20000 + SLURM_JOB_ID % 10000))
 hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
 workers=
@@ -31,12 +31,12 @@ work() {
 }
 export -f work
 
-# When one worker dies, the others end by themselves within a minute; --wait is for one that hangs.
+# When a worker dies, the others end within a minute; --wait is for workers that hang.
 code=0
 srun --export=ALL --kill-on-bad-exit=0 --wait=300 bash -c 'work "$@"' work "$@" || code=$?
 
-# 75: another worker is gone; above 128: a signal, such as SIGTERM after five minutes of warning. All
-# else, such as 1, would only come again.
+# 75: another worker is gone; above 128: a signal, such as SIGTERM five minutes before the limit. Any
+# other error, such as 1, would only be repeated.
 if ((code == 75 || code > 128)) && ((${SLURM_RESTART_COUNT:-0} < 20)); then
   scontrol requeue "$SLURM_JOB_ID"
 fi

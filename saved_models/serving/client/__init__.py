@@ -1,1 +1,1 @@
-"""The client of a server; it needs neither Keras nor TensorFlow."""
+"""A client of TensorFlow Serving that needs neither Keras nor TensorFlow's Python."""

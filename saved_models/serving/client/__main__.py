@@ -9,4 +9,4 @@ if __name__ == "__main__":
     code = command.main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # an answer that is still awaited shall hold nobody up
+    os._exit(code)  # without waiting for the threads of requests that are still open

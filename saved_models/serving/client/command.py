@@ -2,12 +2,12 @@
 
     python -m saved_models.serving.client --server=HOST:8500 --model=NAME FILE_OR_FOLDER...
 
-HOST:PORT speaks gRPC, http://HOST:PORT speaks REST. Each image becomes one line of JSON on stdout,
-in the order given: its file with classes, labels and probabilities, best first, or with an error.
-A network without probabilities has logits in their place.
-`--status` tells the states of the model's versions instead. Exit code 0: all went well. 1: some
-images have no answer, or no version is available. 2: nothing more can be asked, as one line
-on stderr says.
+HOST:PORT speaks gRPC, http://HOST:PORT speaks REST. For each image one line of JSON is printed, in
+the order given: its file with classes, labels and probabilities, best first, or with an error.
+A network without probabilities returns logits instead.
+--status prints the states of the model's versions instead. Exit code 0: success. 1: some images
+have no answer, or no version is available. 2: the server cannot be asked; one line on stderr says
+why.
 """
 
 import contextlib
@@ -30,20 +30,21 @@ if TYPE_CHECKING:
     import argparse
 
 Result = dict[str, Any]  # file, and either classes, labels and scores, or error
-LOST = 3  # batches in a row without an answer, after which the server is taken to be gone
+LOST = 3  # successive batches without an answer after which the server counts as unreachable
 
 
 class Client:
-    """Asks one model of one server.
+    """Classifies images with one model of one server.
 
     Args:
         server: HOST:PORT for gRPC, or http://HOST:PORT for REST.
-        timeout: seconds that a try may take.
-        retries: how often a request is repeated that fails for a reason that may pass.
-        concurrency: requests that are under way at a time.
+        model: which model, and which version of it.
+        timeout: seconds per attempt.
+        retries: how often a request is repeated after a transient failure.
+        concurrency: the most requests at a time.
 
     Raises:
-        ValueError: for an address that is none.
+        ValueError: for an invalid address.
     """
 
     def __init__(
@@ -56,29 +57,36 @@ class Client:
         concurrency: int = 4,
     ) -> None:
         self._transport = connect(server, model, timeout)
-        self._model, self._retries, self._concurrency = model, retries, concurrency
+        self._model = model
+        self._retries = retries
+        self._concurrency = concurrency
         self._stop = threading.Event()
 
     def status(self) -> list[dict[str, Any]]:
-        """Returns version, state and status of each version; raises Failure."""
+        """Returns `version`, `state` and `status` of each version; raises Failure."""
         return persist(self._transport.status, self._retries, self._stop)
 
     def check(self) -> None:
-        """Raises Failure unless a version of the model is there to answer."""
+        """Raises Failure unless a version of the model is available."""
         states = self.status()
         if not any(row["state"] == "AVAILABLE" for row in states):
-            told = ", ".join(f"{row['version']} {row['state']}" for row in states) or "none"
-            reason = f"model {self._model.name} has no version to answer: {told}"
+            found = ", ".join(f"{row['version']} {row['state']}" for row in states) or "none"
+            reason = f"model {self._model.name} has no version to answer: {found}"
             raise Failure(Kind.FATAL, "UNAVAILABLE", reason)
 
     def classify(self, paths: Iterable[Path], batch_size: int = 8) -> Iterator[Result]:
         """Yields a result for each image of files and folders, in their order.
 
-        No more is read than is under way, however large the folder. An image that the server
-        refuses costs its neighbours nothing: they are sent again without it.
+        A result is a dictionary: `file`, and `classes`, `labels` and `probabilities` (or `logits`),
+        each a list, best first; or `file` and `error`. Only the images of open requests are in
+        memory. If the server refuses an image, the others of its request are sent again without it.
+
+        Args:
+            paths: files, and folders of images.
+            batch_size: the most images per request.
 
         Raises:
-            Failure: when no further request would succeed.
+            Failure: if no further request would succeed.
         """
         batches = files.batches(files.walk(paths), batch_size)
         pending: deque[tuple[list[Path], Future[list[Result]]]] = deque()
@@ -103,7 +111,7 @@ class Client:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
-        """Ends what is under way and repeats nothing more."""
+        """Cancels open requests, and repeats no further ones."""
         self._stop.set()
         self._transport.close()
 
@@ -147,9 +155,18 @@ class Client:
 
 
 def connect(server: str, model: Model, timeout: float) -> Transport:
-    """Returns the transport that an address asks for; imports the other's packages never."""
+    """Returns the transport for an address; only the packages of that transport are imported.
+
+    Args:
+        server: HOST:PORT for gRPC, or http://HOST:PORT for REST.
+        model: which model, and which version of it.
+        timeout: seconds per attempt.
+
+    Raises:
+        ValueError: for an invalid address.
+    """
     scheme, _, address = server.rpartition("://")
-    with contextlib.suppress(ValueError):  # a port that is no number
+    with contextlib.suppress(ValueError):  # the port is not a number
         place = urlsplit(f"//{address}")
         if scheme in {"http", "https"} and place.hostname:
             from saved_models.serving.client.rest import Rest
@@ -180,21 +197,24 @@ def _run(chosen: "argparse.Namespace", client: Client) -> int:
             print(json.dumps(row))
         return 0 if any(row["state"] == "AVAILABLE" for row in states) else 1
     client.check()
-    count, failed = 0, 0
+    count = 0
+    failed = 0
     total = sum(1 for _ in files.walk(chosen.paths))
-    with tqdm(total=total, unit="image", disable=None) as bar:  # none where stderr is a file
+    with tqdm(total=total, unit="image", disable=None) as bar:  # without a bar if stderr is a file
         for result in client.classify(chosen.paths, chosen.batch_size):
             tqdm.write(_line(result), file=sys.stdout)
             sys.stdout.flush()
-            count, failed = count + 1, failed + ("error" in result)
+            count += 1
+            failed += "error" in result
             bar.update()
     if failed or not count:
-        told = f"{failed} of {count} images have no answer" if count else "no images found"
-        sys.stderr.write(f"error: {told}\n")
+        problem = f"{failed} of {count} images have no answer" if count else "no images found"
+        sys.stderr.write(f"error: {problem}\n")
     return 1 if failed or not count else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Runs the command; returns its exit code."""
     chosen = flags.parse(__doc__, arguments)
     client = None
     try:
@@ -214,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # nobody reads on, as `| head`
+    except BrokenPipeError:  # the reader is gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     finally:

@@ -1,4 +1,4 @@
-"""Which files are sent, and in which batches; names only, until a batch's turn has come."""
+"""Which files are sent, and in which batches; files are read when their batch is sent."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -7,16 +7,16 @@ from pathlib import Path
 from saved_models.serving.client.kinds import HEAD, has_suffix, hidden, kind_of
 
 SERVED = ("JPEG", "PNG", "WebP")
-MAX_REQUEST = 2**24  # bytes of a batch; a larger image goes alone
-MAX_FILE = 2**28  # bytes; as much as the largest image that the server takes, not compressed
+MAX_REQUEST = 2**24  # bytes of a batch; a larger image is sent alone
+MAX_FILE = 2**28  # bytes; the largest image that the server takes has fewer even uncompressed
 
 
 def walk(paths: Iterable[Path]) -> Iterator[Path]:
-    """Yields files as they are given, and the images in and below folders, sorted by name.
+    """Yields files as given, and the images in and below folders, sorted by name.
 
-    Which files are images is decided as in training: hidden ones are not, a usual suffix makes an
-    image, and so do the first bytes of any other file, also of a kind that no server takes. Links
-    are followed. A folder that cannot be read is yielded itself, so that somebody tells of it.
+    Which files are images is decided as in training: by a usual suffix, or else by the first bytes,
+    even for kinds that no server takes; hidden files are left out. Links are followed. A folder
+    that cannot be read is yielded itself, so that its error is reported.
     """
     for path in paths:
         if not path.is_dir():
@@ -34,7 +34,7 @@ def _images(root: Path, unread: list[Path]) -> Iterator[Path]:
         try:
             status = Path(folder).stat()
             if (status.st_dev, status.st_ino) in above:
-                continue  # a link leads back
+                continue  # a link back to a folder above
             above |= {(status.st_dev, status.st_ino)}
             with os.scandir(folder) as found:
                 entries = sorted((e for e in found if not hidden(e.name)), key=lambda e: e.name)
@@ -54,7 +54,7 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _is_image(entry: "os.DirEntry[str]") -> bool:
-    """Whether to send a file; what cannot be read, but is called like an image, is told of."""
+    """Whether to send a file; one that looks like an image but cannot be read is an error later."""
     if _is_folder(entry):
         return False
     if has_suffix(entry.name):
@@ -69,17 +69,18 @@ def _is_image(entry: "os.DirEntry[str]") -> bool:
 
 
 def batches(files: Iterable[Path], size: int) -> Iterator[list[Path]]:
-    """Groups files to at most `size`, and `MAX_REQUEST` bytes."""
+    """Groups files into batches of at most `size` files and `MAX_REQUEST` bytes."""
     batch: list[Path] = []
     total = 0
     for file in files:
         try:
             weight = file.stat().st_size
         except OSError:
-            weight = 0  # whoever reads it will tell
+            weight = 0  # `read` reports the error
         if batch and (len(batch) == size or total + weight > MAX_REQUEST):
             yield batch
-            batch, total = [], 0
+            batch = []
+            total = 0
         batch.append(file)
         total += weight
     if batch:
@@ -90,8 +91,8 @@ def read(file: Path) -> bytes:
     """Returns the bytes of an image.
 
     Raises:
-        OSError: if it is no file, cannot be read, is too large for any image, or an image of a
-            kind that servers do not take.
+        OSError: if it is not a file, cannot be read, is larger than any image that the server
+            takes, or is an image of another kind than JPEG, PNG and WebP.
     """
     if not file.exists():
         raise FileNotFoundError("no such file")

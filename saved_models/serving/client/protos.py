@@ -1,10 +1,10 @@
 """TensorFlow Serving's messages, without the seconds that importing TensorFlow takes.
 
-`tensorflow_serving.apis` imports `tensorflow.core.…_pb2`: descriptions of messages that need
-nothing but protobuf. Yet whoever imports a module imports its parents, and those of TensorFlow
-bring all of it. While messages load, an empty package that finds the same files stands in for it.
-Then it is gone and `import tensorflow` works as ever; protobuf keeps one class for each message,
-however often its description is loaded.
+`tensorflow_serving.apis` imports `tensorflow.core...._pb2`, descriptions of messages that only need
+protobuf. But importing a module imports its parent packages, and `tensorflow` imports everything.
+So while messages are loaded an empty package with the same search path replaces it. Afterwards it
+is removed, and `import tensorflow` works as usual: protobuf keeps one class per message, however
+often its description is loaded.
 """
 
 import importlib
@@ -18,9 +18,9 @@ PARENT = "tensorflow"
 
 
 def load(name: str) -> ModuleType:
-    """Imports a module of messages, as `tensorflow_serving.apis.predict_pb2`.
+    """Imports a module of messages, such as `tensorflow_serving.apis.predict_pb2`.
 
-    To be called while no other thread imports TensorFlow: when modules are imported.
+    Call it only at import time: no other thread may import TensorFlow meanwhile.
 
     Raises:
         ImportError: if the packages that hold the messages are not installed.
@@ -31,10 +31,10 @@ def load(name: str) -> ModuleType:
 
 @contextmanager
 def _stand_in() -> Iterator[None]:
-    if PARENT in sys.modules:  # the real one: it has been paid for
+    if PARENT in sys.modules:  # TensorFlow itself is imported already
         yield
         return
-    spec = importlib.util.find_spec(PARENT)  # finds the package and runs nothing of it
+    spec = importlib.util.find_spec(PARENT)  # does not run the package
     if spec is None or not spec.submodule_search_locations:
         raise ImportError("messages need: pip install tensorflow-serving-api")
     package = ModuleType(PARENT)

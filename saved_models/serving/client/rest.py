@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface, spoken with `requests`."""
+"""TensorFlow Serving's REST interface, by `requests`."""
 
 import base64
 import threading
@@ -18,17 +18,18 @@ from saved_models.serving.client.transport import (
     rows,
 )
 
-# What the server makes of UNAVAILABLE and DEADLINE_EXCEEDED, and what proxies say.
+# Of the server for RESOURCE_EXHAUSTED, UNAVAILABLE and DEADLINE_EXCEEDED, and of proxies.
 TRANSIENT = {429, 503, 504}
 REFUSED = {400, 413, 500}
 
 
 class Rest:
-    """Speaks to `http://HOST:PORT`, or to a path of a proxy.
+    """The transport to `http://HOST:PORT`, or to a path of a proxy.
 
     Args:
-        url: of the server, without the `/v1` that every path begins with.
-        timeout: seconds to wait for a connection, and for the next bytes of an answer.
+        url: of the server, without the `/v1` with which every path begins.
+        model: which model, and which version of it.
+        timeout: seconds to wait for a connection, and for each next part of an answer.
     """
 
     def __init__(self, url: str, model: Model, timeout: float) -> None:
@@ -37,8 +38,9 @@ class Rest:
             path += f"/versions/{model.version}"
         if model.label is not None:
             path += f"/labels/{quote(model.label, safe='')}"
-        self._url, self._timeout = url.rstrip("/") + path, timeout
-        self._own = threading.local()  # a session keeps its connection, and serves one thread
+        self._url = url.rstrip("/") + path
+        self._timeout = timeout
+        self._own = threading.local()  # a session is for one thread, and keeps its connection
 
     def predict(self, images: list[bytes]) -> list[Answer]:
         encoded = [{INPUT: {"b64": base64.b64encode(image).decode()}} for image in images]
@@ -67,7 +69,7 @@ class Rest:
             raise _unexpected(answer) from error
 
     def close(self) -> None:
-        """Sessions close with the threads that they belong to."""
+        """Does nothing: sessions are closed with their threads."""
 
     def _call(self, method: str, url: str, body: Any = None) -> dict[str, Any]:
         if not hasattr(self._own, "session"):
@@ -85,10 +87,10 @@ def _lost(error: requests.RequestException, timeout: float) -> Failure:
     if isinstance(error, requests.Timeout):
         return Failure(Kind.TRANSIENT, "DEADLINE_EXCEEDED", f"no answer for {timeout:g} s")
     if "BadStatusLine" in str(error):
-        reason = "no HTTP is spoken there; HOST:PORT without http:// speaks gRPC"
+        reason = "the server does not speak HTTP; HOST:PORT without http:// speaks gRPC"
         return Failure(Kind.FATAL, "UNEXPECTED", reason)
     cause = error.args[0] if error.args else error
-    reason = str(getattr(cause, "reason", cause))  # what urllib3 wraps says less about itself
+    reason = str(getattr(cause, "reason", cause))  # the inner error of urllib3 is shorter
     broken = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
     if isinstance(error, broken) and not isinstance(error, requests.exceptions.SSLError):
         return Failure(Kind.TRANSIENT, "UNAVAILABLE", reason)
@@ -102,13 +104,13 @@ def _content(response: requests.Response) -> dict[str, Any]:
         content = None
     code = f"HTTP {response.status_code}"
     if response.status_code != requests.codes.ok:
-        told = content.get("error") if isinstance(content, dict) else None
+        message = content.get("error") if isinstance(content, dict) else None
         kind = Kind.FATAL
         if response.status_code in TRANSIENT:
             kind = Kind.TRANSIENT
         elif response.status_code in REFUSED:
             kind = Kind.REFUSED
-        raise Failure(kind, code, str(told or response.text or response.reason))
+        raise Failure(kind, code, str(message or response.text or response.reason))
     if not isinstance(content, dict):
         raise _unexpected(response.text)
     return content

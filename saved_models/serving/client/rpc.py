@@ -1,4 +1,4 @@
-"""TensorFlow Serving's gRPC interface, spoken with `tensorflow-serving-api`."""
+"""TensorFlow Serving's gRPC interface, by `tensorflow-serving-api`."""
 
 import math
 import struct
@@ -29,30 +29,33 @@ TRANSIENT = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 REFUSED = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.OUT_OF_RANGE,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,  # a message larger than the server takes
+    grpc.StatusCode.RESOURCE_EXHAUSTED,  # the message is larger than the server's limit
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.UNKNOWN,
 }
 OPTIONS = (
     ("grpc.max_receive_message_length", -1),
-    # A server that starts again is found again, sooner than the minutes that gRPC would wait.
+    # Finds a restarted server again after seconds; gRPC's default is up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 250),
     ("grpc.max_reconnect_backoff_ms", 4000),
 )
 
 
 class Rpc:
-    """Speaks to HOST:PORT over one channel, which all threads share.
+    """The transport to HOST:PORT, over one channel that all threads share.
 
     Args:
-        timeout: seconds that a request may take.
+        address: HOST:PORT.
+        model: which model, and which version of it.
+        timeout: seconds per request.
     """
 
     def __init__(self, address: str, model: Model, timeout: float) -> None:
         self._channel = grpc.insecure_channel(address, options=OPTIONS)
         self._predictions = services.PredictionServiceStub(self._channel)
         self._models = model_services.ModelServiceStub(self._channel)
-        self._model, self._timeout = model, timeout
+        self._model = model
+        self._timeout = timeout
 
     def predict(self, images: list[bytes]) -> list[Answer]:
         request = messages.PredictRequest()
@@ -72,23 +75,22 @@ class Rpc:
         self._name(request.model_spec)
         response = self._call(self._models.GetModelStatus, request)
         states = status_messages.ModelVersionStatus.State
-        codes = status_messages.ModelVersionStatus.DESCRIPTOR.fields_by_name["status"].message_type
-        codes = codes.fields_by_name["error_code"].enum_type.values_by_number
-        return [
-            {
-                "version": version.version,
-                "state": states.Name(version.state),
-                "status": " ".join(
-                    filter(
-                        None, (codes[version.status.error_code].name, version.status.error_message)
-                    )
-                ),
-            }
-            for version in response.model_version_status
-        ]
+        status = status_messages.ModelVersionStatus.DESCRIPTOR.fields_by_name["status"].message_type
+        codes = status.fields_by_name["error_code"].enum_type.values_by_number
+        found = []
+        for version in response.model_version_status:
+            code = codes[version.status.error_code].name
+            found.append(
+                {
+                    "version": version.version,
+                    "state": states.Name(version.state),
+                    "status": " ".join(filter(None, (code, version.status.error_message))),
+                }
+            )
+        return found
 
     def close(self) -> None:
-        """Ends the requests that are under way, too."""
+        """Closes the channel, and cancels open requests."""
         self._channel.close()
 
     def _name(self, spec: Any) -> None:
@@ -106,9 +108,10 @@ class Rpc:
 
 
 def _failure(error: Any) -> Failure:
-    code, reason = error.code(), error.details() or "the server gives no reason"
+    code = error.code()
+    reason = error.details() or "the server gives no reason"
     if "parsing HTTP/2" in reason:
-        reason = "no gRPC is spoken there; http://HOST:PORT speaks REST"
+        reason = "the server does not speak gRPC; http://HOST:PORT speaks REST"
         return Failure(Kind.FATAL, "UNEXPECTED", reason)
     if code in TRANSIENT:
         return Failure(Kind.TRANSIENT, code.name, reason)
@@ -116,15 +119,18 @@ def _failure(error: Any) -> Failure:
 
 
 def _lists(tensor: Any) -> list[list[Any]]:
-    """Reads a tensor [batch, k], in whichever of two ways it was written; [] if it is none."""
+    """Returns a TensorProto [batch, k] as lists; [] if it is not one, or its values are missing.
+
+    Its values are in the field of its type or, packed, in `tensor_content`.
+    """
     shape = [dim.size for dim in tensor.tensor_shape.dim]
     if tensor.dtype not in FIELDS or len(shape) != 2:
         return []
     field, letter = FIELDS[tensor.dtype]
-    values, count = list(getattr(tensor, field)), math.prod(shape)
+    values = list(getattr(tensor, field))
     if content := tensor.tensor_content:
         values = [value for (value,) in struct.iter_unpack(f"<{letter}", content)]
-    if len(values) != count:
+    if len(values) != math.prod(shape):
         return []
     if tensor.dtype == DT_STRING:
         values = [value.decode(errors="replace") for value in values]

@@ -1,4 +1,4 @@
-"""What REST and gRPC share: which model is asked, how requests fail, and when they are repeated."""
+"""What REST and gRPC share: the model, the kinds of failures, and when requests are repeated."""
 
 import random
 import threading
@@ -9,15 +9,16 @@ from typing import Any, Protocol, TypeVar
 
 SIGNATURE = "predict_bytes"
 INPUT = "image_bytes"
-SCORES = ("probabilities", "logits")  # a network has the first, or only the second
-FIRST_DELAY, LAST_DELAY = 0.25, 8.0  # seconds before a repetition; each is twice the one before
-LONGEST_REASON = 400  # characters of what a server says
-Answer = dict[str, list[Any]]  # of one image: classes, labels and scores, best first
+SCORES = ("probabilities", "logits")  # a network returns the former or, if it has none, the latter
+FIRST_DELAY = 0.25  # seconds before the first repetition; each next delay is twice as long
+LAST_DELAY = 8.0  # seconds, at most
+LONGEST_REASON = 400  # characters of a server's message
+Answer = dict[str, list[Any]]  # for one image: classes, labels and scores, best first
 T = TypeVar("T")
 
 
 class Kind(Enum):
-    """What to do about a failure."""
+    """What a failure says about other requests."""
 
     TRANSIENT = "the same request may succeed later"
     REFUSED = "something is wrong with the images of this request"
@@ -25,10 +26,10 @@ class Kind(Enum):
 
 
 class Failure(Exception):
-    """A request that failed, with the server's code and reason in one line."""
+    """A failed request, with the server's code and reason in one line."""
 
     def __init__(self, kind: Kind, code: str, reason: str) -> None:
-        text = " ".join(reason.split()).partition(" [[{{")[0]  # without the nodes of the graph
+        text = " ".join(reason.split()).partition(" [[{{")[0]  # without nodes of the graph
         if len(text) > LONGEST_REASON:
             text = f"{text[:LONGEST_REASON]}..."
         super().__init__(f"{code}: {text}")
@@ -37,7 +38,11 @@ class Failure(Exception):
 
 @dataclass(frozen=True)
 class Model:
-    """A model of a server: of the version given, of the labelled one, or of the newest."""
+    """A model of a server: a version, the version with a label, or the newest version.
+
+    Raises:
+        ValueError: for both a version and a label.
+    """
 
     name: str
     version: int | None = None
@@ -49,23 +54,26 @@ class Model:
 
 
 class Transport(Protocol):
-    """A way to a server, safe to use from several threads. Everything raises `Failure`."""
+    """A connection to a server, safe to use from several threads. Every method raises `Failure`."""
 
     def predict(self, images: list[bytes]) -> list[Answer]:
-        """Classifies encoded images, all or none."""
+        """Classifies encoded images: returns an answer for each, or fails for all."""
 
     def status(self) -> list[dict[str, Any]]:
-        """Returns version, state and status of each version of the model."""
+        """Returns `version`, `state` and `status` of each version of the model."""
 
     def close(self) -> None:
-        """Ends connections."""
+        """Closes connections."""
 
 
 def persist(call: Callable[[], T], retries: int, stop: threading.Event) -> T:
-    """Repeats a call as long as its failure is transient, waiting longer each time.
+    """Repeats a call while its failure is transient, after longer and longer delays.
 
-    Waits end at random moments, or clients that failed together would come again together; and
-    at once when `stop` is set.
+    Delays are random, so that clients that failed together do not return together, and end at once
+    when `stop` is set.
+
+    Raises:
+        Failure: the last one.
     """
     for attempt in range(retries + 1):
         try:
@@ -80,18 +88,19 @@ def persist(call: Callable[[], T], retries: int, stop: threading.Event) -> T:
 
 
 def outputs(found: Container[str]) -> tuple[str, ...]:
-    """Returns the names of the outputs to read of those that an answer has."""
-    return ("classes", "labels", SCORES[1] if SCORES[0] not in found else SCORES[0])
+    """Returns the names of the outputs to read, given those that an answer has."""
+    scores, fallback = SCORES
+    return ("classes", "labels", scores if scores in found else fallback)
 
 
 def rows(columns: dict[str, list[Any]], count: int) -> list[Answer]:
-    """Turns outputs [batch, k] into the answers of `count` images.
+    """Turns outputs [batch, k] into the answers for `count` images.
 
     Raises:
-        Failure: if outputs are missing, or are not of so many images.
+        Failure: if outputs are missing, or belong to another number of images.
     """
     sizes = {name: len(values) for name, values in columns.items()}
     if set(sizes.values()) != {count}:
-        reason = f"{count} images were sent, and the answer has {sizes}"
+        reason = f"{count} images were sent, but the answer has {sizes}"
         raise Failure(Kind.FATAL, "UNEXPECTED", reason)
     return [{name: values[i] for name, values in columns.items()} for i in range(count)]

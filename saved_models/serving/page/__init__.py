@@ -1,1 +1,1 @@
-"""A page to drop images on, which shows what an export sees."""
+"""A web page to drop images on, which shows what an export sees in them."""

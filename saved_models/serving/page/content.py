@@ -1,4 +1,4 @@
-"""What the page shows, as HTML: facts of a network, and what it says of an image."""
+"""The content of the page as HTML: facts about a network, and its answer for an image."""
 
 import base64
 from html import escape
@@ -8,27 +8,42 @@ import numpy as np
 
 from saved_models.serving.page.explanation import Explanation
 
-# Viridis (bids.github.io/colormap, CC0), every eighth of it: equal steps look equally large, also
-# to those who tell red and green badly.
-VIRIDIS = np.float32([[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141],
-                      [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]])  # fmt: skip
-OPACITY = 0.7  # the power of a map that it is opaque by: less shows weak evidence better
+# Nine evenly spaced colours of Viridis (bids.github.io/colormap, CC0): equal steps look equally
+# large, also to people who cannot tell red from green.
+VIRIDIS = np.array(
+    [
+        [68, 1, 84],
+        [71, 44, 122],
+        [59, 81, 139],
+        [44, 113, 142],
+        [33, 144, 141],
+        [39, 173, 129],
+        [92, 200, 99],
+        [170, 220, 50],
+        [253, 231, 37],
+    ],
+    np.float32,
+)
+OPACITY = 0.7  # a map's opacity is this power of its values; less shows weak evidence better
 SIDE = 256  # pixels of a map on the page
-SMALL = 128  # crops below are shown with their pixels
-PLACES = (("at the upper left", "at the top", "at the upper right"),
-          ("at the left", "in the middle", "at the right"),
-          ("at the lower left", "at the bottom", "at the lower right"))  # fmt: skip
+SMALL = 128  # crops with fewer pixels a side are enlarged without smoothing
+PLACES = (
+    ("at the upper left", "at the top", "at the upper right"),
+    ("at the left", "in the middle", "at the right"),
+    ("at the lower left", "at the bottom", "at the lower right"),
+)
 
 
 def facts(about: dict[str, Any]) -> str:
-    """Returns the head of the page: which network, and what is known of it."""
+    """Returns the head of the page: the network, and what `model.json` says about it."""
     height, width, _ = about["image_shape"]
     known = [f"{len(about['labels']):,} classes", f"{width} &times; {height} pixels"]
-    training, source = about.get("training", {}), about.get("source", {})
+    training = about.get("training", {})
+    source = about.get("source", {})
     if "result" in training:
         name = training["recipe"]["dataset"]
         known.append(
-            f"{training['result']['top1']:.2f} % of the test images of {escape(name)} right"
+            f"{training['result']['top1']:.2f} % of the test images of {escape(name)} correct"
         )
     if source:
         known.append(f"weights of {escape(source['name'])}")
@@ -37,15 +52,17 @@ def facts(about: dict[str, Any]) -> str:
 
 
 def headline(found: Explanation) -> str:
+    """Returns the best class and its score."""
     return f"<p>{escape(found.labels[0])}, {score(found.scores[0], found.probable)}</p>"
 
 
 def refusal(why: str) -> str:
+    """Returns why an image was refused."""
     return f'<p class="refusal">{escape(why)}</p>'
 
 
 def answer(found: Explanation) -> str:
-    """Returns the crop under its maps, and a bar for each class, which chooses the map."""
+    """Returns the crop with its maps, and a bar for each class, which selects the map."""
     height, width = found.crop.shape[:2]
     small = "small" if max(height, width) < SMALL else ""
     maps = "".join(
@@ -72,12 +89,12 @@ def answer(found: Explanation) -> str:
 
 
 def score(value: float, probable: bool) -> str:
-    """Returns a probability in percent, or a logit as it is."""
+    """Returns a probability in percent, or a logit with two decimals."""
     return percent(value) if probable else f"{value:.2f}"
 
 
 def percent(probability: float) -> str:
-    """Returns one decimal, and never a certainty that is none."""
+    """Returns a probability of 0..1 in percent, never rounded to 0 or 100 %."""
     value = 100 * float(probability)
     if 0 < value < 0.1:
         return "< 0.1 %"
@@ -85,14 +102,14 @@ def percent(probability: float) -> str:
 
 
 def place(map_: np.ndarray) -> str:
-    """Names the ninth of an image in which a map [h, w] is largest."""
+    """Returns words for the part of an image in which a map [h, w] is largest."""
     row, column = np.unravel_index(map_.argmax(), map_.shape)
     thirds = [int(3 * (i + 0.5) / size) for i, size in zip((row, column), map_.shape, strict=True)]
     return PLACES[thirds[0]][thirds[1]]
 
 
 def enlarged(map_: np.ndarray) -> np.ndarray:
-    """Interpolates a map [h, w] to float32 [SIDE, SIDE], bilinearly."""
+    """Interpolates a map [h, w] smoothly to float32 [SIDE, SIDE]."""
     for axis, size in enumerate(map_.shape):
         at = (np.arange(SIDE) + 0.5) * size / SIDE - 0.5
         low = np.clip(np.floor(at), 0, size - 1).astype(int)
@@ -106,7 +123,7 @@ def enlarged(map_: np.ndarray) -> np.ndarray:
 
 
 def colours(map_: np.ndarray) -> np.ndarray:
-    """Maps [...] of 0..1 to uint8 [..., RGBA]; where there is no evidence one sees the image."""
+    """Returns values [...] of 0..1 as colours, uint8 [..., RGBA]; 0 is transparent."""
     steps = np.linspace(0, 1, len(VIRIDIS))
     channels = [np.interp(map_, steps, VIRIDIS[:, i]) for i in range(3)]
     return np.stack([*channels, 255 * map_**OPACITY], -1).round().astype(np.uint8)
@@ -114,7 +131,7 @@ def colours(map_: np.ndarray) -> np.ndarray:
 
 def _bar(rank: int, label: str, value: float, probable: bool) -> str:
     checked = "checked" if rank == 0 else ""
-    # The length of a bar says a share of all, which a logit is not.
+    # The length of a bar is a share of the whole, which a logit is not.
     share = f'<span style="width:{100 * float(value):.2f}%"></span>' if probable else ""
     track = share and f'\n<span class="track">{share}</span>'
     return f"""<label class="bar"><input type="radio" name="shown" value="{rank}" {checked}>

@@ -1,6 +1,6 @@
-"""A page to look at what an export sees: `python -m saved_models.serving.page NAME/VERSION`.
+"""A page that shows what an export sees: `python -m saved_models.serving.page NAME/VERSION`.
 
-It runs on this machine alone: images do not leave it, and the page loads nothing from elsewhere.
+It is served to this machine only; images do not leave it, and the page loads nothing from outside.
 """
 
 import argparse
@@ -31,7 +31,7 @@ WORDS = {
 
 
 def build(network: Network) -> "gr.Blocks":
-    """Lays out the page."""
+    """Returns the page."""
     import gradio as gr
 
     def look(image: bytes | None) -> tuple[None, str, str]:
@@ -49,15 +49,25 @@ def build(network: Network) -> "gr.Blocks":
         image = gr.File(label="Image", show_label=False, type="binary", elem_id="image", height=72)
         told = gr.HTML(elem_id="told")
         answer = gr.HTML(elem_id="answer", js_on_load=(HERE / "page.js").read_text("utf-8"))
-        # Emptied first, in the browser: the same sentence again would be no news.
+        # Emptied first, in the browser: screen readers announce only text that changes.
         upload = image.upload(None, None, told, js="() => ''", api_visibility="private")
-        upload.then(look, image, [image, told, answer], api_visibility="private",
-                    show_progress="hidden")  # fmt: skip
+        upload.then(
+            look,
+            image,
+            [image, told, answer],
+            api_visibility="private",
+            show_progress="hidden",
+        )
     return blocks
 
 
 def launch(blocks: "gr.Blocks", port: int | None) -> str:
-    """Starts to serve in another thread; returns the URL."""
+    """Serves the page in another thread; returns its URL.
+
+    Args:
+        blocks: the page.
+        port: None for the first free one from 7860 on.
+    """
     import gradio as gr
 
     _, url, _ = blocks.launch(
@@ -70,14 +80,14 @@ def launch(blocks: "gr.Blocks", port: int | None) -> str:
         max_file_size=LARGEST,
         footer_links=[],
         i18n=gr.I18n(en=WORDS),
-        # Not as `css`, which gradio would rewrite, and break at each comma.
+        # Not as `css`, which gradio would rewrite, and split at each comma.
         head=f"<style>{(HERE / 'page.css').read_text('utf-8')}</style>",
     )
     return url
 
 
 def check(port: int | None) -> None:
-    """Raises ValueError for what would fail only after seconds of loading."""
+    """Raises ValueError for problems that would only appear after seconds of loading."""
     if importlib.util.find_spec("gradio") is None:
         raise ValueError("the page needs: pip install 'he-keras-resnet[demo]'")
     with socket.socket() as probe:
@@ -85,13 +95,14 @@ def check(port: int | None) -> None:
         try:
             probe.bind((HOST, port or 0))
         except OSError as error:
-            raise ValueError(f"--port={port} cannot be had: {error.strerror}") from error
+            raise ValueError(f"--port={port} cannot be used: {error.strerror}") from error
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Serves the page until Ctrl-C or SIGTERM; returns the exit code."""
     parser = argparse.ArgumentParser(prog="saved_models.serving.page", description=__doc__)
     parser.add_argument("directory", type=Path, help="an export, such as saved_models/digits/1")
-    parser.add_argument("--port", type=int, help="by default the first free one from 7860 on")
+    parser.add_argument("--port", type=int, help="default: the first free one from 7860 on")
     chosen = parser.parse_args(arguments)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

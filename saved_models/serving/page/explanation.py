@@ -1,4 +1,7 @@
-"""An export in this process: what it says of an image, and where it looked. TensorFlow alone."""
+"""The signature `explain` of an export: its best classes for an image, and the evidence for each.
+
+It needs TensorFlow only.
+"""
 
 import json
 import re
@@ -12,7 +15,7 @@ SIGNATURE = "explain"
 
 
 class Refused(Exception):
-    """An image that the network does not take, with a sentence that says why."""
+    """The network refuses an image; the message is a sentence that says why."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +33,16 @@ class Network:
     """A loaded export.
 
     Args:
-        directory: `NAME/VERSION`, with `saved_model.pb` and `model.json` in it.
+        directory: NAME/VERSION, with `saved_model.pb` and `model.json` in it.
 
     Raises:
-        ValueError: if there is no export, or one that explains nothing.
+        ValueError: if it is not an export, or an export without the signature `explain`.
     """
 
     def __init__(self, directory: Path) -> None:
         for name in ("saved_model.pb", "model.json"):
             if not (directory / name).is_file():
-                raise ValueError(f"{directory} is no export: it has no {name}")
+                raise ValueError(f"{directory} is not an export: it has no {name}")
         import tensorflow as tf
 
         self.about: dict[str, Any] = json.loads((directory / "model.json").read_text("utf-8"))
@@ -47,11 +50,15 @@ class Network:
         if SIGNATURE not in self._loaded.signatures:
             raise ValueError(
                 f"{directory} has no signature {SIGNATURE!r} but {sorted(self._loaded.signatures)};"
-                " export it anew, for images of 1, 3 or 4 channels"
+                " export it again, for images of 1, 3 or 4 channels"
             )
 
     def explain(self, image: bytes) -> Explanation:
-        """Classifies the bytes of one file; raises Refused."""
+        """Classifies one encoded image.
+
+        Raises:
+            Refused: if the network does not take it.
+        """
         import tensorflow as tf
 
         try:
@@ -66,10 +73,10 @@ class Network:
 
 
 def reason(message: str) -> str:
-    """Makes a sentence for people of an error of TensorFlow."""
+    """Turns a message of TensorFlow into a sentence for people."""
     told = re.search(r"assertion failed: \[(.*?)\]", message, re.DOTALL)
     if not told:
-        return "This image cannot be read: the file is broken, or not complete."
+        return "This image cannot be read: the file is damaged or incomplete."
     text = (
         told[1].replace("image_bytes hold no", "this file is no").replace("an image", "this image")
     )

@@ -1,1 +1,1 @@
-"""An export in the model servers of others: Triton and KServe."""
+"""Exports in model servers: NVIDIA's Triton, KServe, and a stand-in for TensorFlow Serving."""

@@ -1,8 +1,8 @@
 """Serves an export with KServe: `python -m saved_models.serving.servers.kserve --model_dir=DIR/1`.
 
-`pip install kserve tensorflow`. Protocol v1 takes `{"instances": [{"b64": ...}, ...]}`, as
-TensorFlow Serving does; v2, over HTTP and gRPC, an input `image_bytes` of type BYTES [batch], in
-which JSON has base64. `--model_name`, `--http_port` and all of KServe's other flags are known.
+It needs `pip install kserve tensorflow`. Protocol v1 takes `{"instances": [{"b64": ...}, ...]}`, as
+TensorFlow Serving does; v2, over HTTP and gRPC, takes an input `image_bytes` of type BYTES [batch],
+in base64 if it is JSON. `--model_name`, `--http_port` and all other flags of KServe work.
 """
 
 import argparse
@@ -30,7 +30,12 @@ TYPES = {"classes": "INT64", "labels": "BYTES", "probabilities": "FP32", "logits
 
 
 class Model(kserve.Model):
-    """An export under KServe's interface."""
+    """An export with the interface of KServe's models.
+
+    Args:
+        name: of the model, in URLs.
+        directory: of the export.
+    """
 
     def __init__(self, name: str, directory: Path) -> None:
         super().__init__(name)
@@ -50,7 +55,7 @@ class Model(kserve.Model):
         return [{"name": name, "datatype": TYPES[name], "shape": [-1, -1]} for name in names]
 
     async def predict(self, payload: Any, *_: object) -> Any:
-        """Answers a request of v2, or else of v1; others are answered meanwhile."""
+        """Answers a request of v2 or v1, in another thread, so that others are not held up."""
         tensors = isinstance(payload, kserve.InferRequest)
         images = from_tensors(payload) if tensors else from_rows(payload)
         try:
@@ -75,12 +80,18 @@ class Model(kserve.Model):
 
 
 def from_rows(payload: Any) -> list[bytes]:
-    """Reads `instances`; each is `{"b64": ...}` or `{"image_bytes": {"b64": ...}}`."""
-    if isinstance(payload, bytes):  # as curl sends it, without a Content-Type of JSON
+    """Returns the images of a request of v1.
+
+    Each of `instances` is `{"b64": ...}` or `{"image_bytes": {"b64": ...}}`.
+
+    Raises:
+        errors.InvalidInput: for anything else.
+    """
+    if isinstance(payload, bytes):  # as curl sends it, without the Content-Type of JSON
         try:
             payload = json.loads(payload)
         except ValueError as error:
-            raise errors.InvalidInput(f"the request is no JSON: {error}") from error
+            raise errors.InvalidInput(f"the request is not JSON: {error}") from error
     rows = payload.get("instances") if isinstance(payload, dict) else None
     if not isinstance(rows, list):
         raise errors.InvalidInput('expected {"instances": [{"b64": ...}, ...]}')
@@ -91,7 +102,13 @@ def from_rows(payload: Any) -> list[bytes]:
 
 
 def from_tensors(request: kserve.InferRequest) -> list[bytes]:
-    """Reads the one input; gRPC brings bytes, and KServe makes text of all that HTTP brings."""
+    """Returns the images of a request of v2: bytes by gRPC, base64 by HTTP.
+
+    KServe decodes every string of an HTTP request as text, which images are not.
+
+    Raises:
+        errors.InvalidInput: for other inputs.
+    """
     found = [(tensor.name, tensor.datatype) for tensor in request.inputs]
     if found != [(INPUT, "BYTES")]:
         raise errors.InvalidInput(f"expected one input, {(INPUT, 'BYTES')}; got {found}")
@@ -103,6 +120,7 @@ def from_tensors(request: kserve.InferRequest) -> list[bytes]:
 
 
 def to_rows(outputs: dict[str, Any]) -> dict[str, Any]:
+    """Returns outputs [batch, k] as the answer of v1, one dictionary per image."""
     columns = {name: value.tolist() for name, value in outputs.items()}
     columns["labels"] = [[label.decode() for label in row] for row in columns["labels"]]
     rows = zip(*columns.values(), strict=True)
@@ -113,7 +131,7 @@ def _decoded(text: Any) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
-        raise errors.InvalidInput(f"an image is no base64: {error}") from error
+        raise errors.InvalidInput(f"an image is not base64: {error}") from error
 
 
 if __name__ == "__main__":

@@ -1,42 +1,47 @@
-"""An export in TensorFlow's Python: bytes of images in; classes out, or why they are refused."""
+"""An export that TensorFlow's Python runs: encoded images in, classes or a refusal out."""
 
 from pathlib import Path
 from typing import Any
 
-SIGNATURE, INPUT = "predict_bytes", "image_bytes"
+SIGNATURE = "predict_bytes"
+INPUT = "image_bytes"
 
 
 class Refused(ValueError):
-    """Something is wrong with the images of a request; the message says what."""
+    """The images of a request are invalid; the message says why."""
 
 
 class Classifier:
-    """Calls one signature of a SavedModel; may be used by several threads.
+    """Runs the signature `predict_bytes` of a SavedModel; may be used by several threads.
 
     `outputs` are the names of what it returns: classes, labels, and probabilities or logits.
 
+    Args:
+        directory: of the export.
+
     Raises:
-        ValueError: if the directory has no such signature.
+        ValueError: if the export has no such signature.
+        OSError: if there is no SavedModel.
     """
 
     def __init__(self, directory: Path) -> None:
         import tensorflow as tf
 
         self._tensorflow = tf
-        # Kept, as a signature alone does not keep its variables alive.
+        # Kept, because a signature alone does not keep its variables alive.
         self._model = tf.saved_model.load(str(directory))
         if SIGNATURE not in self._model.signatures:
             raise ValueError(f"{directory} has no {SIGNATURE}, only {list(self._model.signatures)}")
         self._run = self._model.signatures[SIGNATURE]
-        # The last one is `probabilities`, or `logits` of a network that has none.
+        # The scores are `probabilities`, or `logits` if the network has none.
         scores = sorted(set(self._run.structured_outputs) - {"classes", "labels"})
         self.outputs = ("classes", "labels", *scores)
 
     def __call__(self, images: list[bytes]) -> dict[str, Any]:
-        """Returns what `outputs` names, each [batch, k], best first.
+        """Classifies encoded images; returns the arrays of `outputs`, each [batch, k], best first.
 
         Raises:
-            Refused: for a batch that the model does not take, with the words of the model.
+            Refused: if the model refuses the images, with its message.
         """
         tf = self._tensorflow
         try:
@@ -47,6 +52,6 @@ class Classifier:
 
 
 def _reason(message: str) -> str:
-    """Keeps the sentence of an operation, without where in the graph it was said."""
+    """Returns an operation's message without its place in the graph."""
     sentence = message.partition("\n\t [[")[0].rpartition("\n")[2]
     return sentence.removeprefix("assertion failed: [").removesuffix("]")

@@ -1,8 +1,8 @@
 """Serves an export with NVIDIA's Triton: `python -m saved_models.serving.servers.triton DIR/1`.
 
 Triton comes with the package `nvidia-pytriton`, and runs the export in its Python backend with
-TensorFlow: `pip install nvidia-pytriton tensorflow`. It merges requests to batches. The model has
-one input, `image_bytes` BYTES [batch, 1], and answers as the signature `predict_bytes` does.
+TensorFlow: `pip install nvidia-pytriton tensorflow`. It merges requests into batches. The model has
+one input, `image_bytes` BYTES [batch, 1], and the outputs of the signature `predict_bytes`.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 MODEL = Path(__file__).with_name("triton_model.py")
-# A request may have as many images as the export takes; requests wait 2 ms to be merged.
+# A request may have as many images as the export takes; requests wait up to 2 ms to be merged.
 CONFIG = """
 backend: "python"
 max_batch_size: 128
@@ -31,7 +31,13 @@ version_policy {{ all {{}} }}
 
 
 def lay_out(repository: Path, name: str, export: Path) -> None:
-    """Makes a model repository of Triton with one version of an export."""
+    """Writes a model repository of Triton with one version of an export.
+
+    Args:
+        repository: a directory.
+        name: of the model.
+        export: the directory of the export, NAME/VERSION.
+    """
     folder = repository / name / export.name
     folder.mkdir(parents=True)
     shutil.copy(MODEL, folder / "model.py")
@@ -41,15 +47,18 @@ def lay_out(repository: Path, name: str, export: Path) -> None:
 
 
 def scores(export: Path) -> str:
-    """Returns the output that ranks classes, as the export's `model.json` says."""
+    """Returns the name of the output that ranks classes, according to `model.json`."""
     about = json.loads((export / "model.json").read_text(encoding="utf-8"))
     return "logits" if about.get("activation") == "none" else "probabilities"
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0], allow_abbrev=False)
+    """Returns the flags; an invalid one ends the process."""
+    parser = argparse.ArgumentParser(
+        description="Serves an export with NVIDIA's Triton.", allow_abbrev=False
+    )
     parser.add_argument("export", type=Path, help="the directory of an export, NAME/VERSION")
-    parser.add_argument("--address", default="127.0.0.1", help="0.0.0.0 lets everybody in")
+    parser.add_argument("--address", default="127.0.0.1", help="0.0.0.0 accepts everybody")
     parser.add_argument("--http_port", type=int, default=8000)
     parser.add_argument("--grpc_port", type=int, default=8001)
     parser.add_argument("--metrics_port", type=int, default=8002, help="for Prometheus")
@@ -59,7 +68,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     version = re.fullmatch("[1-9][0-9]*", chosen.export.name)
     for name in ("saved_model.pb", "model.json"):
         if not version or not (chosen.export / name).is_file():
-            parser.error(f"{chosen.export} is no NAME/VERSION, from version 1 on, with a {name}")
+            parser.error(
+                f"{chosen.export} is not NAME/VERSION, from version 1 on, with a {name} in it"
+            )
     return chosen
 
 
@@ -68,13 +79,14 @@ def _stop(*_: object) -> None:
 
 
 def main() -> None:
+    """Serves until the process is stopped."""
     chosen = parse()
     try:
         from pytriton.triton import Triton, TritonConfig
     except ImportError as error:
         sys.exit(f"error: {error}: pip install nvidia-pytriton tensorflow")
 
-    # Python processes of Triton's find this package by it.
+    # Triton's Python processes import this package, too.
     os.environ["PYTHONPATH"] = os.pathsep.join(
         path for path in [str(Path.cwd()), *sys.path] if path
     )

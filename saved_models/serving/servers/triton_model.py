@@ -1,32 +1,32 @@
-"""A model of Triton's Python backend: an export that classifies the bytes of images.
+"""A model of Triton's Python backend: an export that classifies encoded images.
 
-Triton starts it as `NAME/VERSION/model.py`, with the export beside it as `model.savedmodel`;
-`python -m saved_models.serving.servers.triton` lays both out.
+Triton loads it as `NAME/VERSION/model.py`, with the export beside it as `model.savedmodel`;
+`python -m saved_models.serving.servers.triton` writes both.
 """
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import triton_python_backend_utils as triton  # which Triton brings
+import triton_python_backend_utils as triton  # part of Triton
 
 from saved_models.serving.servers.loaded import INPUT, Classifier, Refused
 
 
 class TritonPythonModel:
-    """What Triton calls, by these names."""
+    """The class that Triton looks for; the names of its methods are Triton's."""
 
     def initialize(self, args: dict[str, str]) -> None:
         folder = Path(args["model_repository"], args["model_version"])
         self._classify = Classifier(folder / "model.savedmodel")
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answers requests that Triton has merged, with one run where that is possible."""
+        """Answers the requests that Triton has merged, with one run if none of them is invalid."""
         batches = [self._images(request) for request in requests]
         try:
             outputs = self._classify([image for batch in batches for image in batch])
         except Refused:
-            # One image is to blame, and those of other people's requests are not.
+            # One invalid image must not fail the requests of other clients.
             return [self._alone(batch) for batch in batches]
         ends = np.cumsum([len(batch) for batch in batches])[:-1]
         parts = {name: np.split(value, ends) for name, value in outputs.items()}

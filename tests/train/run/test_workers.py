@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.support import helpers
+from tests.support.forks import Run
 
 STEPS = 120
 COMMAND = [
@@ -30,42 +29,33 @@ COMMAND = [
 PORTS = iter(range(23_100, 23_900, 10))
 
 
-def start(workdir: Path, count: int, *flags: str) -> list[subprocess.Popen[str]]:
+def start(workdir: Path, count: int, *flags: str) -> list[Run]:
     """Starts workers with ports that no other test has."""
     port = next(PORTS)
     cluster = {"worker": [f"localhost:{port + i}" for i in range(count)]}
-    flags = (*flags, f"--workdir={workdir}", "--strategy=multi_worker")
+    command = [*COMMAND, *flags, f"--workdir={workdir}", "--strategy=multi_worker"]
+    tasks = [{"type": "worker", "index": i} for i in range(count)]
     return [
-        subprocess.Popen(
-            [sys.executable, "-m", *COMMAND, *flags],
-            cwd=helpers.ROOT,
-            env={**os.environ, "TF_CONFIG": json.dumps({"cluster": cluster, "task": task})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for task in ({"type": "worker", "index": i} for i in range(count))
+        Run(command, TF_CONFIG=json.dumps({"cluster": cluster, "task": task})) for task in tasks
     ]
 
 
-def finish(workers: list[subprocess.Popen[str]], timeout: float = 240) -> list[tuple[int, str]]:
+def finish(workers: list[Run], timeout: float = 240) -> list[tuple[int, str]]:
     """Returns the exit code and the output of each; kills those that take too long."""
     found = []
     try:
         for worker in workers:
             out, errors = worker.communicate(timeout=timeout)
             print(errors[-2000:])
-            found.append((worker.returncode, out))
+            found.append((worker.wait(), out))
     finally:
         for worker in workers:
             worker.kill()
-            worker.wait()
     return found
 
 
-def follow(worker: subprocess.Popen[str], step: int) -> Iterator[str]:
+def follow(worker: Run, step: int) -> Iterator[str]:
     """Reads what a worker prints until it has taken a step."""
-    assert worker.stdout is not None
     for line in worker.stdout:
         yield line
         if line.startswith(f"step {step}/"):
@@ -127,7 +117,7 @@ def test_four_workers_are_four_replicas(tmp_path):
 def test_a_killed_worker_ends_the_others_and_all_go_on_together(two, tmp_path, victim):
     workers = start(tmp_path, 2)
     list(follow(workers[0], 50))
-    os.kill(workers[victim].pid, signal.SIGKILL)
+    workers[victim].kill()
     since = time.monotonic()
     found = finish(workers, timeout=90)
     assert time.monotonic() - since < 90

@@ -1,4 +1,4 @@
-"""The REST half of the protocol stub: JSON in rows ("instances") and in columns ("inputs")."""
+"""The REST interface of the stub: JSON by rows ("instances") and by columns ("inputs")."""
 
 import base64
 import json
@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from google.protobuf import json_format
 
-from tests.support.serving_loader import DTYPES, NAMES, STRING, Refusal
+from saved_models.serving.servers.stub.loader import DTYPES, NAMES, STRING, Refusal
 
-STATUS = {
+STATUS = {  # HTTP, by code
     "INVALID_ARGUMENT": 400,
     "OUT_OF_RANGE": 400,
     "UNAUTHENTICATED": 401,
@@ -30,11 +30,16 @@ PATH = re.compile(
 
 
 def handler(backend: Any, asked_type: Any) -> type[BaseHTTPRequestHandler]:
-    """Returns a class of handlers that answer with a backend."""
+    """Returns a class of request handlers.
+
+    Args:
+        backend: computes the answers; see `server.Backend`.
+        asked_type: made of a model's name, version and label for each request.
+    """
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # keeps connections
-        wbufsize = -1  # headers and body in one packet
+        protocol_version = "HTTP/1.1"  # keeps connections open
+        wbufsize = -1  # sends headers and body in one packet
         disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
@@ -48,13 +53,15 @@ def handler(backend: Any, asked_type: Any) -> type[BaseHTTPRequestHandler]:
             try:
                 found = PATH.fullmatch(self.path)
                 if not found or (found["verb"] or "") not in verbs:
-                    told = f"Malformed request: {self.command} {self.path}"
-                    raise Refusal("INVALID_ARGUMENT", told)
+                    message = f"Malformed request: {self.command} {self.path}"
+                    raise Refusal("INVALID_ARGUMENT", message)
                 version = found["version"] and int(found["version"])
                 asked = asked_type(found["name"], version, found["label"])
-                code, content = 200, answer(asked, found["verb"])
+                content = answer(asked, found["verb"])
+                code = 200
             except Refusal as refusal:
-                code, content = STATUS.get(refusal.code, 500), {"error": refusal.message}
+                content = {"error": refusal.message}
+                code = STATUS.get(refusal.code, 500)
             data = json.dumps(content).encode()
             self.send_response(code)
             self.send_header("Content-Type", "application/json")
@@ -63,7 +70,7 @@ def handler(backend: Any, asked_type: Any) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(data)
 
         def log_message(self, *_: object) -> None:
-            """Says nothing: output belongs to the tests."""
+            """Logs nothing: the only output is the addresses."""
 
     return Handler
 
@@ -99,12 +106,13 @@ def _predicted(backend: Any, asked: Any, body: bytes) -> dict[str, Any]:
         raise Refusal(
             "INVALID_ARGUMENT", f'Serving signature name: "{name}" not found in signature def'
         )
-    rows = "instances" in request
-    columns = (_by_rows if rows else _by_columns)(request["instances" if rows else "inputs"])
+    by_rows = "instances" in request
+    columns = _from_rows(request["instances"]) if by_rows else _from_columns(request["inputs"])
     if columns.keys() == {None}:  # the only input needs no name
         columns = dict.fromkeys(signature.inputs, columns[None])
     known = signature.inputs
-    inputs = {  # names are for whoever runs them to judge
+    # Inputs of unknown names are refused by the backend, whatever they hold.
+    inputs = {
         key: _array(key, value, known[key].dtype) if key in known else np.zeros(0)
         for key, value in columns.items()
     }
@@ -112,7 +120,7 @@ def _predicted(backend: Any, asked: Any, body: bytes) -> dict[str, Any]:
         key: _encoded(key, value.tolist())
         for key, value in backend.run(asked, name, inputs, ())[1].items()
     }
-    if not rows:
+    if not by_rows:
         return {"outputs": outputs if len(outputs) > 1 else next(iter(outputs.values()))}
     if len(outputs) == 1:
         return {"predictions": next(iter(outputs.values()))}
@@ -124,7 +132,7 @@ def _named(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() != {"b64"}
 
 
-def _by_rows(rows: Any) -> dict[Any, list[Any]]:
+def _from_rows(rows: Any) -> dict[Any, list[Any]]:
     if not isinstance(rows, list) or not rows:
         raise Refusal("INVALID_ARGUMENT", "Excepting 'instances' to be a list/array, not empty")
     if not any(map(_named, rows)):
@@ -134,23 +142,24 @@ def _by_rows(rows: Any) -> dict[Any, list[Any]]:
     return {key: [row[key] for row in rows] for key in rows[0]}
 
 
-def _by_columns(columns: Any) -> dict[Any, Any]:
+def _from_columns(columns: Any) -> dict[Any, Any]:
     return columns if _named(columns) else {None: columns}
 
 
 def _array(key: str, value: Any, dtype: int) -> np.ndarray:
-    """Makes a tensor of nested lists, of the type that the signature asks for."""
-    shape, level = [], value
+    """Returns nested lists as an array of the type that the signature asks for."""
+    shape = []
+    level = value
     while isinstance(level, list):
         shape.append(len(level))
         level = level[0] if level else None
     leaves = list(_leaves(value, shape, key))
     try:
-        array = np.empty(len(leaves), DTYPES[dtype])
+        array: np.ndarray = np.empty(len(leaves), DTYPES[dtype])
         array[:] = [_leaf(leaf, dtype) for leaf in leaves]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        told = f"JSON value of {key} is not of expected type: {NAMES.get(dtype, dtype)}"
-        raise Refusal("INVALID_ARGUMENT", told) from error
+        message = f"JSON value of {key} is not of expected type: {NAMES.get(dtype, dtype)}"
+        raise Refusal("INVALID_ARGUMENT", message) from error
     return array.reshape(shape)
 
 
@@ -175,7 +184,7 @@ def _leaf(value: Any, dtype: int) -> Any:
 
 
 def _encoded(key: str, value: Any) -> Any:
-    """Strings of outputs that are called bytes travel in base64; others as text."""
+    """Encodes strings as base64 if the output's name ends in _bytes, and else as text."""
     if isinstance(value, list):
         return [_encoded(key, item) for item in value]
     if isinstance(value, bytes):

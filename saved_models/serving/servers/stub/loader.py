@@ -1,7 +1,7 @@
-"""TensorFlow's C++ SavedModel loader through the C API of the wheel: what TensorFlow Serving links.
+"""TensorFlow's C++ SavedModel loader, which TensorFlow Serving links, through the wheel's C API.
 
-Neither Keras nor TensorFlow's Python is imported. Before a run, signatures are checked as
-TensorFlow Serving checks them, with its codes.
+Neither Keras nor TensorFlow's Python is imported. Inputs are checked against the signature before a
+run, with the error codes of TensorFlow Serving.
 """
 
 import ctypes
@@ -18,22 +18,46 @@ from saved_models.serving.client import protos
 
 TSTRING = 24  # bytes of a TF_TString
 STRING = 7
-DTYPES = {1: np.float32, 2: np.float64, 3: np.int32, 4: np.uint8, STRING: object, 9: np.int64,
-          10: np.bool_}  # fmt: skip
+# TensorFlow's numbers for types, with NumPy's types and with the names in its error messages.
+DTYPES: dict[int, Any] = {
+    1: np.float32,
+    2: np.float64,
+    3: np.int32,
+    4: np.uint8,
+    STRING: object,
+    9: np.int64,
+    10: np.bool_,
+}
 NAMES = {1: "float", 2: "double", 3: "int32", 4: "uint8", STRING: "string", 9: "int64", 10: "bool"}
-CODES = ["OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
-         "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
-         "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS",
-         "UNAUTHENTICATED"]  # fmt: skip
+CODES = [  # by number
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+]
 Arrays = Mapping[str, np.ndarray]
 
 
 class Refusal(Exception):
-    """A typed error: a code of TensorFlow by name, and why."""
+    """An error with the name of TensorFlow's code for it, and a message."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
-        self.code, self.message = code, message
+        self.code = code
+        self.message = message
 
 
 class _Output(ctypes.Structure):
@@ -44,6 +68,7 @@ class _Buffer(ctypes.Structure):
     _fields_ = (("data", c_void_p), ("length", c_size_t), ("deallocator", c_void_p))
 
 
+# Functions of the C API without their prefix TF_: the type of the result, and of the arguments.
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "NewStatus": (c_void_p, []),
     "DeleteStatus": (None, [c_void_p]),
@@ -80,39 +105,53 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 
 @cache
 def _api() -> Any:
+    """Returns an object with the functions of `FUNCTIONS`."""
     spec = importlib.util.find_spec("tensorflow")
-    folder = Path(next(iter(spec.submodule_search_locations)))
-    # Their symbols stay their own: those of BoringSSL would end the next import of hashlib.
+    if spec is None or not spec.submodule_search_locations:
+        raise ImportError("the C++ loader needs: pip install tensorflow")
+    folder = Path(spec.submodule_search_locations[0])
+    # With local symbols: global ones of BoringSSL would crash the next import of hashlib.
     framework = ctypes.CDLL(str(folder / "libtensorflow_framework.so.2"))
     library = ctypes.CDLL(str(folder / "libtensorflow_cc.so.2"))
     for name, (result, arguments) in FUNCTIONS.items():
         holder = library if hasattr(library, f"TF_{name}") else framework
         function = getattr(holder, f"TF_{name}")
-        function.restype, function.argtypes = result, arguments
+        function.restype = result
+        function.argtypes = arguments
         setattr(_api, name, function)
     return _api
 
 
 class _Status:
-    """Raises on leaving what went wrong inside."""
+    """A TF_Status; on leaving, an error in it is raised as a `Refusal`."""
 
     def __enter__(self) -> int:
         self._pointer = _api().NewStatus()
         return self._pointer
 
     def __exit__(self, *_: object) -> None:
-        code, message = _api().GetCode(self._pointer), _api().Message(self._pointer)
+        code = _api().GetCode(self._pointer)
+        message = _api().Message(self._pointer)
         _api().DeleteStatus(self._pointer)
         if code:
             raise Refusal(CODES[code], message.decode(errors="replace"))
 
 
 class Loaded:
-    """A SavedModel in a session of its own; `run` may be called from several threads."""
+    """A SavedModel in its own session; `run` may be called from several threads.
+
+    Args:
+        directory: of the SavedModel.
+
+    Raises:
+        Refusal: if it cannot be loaded.
+        ImportError: without TensorFlow.
+    """
 
     def __init__(self, directory: Path) -> None:
         api = _api()
-        self._graph, buffer = api.NewGraph(), api.NewBuffer()
+        self._graph = api.NewGraph()
+        buffer = api.NewBuffer()
         tags = (c_char_p * 1)(b"serve")
         with _Status() as status:
             self._session = api.LoadSessionFromSavedModel(
@@ -125,10 +164,15 @@ class Loaded:
         self.signatures = dict(graph.signature_def)
 
     def run(self, name: str, inputs: Arrays, wanted: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-        """Computes a signature; all its outputs, or those that are wanted.
+        """Runs a signature; returns all of its outputs, or only those named in `wanted`.
+
+        Args:
+            name: of the signature; "" for `serving_default`.
+            inputs: arrays by their names; strings are arrays of bytes objects.
+            wanted: names of outputs.
 
         Raises:
-            Refusal: as TensorFlow Serving does.
+            Refusal: with the code and, nearly, the words of TensorFlow Serving.
         """
         signature = self._checked(name, inputs)
         outputs = {key: signature.outputs[key] for key in wanted or sorted(signature.outputs)}
@@ -142,7 +186,8 @@ class Loaded:
 
     def _compute(self, keys: list[Any], tensors: list[int], outputs: dict[str, Any]) -> Any:
         results = (c_void_p * len(outputs))()
-        feeds, fetches = self._places(keys), self._places(outputs.values())
+        feeds = self._places(keys)
+        fetches = self._places(outputs.values())
         with _Status() as status:
             _api().SessionRun(
                 self._session, None, feeds, (c_void_p * len(tensors))(*tensors), len(tensors),
@@ -167,16 +212,19 @@ class Loaded:
         if name not in self.signatures:
             raise Refusal("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
         signature = self.signatures[name]
-        sent, required = set(inputs), set(signature.inputs)
+        sent = set(inputs)
+        required = set(signature.inputs)
         if sent != required:
-            extra, missing = (",".join(sorted(x)) for x in (sent - required, required - sent))
+            extra = ",".join(sorted(sent - required))
+            missing = ",".join(sorted(required - sent))
             raise Refusal(
                 "INVALID_ARGUMENT",
                 f"input size does not match signature: {len(sent)}!={len(required)}."
                 f" Sent extra: {{{extra}}}. Missing but required: {{{missing}}}.",
             )
         for key, value in inputs.items():
-            dtype, expected = dtype_of(value), signature.inputs[key].dtype
+            dtype = dtype_of(value)
+            expected = signature.inputs[key].dtype
             if dtype != expected:
                 raise Refusal(
                     "INVALID_ARGUMENT",
@@ -187,7 +235,7 @@ class Loaded:
 
 
 def dtype_of(value: np.ndarray) -> int:
-    """Returns TensorFlow's number for the type of an array; bytes are of type object."""
+    """Returns TensorFlow's number for the type of an array; bytes have the type object."""
     for number, dtype in DTYPES.items():
         if value.dtype == dtype:
             return number
@@ -195,7 +243,8 @@ def dtype_of(value: np.ndarray) -> int:
 
 
 def _to_tensor(value: np.ndarray) -> int:
-    api, number = _api(), dtype_of(value)
+    api = _api()
+    number = dtype_of(value)
     value = np.asarray(value, order="C")
     size = value.size * TSTRING if number == STRING else value.nbytes
     tensor = api.AllocateTensor(number, (c_int64 * value.ndim)(*value.shape), value.ndim, size)
@@ -210,9 +259,11 @@ def _to_tensor(value: np.ndarray) -> int:
 
 
 def _from_tensor(tensor: int) -> np.ndarray:
-    api, number = _api(), _api().TensorType(tensor)
+    api = _api()
+    number = api.TensorType(tensor)
     shape = [api.Dim(tensor, i) for i in range(api.NumDims(tensor))]
-    data, size = api.TensorData(tensor), api.TensorByteSize(tensor)
+    data = api.TensorData(tensor)
+    size = api.TensorByteSize(tensor)
     if number != STRING:
         return np.frombuffer(ctypes.string_at(data, size), DTYPES[number]).reshape(shape)
     texts = np.empty(int(np.prod(shape)), object)

@@ -1,14 +1,10 @@
-"""A protocol stub: TensorFlow Serving's gRPC and REST interfaces over the C++ SavedModel loader.
+"""TensorFlow Serving's gRPC and REST interfaces over the C++ SavedModel loader.
 
-    python -m tests.support.serving_stub MODELS.config
-
-It prints its ports as JSON and serves until its input ends. What it answers with is the code that
-TensorFlow Serving links; how it answers is written anew here, from the protocol's definition.
+Answers are computed by the code that TensorFlow Serving links. The protocol is a separate
+implementation, written from its definition.
 """
 
 import contextlib
-import json
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import ThreadingHTTPServer
@@ -21,8 +17,8 @@ import numpy as np
 from google.protobuf import text_format
 
 from saved_models.serving.client import protos
-from tests.support.serving_loader import DTYPES, STRING, Loaded, Refusal, dtype_of
-from tests.support.serving_rest import handler
+from saved_models.serving.servers.stub.loader import DTYPES, STRING, Loaded, Refusal, dtype_of
+from saved_models.serving.servers.stub.rest import handler
 
 predict_pb2 = protos.load("tensorflow_serving.apis.predict_pb2")
 metadata_pb2 = protos.load("tensorflow_serving.apis.get_model_metadata_pb2")
@@ -30,14 +26,21 @@ status_pb2 = protos.load("tensorflow_serving.apis.get_model_status_pb2")
 config_pb2 = protos.load("tensorflow_serving.config.model_server_config_pb2")
 services = protos.load("tensorflow_serving.apis.prediction_service_pb2_grpc")
 model_services = protos.load("tensorflow_serving.apis.model_service_pb2_grpc")
-FIELDS = {1: "float_val", 2: "double_val", 3: "int_val", 4: "int_val", STRING: "string_val",
-          9: "int64_val", 10: "bool_val"}  # fmt: skip
+FIELDS = {  # of a TensorProto, by type
+    1: "float_val",
+    2: "double_val",
+    3: "int_val",
+    4: "int_val",
+    STRING: "string_val",
+    9: "int64_val",
+    10: "bool_val",
+}
 THREADS = 64
 Arrays = dict[str, np.ndarray]
 
 
 class Asked(NamedTuple):
-    """Which model a request is for."""
+    """The model that a request is for: a version, a label, or the newest version."""
 
     name: str
     version: int | None = None
@@ -45,17 +48,31 @@ class Asked(NamedTuple):
 
 
 class Backend(Protocol):
-    """What answers; raises `Refusal`."""
+    """What computes the answers. Every method raises `Refusal`."""
 
-    def states(self, asked: Asked) -> list[tuple[int, str]]: ...
-    def signatures(self, asked: Asked) -> tuple[int, dict[str, Any]]: ...
+    def states(self, asked: Asked) -> list[tuple[int, str]]:
+        """Returns versions, each with the name of its state."""
+
+    def signatures(self, asked: Asked) -> tuple[int, dict[str, Any]]:
+        """Returns the version, and its SignatureDefs by name."""
+
     def run(
         self, asked: Asked, signature: str, inputs: Arrays, wanted: tuple[str, ...]
-    ) -> tuple[int, Arrays]: ...
+    ) -> tuple[int, Arrays]:
+        """Returns the version, and the outputs of a signature by name; see `Loaded.run`."""
 
 
 class Models:
-    """The models of a `models.config`, in the versions that its policies choose."""
+    """The models of a `models.config`, in the versions that its policies choose.
+
+    Args:
+        config: the file; relative paths in it start from its folder.
+
+    Raises:
+        OSError, ValueError, KeyError: if a file or a version is missing.
+        text_format.ParseError: if the file is not a ModelServerConfig.
+        Refusal: if a SavedModel cannot be loaded.
+    """
 
     def __init__(self, config: Path) -> None:
         parsed = text_format.Parse(config.read_text(), config_pb2.ModelServerConfig())
@@ -83,20 +100,21 @@ class Models:
         return version, loaded.run(signature, inputs, wanted)
 
     def _find(self, asked: Asked) -> tuple[int, Loaded]:
-        versions, version = self._loaded.get(asked.name, {}), asked.version
+        versions = self._loaded.get(asked.name, {})
+        version = asked.version
         if asked.label is not None:
             labels = self._labels.get(asked.name, {})
             if asked.label not in labels:
-                told = f"Unrecognized servable version label: {asked.label}"
-                raise Refusal("INVALID_ARGUMENT", told)
+                message = f"Unrecognized servable version label: {asked.label}"
+                raise Refusal("INVALID_ARGUMENT", message)
             version = labels[asked.label]
         if version is None:
             version = max(versions, default=0)
         if version not in versions:
-            told = f"Servable not found for request: Specific({asked.name}, {version})"
+            message = f"Servable not found for request: Specific({asked.name}, {version})"
             if asked.version is None:
-                told = f"Servable not found for request: Latest({asked.name})"
-            raise Refusal("NOT_FOUND", told)
+                message = f"Servable not found for request: Latest({asked.name})"
+            raise Refusal("NOT_FOUND", message)
         return version, versions[version]
 
 
@@ -113,7 +131,7 @@ def _chosen(row: Any, base: Path) -> dict[int, Path]:
 
 
 class _Service:
-    """Both services of gRPC in one object: their methods have different names."""
+    """The methods of both gRPC services, PredictionService and ModelService."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -121,7 +139,8 @@ class _Service:
     def Predict(self, request: Any, context: Any) -> Any:  # noqa: N802
         with _refusing(context):
             inputs = {name: to_array(tensor) for name, tensor in request.inputs.items()}
-            signature, wanted = request.model_spec.signature_name, tuple(request.output_filter)
+            signature = request.model_spec.signature_name
+            wanted = tuple(request.output_filter)
             version, outputs = self._backend.run(
                 _asked(request.model_spec), signature, inputs, wanted
             )
@@ -134,8 +153,8 @@ class _Service:
     def GetModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         with _refusing(context):
             if list(request.metadata_field) != ["signature_def"]:
-                told = f"Metadata field {list(request.metadata_field)} is not supported"
-                raise Refusal("INVALID_ARGUMENT", told)
+                message = f"Metadata field {list(request.metadata_field)} is not supported"
+                raise Refusal("INVALID_ARGUMENT", message)
             version, signatures = self._backend.signatures(_asked(request.model_spec))
             response = metadata_pb2.GetModelMetadataResponse()
             _answer(response.model_spec, request.model_spec, version)
@@ -152,8 +171,8 @@ class _Service:
                 response.model_version_status.add(version=version, state=state)
             return response
 
-    def _unimplemented(self, request: Any, context: Any) -> Any:
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, "the protocol stub only predicts")
+    def _unimplemented(self, _request: Any, context: Any) -> Any:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "the stub only predicts")
 
     Classify = Regress = MultiInference = HandleReloadConfigRequest = _unimplemented
     PredictStreamed = _unimplemented
@@ -174,15 +193,22 @@ def _asked(spec: Any) -> Asked:
 
 
 def _answer(spec: Any, asked: Any, version: int) -> None:
-    spec.name, spec.version.value, spec.signature_name = asked.name, version, asked.signature_name
+    spec.name = asked.name
+    spec.version.value = version
+    spec.signature_name = asked.signature_name
 
 
 def to_array(tensor: Any) -> np.ndarray:
-    """Reads a TensorProto, as TensorFlow's `Tensor::FromProto` does."""
+    """Returns a TensorProto as an array, by the rules of TensorFlow's `Tensor::FromProto`.
+
+    Raises:
+        Refusal: if its values do not fit its shape, or its type is unsupported.
+    """
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
     if tensor.dtype not in DTYPES:
         raise Refusal("INVALID_ARGUMENT", f"tensor parsing error: dtype {tensor.dtype}")
-    dtype, count = DTYPES[tensor.dtype], int(np.prod(shape))
+    dtype = DTYPES[tensor.dtype]
+    count = int(np.prod(shape))
     if tensor.tensor_content:
         if len(tensor.tensor_content) != count * np.dtype(dtype).itemsize:
             raise Refusal("INVALID_ARGUMENT", "tensor parsing error: bytes do not fit the shape")
@@ -190,8 +216,8 @@ def to_array(tensor: Any) -> np.ndarray:
     values = list(getattr(tensor, FIELDS[tensor.dtype]))
     if len(values) > count or (count and not values):
         raise Refusal("INVALID_ARGUMENT", "tensor parsing error: values do not fit the shape")
-    array = np.empty(count, dtype)
-    array[:] = values + values[-1:] * (count - len(values))  # the last one repeats
+    array: np.ndarray = np.empty(count, dtype)
+    array[:] = values + values[-1:] * (count - len(values))  # the last value is repeated
     return array.reshape(shape)
 
 
@@ -204,7 +230,7 @@ def _fill(tensor: Any, value: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def serving(backend: Backend) -> Iterator[dict[str, Any]]:
-    """Serves on free ports of this machine; yields the addresses of gRPC and REST."""
+    """Serves on free ports of this machine; yields the addresses, by "grpc" and "rest"."""
     options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
     server = grpc.server(ThreadPoolExecutor(THREADS), options=options)
     service = _Service(backend)
@@ -223,9 +249,3 @@ def serving(backend: Backend) -> Iterator[dict[str, Any]]:
         http.shutdown()
         http.server_close()
         server.stop(None).wait()
-
-
-if __name__ == "__main__":
-    with serving(Models(Path(sys.argv[1]))) as addresses:
-        print(json.dumps(addresses), flush=True)
-        sys.stdin.read()

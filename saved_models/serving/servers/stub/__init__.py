@@ -1,0 +1,1 @@
+"""A stand-in for TensorFlow Serving: its gRPC and REST interfaces over TensorFlow's C++ loader."""
