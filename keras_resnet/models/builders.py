@@ -1,4 +1,4 @@
-"""A named builder for every network of the family, with the arguments of `keras.applications`."""
+"""A builder for every network of the family, with the arguments of `keras.applications`."""
 
 import inspect
 from collections.abc import Callable
@@ -94,7 +94,7 @@ Builder = Callable[..., ResidualNetwork]
 
 
 def builder(network: str) -> Builder:
-    """Returns the function that builds `network`; `help` of it lists its arguments."""
+    """Returns the function that builds `network`; its `help` lists all arguments."""
 
     def build(*arguments: Any, **options: Any) -> ResidualNetwork:
         given = ARGUMENTS.bind(*arguments, **options).arguments
@@ -109,7 +109,7 @@ def builder(network: str) -> Builder:
 
 
 def _arguments() -> Signature:
-    """Returns the arguments of `resnet` but the network, those of `keras.applications` first."""
+    """Returns the arguments of `resnet` after the network; those of `keras.applications` first."""
     known = inspect.signature(resnet).parameters
     positional = [known[name].replace(kind=Parameter.POSITIONAL_OR_KEYWORD) for name in POSITIONAL]
     named = [known[name] for name in known if name not in (*POSITIONAL, "network")]
@@ -120,7 +120,7 @@ ARGUMENTS = _arguments()
 
 
 def _with_fields(network: str) -> Signature:
-    """Returns the same arguments with each field of the spec in place of `**fields`."""
+    """Returns `ARGUMENTS` with each field of the spec in place of `**fields`."""
     spec = FAMILY[network]
     named = [x for x in ARGUMENTS.parameters.values() if x.kind is not Parameter.VAR_KEYWORD]
     fields = [

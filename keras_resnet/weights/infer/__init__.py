@@ -1,1 +1,1 @@
-"""What network a file of weights holds: what it proves, states, and leaves to others."""
+"""Determines which network a file of weights contains."""
