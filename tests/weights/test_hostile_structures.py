@@ -226,7 +226,7 @@ def test_manifests_of_nothing_are_refused(name: str, found) -> None:
         ("left over bias", "left over are ['stage1_block1_conv7_bn/beta']"),
         ("twice", "contains ['stage1_block1_conv1/kernel'] twice"),
         ("gap", "[(2, 2)"),
-        ("even kernel", "odd kernels"),
+        ("even kernel", "odd sizes"),
         ("longer statistics", "(5,) in the file, (4,) in the model"),
         ("nan", "stem_conv1/kernel is not"),
     ],
