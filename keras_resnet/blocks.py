@@ -19,6 +19,8 @@ from keras_resnet.specs import (
     stem_conv,
 )
 
+__all__ = ["DATA_FORMAT", "block", "branch", "conv", "norm", "shortcut", "stem"]
+
 DATA_FORMAT = "channels_last"
 
 # He et al., arXiv:1502.01852, eq. 14. A config, because layers that share an initializer *instance*

@@ -22,6 +22,8 @@ from typing import NoReturn
 
 from absl import app, flags, logging as absl_logging
 
+__all__ = ["backend", "check", "command", "fail", "install", "keras_home", "quiet", "run", "say"]
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a log on a full disk
 OLDEST = (2, 21)  # TensorFlow; see setup.py
 # Optional modules, by the extra of setup.py that installs them.

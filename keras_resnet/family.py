@@ -16,6 +16,8 @@ from keras_resnet.specs import (
     Spec,
 )
 
+__all__ = ["FAMILY", "PUBLISHED", "Published", "changes", "name_of", "nearest", "spec"]
+
 
 def _cifar(branch: tuple[Conv, ...], n: int, shortcut: Shortcut) -> Spec:
     return Spec(branch, (n, n, n), stem=(Conv(3, 16),), stem_pool=None, shortcut=shortcut)

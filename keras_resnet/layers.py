@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import KerasTensor as Tensor, ops
 
+__all__ = ["FusedBatchNormalization", "PadChannels"]
+
 FUSED_DTYPES = ("float32", "bfloat16", "float16")
 
 

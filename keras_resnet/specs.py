@@ -17,6 +17,53 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, Self, get_args
 
+__all__ = [
+    "ADD",
+    "BASIC",
+    "BLOCK",
+    "BOTTLENECK",
+    "BRANCH_CONV",
+    "CHOICES",
+    "DEEP_STEM",
+    "FIELDS",
+    "FINAL",
+    "FREE",
+    "HEAD",
+    "IMAGE",
+    "LOGITS",
+    "NORM_SUFFIX",
+    "POOL",
+    "PREACT",
+    "PREDICTIONS",
+    "PROJECTION",
+    "RETIRED",
+    "STEM",
+    "STEM_CONV",
+    "STEM_POOL",
+    "WIDE_BOTTLENECK",
+    "Conv",
+    "Padding",
+    "Place",
+    "Shortcut",
+    "Spec",
+    "StemPool",
+    "StrideBlock",
+    "StrideOn",
+    "ZeroChannels",
+    "differences",
+    "is_norm",
+    "is_rounding",
+    "norm_of",
+    "pad_of",
+    "pattern",
+    "positive",
+    "relu_of",
+    "rounding_of",
+    "scale_of",
+    "stage_name",
+    "stem_conv",
+]
+
 Shortcut = Literal["A", "B", "C", "D"]
 StemPool = Literal["symmetric", "ceil"]
 StrideOn = Literal["first", "3x3"]

@@ -1,1 +1,3 @@
 """Functions of a model: cost, memory, and Grad-CAM."""
+
+__all__ = ["cost", "grad_cam", "memory"]

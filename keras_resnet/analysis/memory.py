@@ -10,6 +10,8 @@ from keras import layers
 
 from keras_resnet.rewrite import graph
 
+__all__ = ["kept_bytes", "variable_bytes", "widest_bytes"]
+
 
 def variable_bytes(variables: Iterable[Any]) -> int:
     """Returns the bytes of variables."""

@@ -13,6 +13,8 @@ from keras_resnet import family
 from keras_resnet.network import Activation, Pooling, ResidualNetwork, Top, build
 from keras_resnet.specs import IMAGE, Spec, positive
 
+__all__ = ["AUTO", "Door", "Shape"]
+
 Shape = Sequence[int | None]
 AUTO = "auto"  # the activation of the weights
 MOST_CHANNELS = 64  # at most, of an image that is 1, 3 or 4 pixels high

@@ -15,6 +15,8 @@ from keras_resnet.network import ResidualNetwork
 from keras_resnet.preprocessing.resizing import METHODS
 from keras_resnet.weights import Held, Told
 
+__all__ = ["Trained", "define_flags", "from_flags", "parse_fields", "told"]
+
 FLAGS = flags.FLAGS
 ORDERS = ("rgb", "bgr")
 NAMES = (*specs.FIELDS, "classes")  # of --field

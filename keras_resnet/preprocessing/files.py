@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from keras_resnet.preprocessing.kinds import HEAD, READ, has_suffix, hidden, kind_of
 
+__all__ = ["Found", "LeftOut", "Reason", "find", "listed", "printable"]
+
 
 class Reason(NamedTuple):
     """Why files are left out: the words for one and for several, and what to do."""

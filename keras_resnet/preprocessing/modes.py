@@ -12,6 +12,8 @@ import numpy as np
 
 from keras_resnet.preprocessing.preprocessing import Preprocessing
 
+__all__ = ["MODES", "mode", "per_pixel", "preprocess"]
+
 _CAFFE = Preprocessing(mean=(103.939, 116.779, 123.68), bgr=True)
 _TORCH = Preprocessing(
     mean=(0.485 * 255, 0.456 * 255, 0.406 * 255), std=(0.229 * 255, 0.224 * 255, 0.225 * 255)

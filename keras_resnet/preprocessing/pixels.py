@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+__all__ = ["converted", "pixels", "with_channels"]
+
 COLOURS = {1: "L", 3: "RGB", 4: "RGBA"}  # modes of PIL by channels
 DEEP = ("I", "F", "I;")  # PIL modes of more than 8 bits, which `convert` clips at 255
 LUMINANCE = (19_595, 38_470, 7_471)  # PIL's weights of red, green and blue, in units of 2^-16

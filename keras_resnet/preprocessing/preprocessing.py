@@ -13,6 +13,8 @@ from keras_resnet.preprocessing import resizing
 from keras_resnet.preprocessing.pixels import converted, pixels
 from keras_resnet.preprocessing.resizing import METHODS, Interpolation
 
+__all__ = ["Preprocess", "Preprocessing"]
+
 
 @dataclass(frozen=True)
 class Preprocessing:

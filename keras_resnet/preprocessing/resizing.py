@@ -6,6 +6,8 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
+__all__ = ["METHODS", "Interpolation", "resize"]
+
 Interpolation = Literal["bilinear", "bicubic"]
 METHODS = {"bilinear": "linear", "bicubic": "cubic"}  # names of Keras
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # names of TensorFlow

@@ -1,1 +1,3 @@
 """Rewrites of a model's graph: folded normalizations, and quantization to int8."""
+
+__all__ = ["fold", "graph", "int8"]

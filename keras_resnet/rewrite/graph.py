@@ -8,6 +8,8 @@ from keras import KerasTensor as Tensor
 
 from keras_resnet.network import check_flat
 
+__all__ = ["Node", "Uses", "calls", "functional", "producer"]
+
 Node = Any  # one call of a layer; the class of Keras is not public
 
 

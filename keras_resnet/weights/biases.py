@@ -10,6 +10,8 @@ import numpy as np
 
 from keras_resnet.specs import FINAL, Spec, is_norm, norm_of, stem_conv
 
+__all__ = ["EPSILON", "Weights", "fold"]
+
 Weights = dict[str, "np.ndarray"]  # by our names, "stem_conv1_bn/mean"
 EPSILON = 1e-5  # of every BN of this package
 

@@ -18,6 +18,8 @@ from keras_resnet.weights.disk import digest, replacing
 from keras_resnet.weights.formats import hashed_names
 from keras_resnet.weights.sources import keras_applications
 
+__all__ = ["local"]
+
 MD5_DIGITS = 32
 SECONDS = 10  # until a server that does not answer is an error
 CHUNK = 1 << 20

@@ -24,6 +24,8 @@ from keras_resnet.weights.infer.proof import check as check_structure, prove
 from keras_resnet.weights.sources import SOURCES, native, timm
 from keras_resnet.weights.sources.source import Renames, Source
 
+__all__ = ["Held", "opened"]
+
 QUANTIZED = f"{rounding_of(IMAGE)}/range"  # in every quantized network, and in no other
 STEM = f"{stem_conv(1)}/kernel"
 OURS = f"{LOGITS}/"

@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding.reading import integer, length, piece, require
 
+__all__ = ["SIGNATURE", "pixels"]
+
 SIGNATURE = b"BM"
 FILE_HEADER = 14
 HEADERS = (40, 52, 56, 64, 108, 124)  # bytes; all begin alike, unlike the one of OS/2 with 12 bytes

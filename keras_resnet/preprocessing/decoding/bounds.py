@@ -9,6 +9,8 @@ import tensorflow as tf
 from keras_resnet.preprocessing.decoding import jpeg, png, webp
 from keras_resnet.preprocessing.decoding.reading import require, starts
 
+__all__ = ["total"]
+
 MAX_PIXELS = 2**25  # of one image: 100 MB
 MAX_TOTAL = 16 * MAX_PIXELS  # of all images of a request
 

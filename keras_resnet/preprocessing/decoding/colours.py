@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+__all__ = ["CHANNELS", "convert"]
+
 CHANNELS = (1, 3, 4)  # that images in files can have
 # ITU-R 601, times 2^16; the integers of Pillow.
 RED, GREEN, BLUE = 19595, 38470, 7471

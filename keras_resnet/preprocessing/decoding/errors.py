@@ -4,6 +4,8 @@ import re
 
 import tensorflow as tf
 
+__all__ = ["damaged", "message", "out_of_memory", "reason"]
+
 
 def message(error: Exception) -> str:
     """Returns the cause of an error in one line, without the additions of TensorFlow."""

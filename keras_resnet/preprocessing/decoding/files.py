@@ -6,6 +6,8 @@ from keras_resnet.preprocessing.decoding import bmp, jpeg, png, webp
 from keras_resnet.preprocessing.decoding.colours import convert
 from keras_resnet.preprocessing.decoding.reading import require, starts
 
+__all__ = ["decode"]
+
 GIF = b"GIF8"
 
 

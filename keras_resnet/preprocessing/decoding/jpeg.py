@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding.reading import integer, length, piece, require
 
+__all__ = ["SIGNATURE", "pixels", "size"]
+
 SIGNATURE = b"\xff\xd8\xff"
 # Each scan of a progressive JPEG costs as much as a whole image; encoders write about ten.
 MAX_SCANS = 100

@@ -5,6 +5,8 @@ import tensorflow as tf
 from keras_resnet.preprocessing.decoding.colours import convert
 from keras_resnet.preprocessing.decoding.reading import integer, length, piece, require
 
+__all__ = ["SIGNATURE", "pixels", "size"]
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 MAX_TEXTS = 16  # compressed texts; libpng inflates each to up to 8 MB
 MAX_CHUNKS = 2**15  # each costs time; libpng writes 8 kB per chunk

@@ -4,6 +4,8 @@ from typing import Literal
 
 import tensorflow as tf
 
+__all__ = ["integer", "length", "piece", "require", "starts"]
+
 
 def length(data: tf.Tensor) -> tf.Tensor:
     """Returns the number of bytes, int64."""

@@ -4,6 +4,8 @@ import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding.reading import integer, require, starts
 
+__all__ = ["is_webp", "pixels", "size"]
+
 
 def is_webp(data: tf.Tensor) -> tf.Tensor:
     return starts(data, b"RIFF") & starts(data, b"WEBP", place=8)

@@ -24,6 +24,19 @@ from keras_resnet.weights.formats.keras_graphs import Graph
 from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import Traits
 
+__all__ = [
+    "DECIDED",
+    "NOTHING",
+    "Evidence",
+    "Told",
+    "Undecided",
+    "architecture",
+    "check_classes",
+    "check_wanted",
+    "disagreements",
+    "named",
+]
+
 # Fields on which weights depend; each is determined with the help of the fields before it.
 FIRST = ("repeats", "branch", "stem", "shortcut")
 DECIDED = (*FIRST, *(name for name in FIELDS if name not in (*FREE, *FIRST)))

@@ -15,6 +15,16 @@ from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.specs import Spec
 from keras_resnet.weights.infer.authority import Evidence, Told
 
+__all__ = [
+    "activation_of",
+    "adapted",
+    "assumed",
+    "image_shape",
+    "labels",
+    "labels_of",
+    "preprocessing_of",
+]
+
 IMAGE_PARTS = ("image_size", "crop", "interpolation")
 USUAL_CLASSES = 1000  # for a file without classifier, manifest or name of a network
 

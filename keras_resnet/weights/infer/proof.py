@@ -25,6 +25,8 @@ from keras_resnet.specs import (
 )
 from keras_resnet.weights.formats.tensors import Tensor
 
+__all__ = ["Proof", "check", "prove", "strided"]
+
 CONVS = (pattern(f"{BRANCH_CONV}/kernel"), pattern(f"{PROJECTION}/kernel"))  # in a block
 PREACT_NORM = pattern(norm_of(PREACT))
 BIAS = f"{LOGITS}/bias"
