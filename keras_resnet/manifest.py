@@ -88,10 +88,16 @@ class Manifest:
         return json.loads(self.to_json())
 
     def to_json(self) -> str:
+        """Returns the manifest as JSON, on one line."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
+        """Returns the manifest of a text from `to_json`, also of earlier versions.
+
+        Raises:
+            ValueError, TypeError, KeyError: for invalid JSON, and as `from_dict`.
+        """
         return cls.from_dict(json.loads(text))
 
     @classmethod

@@ -121,6 +121,7 @@ def norm_of(layer: str) -> str:
 
 
 def is_norm(layer: str) -> bool:
+    """Whether a layer of this name is a batch normalization."""
     return layer.endswith(NORM_SUFFIX)
 
 
@@ -140,6 +141,7 @@ def rounding_of(layer: str) -> str:
 
 
 def is_rounding(layer: str) -> bool:
+    """Whether a layer of this name rounds to int8."""
     return layer.endswith(ROUNDING_SUFFIX)
 
 
@@ -160,37 +162,46 @@ class Place(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Name of the block; the names of its layers begin with it."""
         return BLOCK.format(stage=self.stage, block=self.number)
 
     @property
     def part(self) -> str:
+        """Name of the part of the network, a stage, to which the block belongs."""
         return stage_name(self.stage)
 
     @property
     def first(self) -> bool:
+        """Whether it is the first block of the network."""
         return self.stage == self.number == 1
 
     def conv(self, number: int) -> str:
+        """Name of a convolution of the branch, counted from 1."""
         return BRANCH_CONV.format(stage=self.stage, block=self.number, conv=number)
 
     @property
     def preact(self) -> str:
+        """Name of the pre-activation; its normalization is `norm_of` it."""
         return PREACT.format(stage=self.stage, block=self.number)
 
     @property
     def shortcut(self) -> str:
+        """First part of the names of layers in the shortcut."""
         return f"{self.name}_shortcut"
 
     @property
     def projection(self) -> str:
+        """Name of the convolution that projects the shortcut."""
         return PROJECTION.format(stage=self.stage, block=self.number)
 
     @property
     def dropout(self) -> str:
+        """Name of the layer that drops the branch, with stochastic depth."""
         return f"{self.name}_drop"
 
     @property
     def add(self) -> str:
+        """Name of the layer that adds branch and shortcut."""
         return ADD.format(stage=self.stage, block=self.number)
 
 
@@ -198,6 +209,7 @@ STEM, HEAD = "stem", "head"  # parts of a network; between them are its stages
 
 
 def stage_name(stage: int) -> str:
+    """Returns the name of a stage, counted from 1, as a part and an endpoint."""
     return f"stage{stage}"
 
 

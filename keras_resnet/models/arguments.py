@@ -44,6 +44,7 @@ class Door:
 
     @property
     def classifies(self) -> bool:
+        """Whether the network ends in a classifier."""
         return self.include_top and not self.endpoints
 
     def build(

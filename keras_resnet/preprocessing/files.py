@@ -48,6 +48,7 @@ class LeftOut:
         self.names: dict[Reason, list[str]] = {}
 
     def add(self, reason: Reason, name: str) -> None:
+        """Counts a file by its reason."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         # The first ones by name: the order of the file system varies.
         kept = self.names.setdefault(reason, [])

@@ -80,7 +80,7 @@ def test_means_are_not_broadcast_over_channels() -> None:
     assert "3 channels, got (24, 32, 1)" in refused(lambda: CHOSEN.normalize(grey))
     mean_image = per_pixel(noise(24, 32, 3))
     assert "3 channels, got (24, 32, 1)" in refused(lambda: mean_image.normalize(grey))
-    assert "of 3 channels, the network of 1" in refused(lambda: CHOSEN.for_channels(1))
+    assert "has 3 channels, the network has 1" in refused(lambda: CHOSEN.for_channels(1))
     assert "[3, 4]" in refused(lambda: Preprocessing(mean=(1, 2, 3), std=(1, 2, 3, 4)))
     assert "(3, 3)" in refused(lambda: Preprocessing(mean=np.ones((3, 3))))
 

@@ -8,6 +8,7 @@ __all__ = ["is_webp", "pixels", "size"]
 
 
 def is_webp(data: tf.Tensor) -> tf.Tensor:
+    """Whether a file begins as a WebP does."""
     return starts(data, b"RIFF") & starts(data, b"WEBP", place=8)
 
 
