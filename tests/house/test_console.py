@@ -6,7 +6,6 @@ import re
 import pytest
 
 from keras_resnet import console, weights
-from keras_resnet.models import flags as trained
 from tests.support import helpers
 from train.recipes.recipe import Recipe
 
@@ -126,7 +125,7 @@ def test_a_field_that_is_none_goes_from_training_to_export(done):
     about = json.loads((folder / "export/1/model.json").read_text())
     assert about["fields"] == {"shortcut": None}
     with weights.opened(folder / "final.weights.h5") as held:
-        manifest = trained.agreed(held, weights.Told()).manifest
+        manifest = held.settle(weights.Told())
     assert (manifest.network, manifest.fields) == ("resnet8", {"shortcut": None})
     assert done["plain other"]["code"] == 1
     assert "fields={'shortcut': None} there, {} now" in done["plain other"]["stderr"]

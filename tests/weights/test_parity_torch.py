@@ -1,7 +1,9 @@
 """torchvision's and timm's ResNets and ours, from one file of random weights and statistics."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 
 from keras_resnet import resnet, weights
 from tests.support import torch_nets, variants
+from tests.support.products import crossed
 from tests.support.torch_nets import error
 
 BOUND = 1e-4
@@ -35,23 +38,20 @@ NETWORKS = {
 }
 UNNAMED = ("resnet10t", "resnet14t", "resnet26", "resnet26d", "resnet26t", "resnet50c", "resnet50t")
 SMALL = ("torchvision.resnet18", "torchvision.resnet50", "timm.resnet18d", "timm.resnet50d")
-LARGE = (  # 8 to 20 s each
-    "resnet101", "resnet152", "wide_resnet50_2", "wide_resnet101_2",
-    "resnet101d", "resnet152d", "resnet200d", "resnet200",
-)  # fmt: skip
 FORMATS = (".pth", ".old", ".safetensors")
 
 
-def marked(network: str) -> object:
-    large = network.partition(".")[2] in LARGE
-    return pytest.param(network, marks=pytest.mark.slow) if large else network
+def some(networks: Iterable[str], *quick: str) -> list[Any]:
+    """Marks as slow all but a few networks, which have all that the others have."""
+    slow = pytest.mark.slow
+    return [name if name in quick else pytest.param(name, marks=slow) for name in networks]
 
 
 def load(file: Path):
     return resnet.from_weights(file, classifier_activation=None)
 
 
-@pytest.mark.parametrize("network", [marked(network) for network in NETWORKS])
+@pytest.mark.parametrize("network", some(NETWORKS, *SMALL))
 def test_logits_are_theirs(network: str, tmp_path) -> None:
     """At the size of ImageNet where it is quick, and at an odd one everywhere."""
     net = torch_nets.build(network)
@@ -66,15 +66,14 @@ def test_logits_are_theirs(network: str, tmp_path) -> None:
     np.testing.assert_array_equal(again(x), model(x))
 
 
-@pytest.mark.parametrize("network", UNNAMED)
+@pytest.mark.parametrize("network", some(UNNAMED, "resnet10t", "resnet26d", "resnet50c"))
 def test_networks_without_a_name_are_built_from_their_shapes(network: str, tmp_path) -> None:
     net = torch_nets.build(f"timm.{network}")
     model, x = load(torch_nets.save(net, tmp_path / "a.pth")), variants.images(1, *ODD, 3)
     assert error(model(x), torch_nets.logits(net, x)) < BOUND
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize("network", SMALL)
+@crossed("network,suffix", SMALL, FORMATS)
 def test_every_format_holds_the_same(network: str, suffix: str, tmp_path) -> None:
     net = torch_nets.build(network, num_classes=7)
     model, x = load(torch_nets.save(net, tmp_path / f"a{suffix}")), variants.images(1, 64, 96, 3)
@@ -82,8 +81,7 @@ def test_every_format_holds_the_same(network: str, suffix: str, tmp_path) -> Non
     assert model.manifest.labels == tuple("0123456")
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+@crossed("dtype,suffix", [torch.float16, torch.bfloat16, torch.float64], FORMATS)
 def test_other_precisions_are_read_as_they_are(dtype, suffix: str, tmp_path) -> None:
     net = torch_nets.build("torchvision.resnet18", num_classes=7).to(dtype)
     model, x = load(torch_nets.save(net, tmp_path / f"a{suffix}")), variants.images(1, 64, 64, 3)
@@ -103,18 +101,17 @@ def gradient_errors(network: str, file: Path, seed: int, dtype: str) -> list[flo
     return [error(a, b) for a, b in zip(found, expected, strict=True)]
 
 
-# Basic blocks by default, bottlenecks and deep stems with the slow tests.
-@pytest.mark.parametrize(
-    "network",
-    [
-        name if name == "torchvision.resnet18" else pytest.param(name, marks=pytest.mark.slow)
-        for name in SMALL
-    ],
-)
-def test_gradients_are_theirs(network: str, tmp_path) -> None:
-    """Exactly; in float32 where rounding decides no slope of an activation next to 0."""
+@pytest.mark.slow
+@pytest.mark.parametrize("network", SMALL)
+def test_gradients_are_theirs_in_float32(network: str, tmp_path) -> None:
+    """Where rounding decides no slope of an activation next to 0."""
     file = tmp_path / "a.pth"
     assert min(max(gradient_errors(network, file, seed, "float32")) for seed in (1, 2, 3)) < BOUND
+
+
+@pytest.mark.parametrize("network", some(SMALL, "torchvision.resnet18"))
+def test_gradients_are_theirs(network: str, tmp_path) -> None:
+    file = tmp_path / "a.pth"
     keras.config.set_dtype_policy("float64")
     try:
         assert max(gradient_errors(network, file, 1, "float64")) < 1e-12
@@ -124,7 +121,10 @@ def test_gradients_are_theirs(network: str, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     "network",
-    [*SMALL, marked("torchvision.wide_resnet50_2"), "timm.resnet26t", "timm.resnet50c"],
+    some(
+        [*SMALL, "torchvision.wide_resnet50_2", "timm.resnet26t", "timm.resnet50c"],
+        *("torchvision.resnet18", "timm.resnet26t", "timm.resnet50d"),
+    ),
 )
 def test_ours_become_theirs(network: str, tmp_path) -> None:
     model = load(torch_nets.save(torch_nets.build(network), tmp_path / "a.pth"))
