@@ -41,7 +41,7 @@ def _once(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def check_heaps(content: bytes | mmap.mmap) -> None:
-    """Refuses heaps of strings with free space of size 0: libhdf5 would loop forever."""
+    """Refuses heaps of strings with free space of an invalid size: libhdf5 would loop forever."""
     start = content.find(HEAP)
     while start >= 0:
         end = start + int.from_bytes(content[start + 8 : start + 16], "little")
