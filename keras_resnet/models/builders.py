@@ -103,7 +103,7 @@ def builder(network: str) -> Builder:
 
     build.__name__ = _public_name(network)
     build.__qualname__ = build.__name__
-    build.__doc__ = f'Builds `resnet("{network}")`.\n\n{resnet.__doc__}'
+    build.__doc__ = f'Builds `resnet("{network}", ...)`.\n\n{DOCUMENTED}'
     build.__signature__ = _with_fields(network)  # type: ignore[attr-defined]
     return build
 
@@ -116,7 +116,14 @@ def _arguments() -> Signature:
     return Signature([*positional, *named], return_annotation=ResidualNetwork)
 
 
+def _documented() -> str:
+    """Returns the documentation of `resnet` from its arguments on, without the network."""
+    _, args, rest = (inspect.getdoc(resnet) or "").partition("Args:\n")
+    return args + rest.replace("    network: a name in `keras_resnet.FAMILY`.\n", "")
+
+
 ARGUMENTS = _arguments()
+DOCUMENTED = _documented()
 
 
 def _with_fields(network: str) -> Signature:

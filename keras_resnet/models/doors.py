@@ -71,8 +71,8 @@ def resnet(
 
     Returns:
         A model from images [batch, height, width, channels] in the range that its `preprocessing`
-        returns, to probabilities or logits [batch, classes], float32 under every dtype policy; to
-        features [batch, filters], float32; or to feature maps [batch, h, w, filters].
+        returns, to probabilities or logits [batch, classes] or to features [batch, filters], which
+        are float32 also under mixed dtype policies, or to feature maps [batch, h, w, filters].
 
     Raises:
         ValueError: for an invalid value, for arguments that contradict each other, for weights of

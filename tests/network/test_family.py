@@ -180,6 +180,10 @@ def test_help_lists_the_arguments_that_there_are() -> None:
     assert arguments["stride_on"].default == "3x3"
     assert arguments["repeats"].default == (3, 4, 6, 3)
     assert {"source", "prefix", "preprocessing", "endpoints"} <= set(arguments)
+    documented = inspect.getdoc(keras_resnet.ResNet50V1_5)
+    assert documented.startswith(
+        'Builds `resnet("resnet50_v1_5", ...)`.\n\nArgs:\n    include_top: '
+    )
     with pytest.raises(TypeError, match="unknown argument stride"):
         keras_resnet.ResNet8(stride=2)
     with pytest.raises(TypeError, match="too many positional"):
