@@ -87,7 +87,7 @@ def test_fields_that_weights_depend_on_are_not(fields, file) -> None:
 
 def test_weights_of_no_network_name_the_sources(tmp_path) -> None:
     np.savez(tmp_path / "a.npz", weight=np.zeros(3))
-    with pytest.raises(ValueError, match=r"a\.npz.*'weight'.*none of.*torchvision") as caught:
+    with pytest.raises(ValueError, match=r"a\.npz.*'weight'.*not those of.*torchvision") as caught:
         resnet.from_weights(tmp_path / "a.npz")
     assert [source for source in weights.SOURCES if source not in str(caught.value)] == []
     with pytest.raises(ValueError, match=r"source must be one of .*akamaster.*got 'torch'"):

@@ -43,7 +43,11 @@ FIELDS = [
     ("new.pth", {"preact": True}, "preact=False in the file, not True"),
     ("new.pth", {"repeats": (1, 1, 2)}, "repeats=(1, 1, 1) in the file, not (1, 1, 2)"),
     ("plain.npz", {"shortcut": "A"}, "shortcut='B' in the file, not 'A'"),
-    ("a.pkl", {"stem": ((7, 8, 2),)}, "stem=(Conv(kernel=7, filters=4, stride=2),) there"),
+    (
+        "a.pkl",
+        {"stem": ((7, 8, 2),)},
+        "stem=(Conv(kernel=7, filters=4, stride=2),) in the file, not",
+    ),
     ("a.weights.h5", {"branch": ((3, 2), (3, 1))}, "branch=(Conv(kernel=3, filters=1, stride=1)"),
     ("a.keras", {"repeats": (2, 1, 1)}, "repeats=(1, 1, 1) in the file, not (2, 1, 1)"),
     ("a.keras", {"padding": "same"}, "padding='symmetric' in the file, not 'same'"),
@@ -64,7 +68,7 @@ USUAL = [
     ("a.caffemodel", {"stem_pool": None}, "stem_pool='ceil' in the file, not None"),
     ("a.pkl", {"stride_on": "3x3"}, "stride_on='first' in the file, not '3x3'"),
     ("a.safetensors", {"stride_on": "first"}, "stride_on='3x3' in the file, not 'first'"),
-    ("a.safetensors", {"stem": ((7, 4, 1),)}, "stride=2),) there"),
+    ("a.safetensors", {"stem": ((7, 4, 1),)}, "stride=2),) in the file, not"),
 ]
 
 
@@ -101,7 +105,7 @@ def test_what_a_silent_file_proves_is_compared(suffix: str, tmp_path) -> None:
     plain.save(file) if suffix == ".keras" else plain.save_weights(file)
     needs(file, "keras_resnet", "repeats=(1, 1, 1) in the file, not (1, 1, 2)", repeats=(1, 1, 2))
     needs(file, "keras_resnet", "repeats=(1, 1, 1) in the file, not (1, 1)", repeats=(1, 1))
-    needs(file, "keras_resnet", "stem=", "there", stem=((3, 8),))
+    needs(file, "keras_resnet", "stem=", "in the file, not", stem=((3, 8),))
 
 
 @pytest.mark.parametrize("name", samples.FORMATS)

@@ -65,7 +65,7 @@ def holding(content: Any) -> Callable[[Path], object]:
 
 
 PARTITION = {"optimizer_state_dict": {"zero_stage": 3, "fp32_flat_groups": [torch.zeros(9)]}}
-MODULE = r"contains a pickled module, checkpoints\.Net"
+MODULE = r"contains a pickled module, tests\.support\.checkpoints\.Net"
 WRITE = r"whose code is not run\. In PyTorch, torch\.save\(model\.state_dict\(\), new_file\)"
 SPLIT = r"distributed tensors are not read\. In PyTorch, save plain ones: .*\.full_tensor\(\)"
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {

@@ -117,7 +117,7 @@ def _fitting(found: Preprocessing, channels: int) -> Preprocessing:
         if value is not None and shape and shape[-1] not in (1, channels):
             raise ValueError(
                 f"{name} has {shape[-1]} channels, images of this network have {channels}:"
-                f" give {name}= with 1 or {channels} values"
+                f" give {name}= with one value, or one per channel"
             )
     return found
 
