@@ -18,6 +18,8 @@ from keras_resnet import labels
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import decoding, files as image_files, kinds as image_kinds
 
+__all__ = ["File", "Folder", "check"]
+
 Array = np.ndarray[Any, Any]
 COUNT = 512  # images of each half
 CALIBRATE = slice(0, None, 2)
