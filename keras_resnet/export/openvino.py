@@ -46,7 +46,9 @@ def write(source: Source, path: Path) -> None:
     manifest = source.manifest
     model = from_pixels(source.network, manifest)
     spec = tf.TensorSpec([None, *manifest.image_shape], tf.float32, name="images")
-    function = tf.function(lambda images: model(images, training=False), input_signature=[spec])
+    function = tf.function(
+        lambda images: model(images, training=False), input_signature=[spec], autograph=False
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     converted = openvino.convert_model(function)
     results = {name: each for each in converted.get_results() for name in each.output(0).names}

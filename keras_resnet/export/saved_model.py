@@ -58,13 +58,13 @@ class Endpoints:
         pixels = tf.TensorSpec([None, *self._shape], tf.float32, name="images")
         encoded = tf.TensorSpec([None], tf.string, name="image_bytes")
         found = {
-            "serving_default": tf.function(self._predict, [pixels]),
-            "features": tf.function(self._features, [pixels]),
-            "endpoints": tf.function(self._feature_maps, [pixels]),
+            "serving_default": tf.function(self._predict, [pixels], autograph=False),
+            "features": tf.function(self._features, [pixels], autograph=False),
+            "endpoints": tf.function(self._feature_maps, [pixels], autograph=False),
         }
         if self._shape[-1] in decoding.CHANNELS:
-            found["predict_bytes"] = tf.function(self._predict_bytes, [encoded])
-            found["explain"] = tf.function(self._explain, [encoded])
+            found["predict_bytes"] = tf.function(self._predict_bytes, [encoded], autograph=False)
+            found["explain"] = tf.function(self._explain, [encoded], autograph=False)
         return found
 
     def _predict(self, images: tf.Tensor) -> Outputs:

@@ -121,7 +121,8 @@ def _function(model: keras.Model, names: Sequence[str]) -> Any:
         outputs = model(images, training=False)
         return {name: outputs[name] for name in names}
 
-    return tf.function(answer, [tf.TensorSpec(model.input.shape, tf.float32, name="images")])
+    images = tf.TensorSpec(model.input.shape, tf.float32, name="images")
+    return tf.function(answer, [images], autograph=False)
 
 
 def _named(content: bytes, outputs: Sequence[str], about: bytes) -> bytes:

@@ -123,7 +123,7 @@ def _decoder(channels: int) -> Any:
 
     from keras_resnet.preprocessing import decoding
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def decode(data: Any) -> Any:
         with tf.control_dependencies([decoding.total(data[tf.newaxis])]):
             return decoding.decode(tf.identity(data), channels)

@@ -1,4 +1,8 @@
-"""From the examples of a split to batches for the network; random only by (seed, step)."""
+"""From the examples of a split to batches for the network; random only by (seed, step).
+
+Functions of tensors have no Python control flow over them, so AutoGraph has nothing to rewrite; it
+only costs time, and is off here and wherever a graph is traced.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -61,6 +65,7 @@ class Stream:
     repeats: int = 1
 
 
+@tf.autograph.experimental.do_not_convert
 def train_batches(
     examples: Examples,
     stream: Stream,
@@ -144,6 +149,7 @@ def _of(
     return rows
 
 
+@tf.autograph.experimental.do_not_convert
 def eval_batches(
     examples: Examples,
     preprocess: Preprocessing,

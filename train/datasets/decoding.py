@@ -129,6 +129,7 @@ def decoded(
     )
 
 
+@tf.autograph.experimental.do_not_convert
 def whole(examples: Examples, broken: Broken | None = None) -> tf.data.Dataset:
     """Lists (image, label) of all examples that can be decoded, in order."""
     stream = tf.data.Dataset.zip(tf.data.Dataset.range(examples.size), examples.elements(None))

@@ -12,6 +12,7 @@ from train.datasets.examples import Examples
 IN_FLIGHT_BYTES = 1 << 26  # size of the resized images that are summed at a time
 
 
+@tf.autograph.experimental.do_not_convert
 def mean_image(
     examples: Examples, preprocess: Preprocessing, broken: Broken | None = None
 ) -> np.ndarray[Any, Any]:

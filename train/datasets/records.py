@@ -138,6 +138,7 @@ def _shuffle(records: tf.data.Dataset, seed: tf.Tensor) -> tf.data.Dataset:
     return tf.data.experimental.from_variant(shuffled, records.element_spec)
 
 
+@tf.autograph.experimental.do_not_convert
 def _in_memory(examples: Examples) -> Examples:
     decoded = examples.elements(None).map(examples.decode, tf.data.AUTOTUNE).batch(examples.size)
     try:

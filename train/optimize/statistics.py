@@ -49,7 +49,7 @@ def average(
         for variable, mean in zip(variables, means, strict=True):
             variable.assign(mean)
 
-    @tf.function
+    @tf.function(autograph=False)
     def together() -> None:
         if variables and strategy.num_replicas_in_sync > 1:
             strategy.run(replica)
@@ -84,7 +84,7 @@ def precise(
             sums[i].assign_add(mean / count)
             sums[i + 1].assign_add((variance + mean**2) / count)
 
-    step = tf.function(lambda images: strategy.run(replica, (images,)))
+    step = tf.function(lambda images: strategy.run(replica, (images,)), autograph=False)
     with _momentum(model, 0.0):
         for _, (images, *_) in zip(range(count), batches, strict=False):
             step(images)

@@ -46,8 +46,8 @@ def train_step(
     if batching.micro_batches > 1:
         gradients = _accumulated(gradients, batching.micro_batches)
     if not batching.sync_bn:
-        gradients = tf.function(gradients, jit_compile=jit_compile)
-    change = tf.function(update, jit_compile=jit_compile)
+        gradients = tf.function(gradients, autograph=False, jit_compile=jit_compile)
+    change = tf.function(update, autograph=False, jit_compile=jit_compile)
 
     def replica_step(
         images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, rate: tf.Tensor
@@ -61,7 +61,7 @@ def train_step(
         skipped = tf.cast(~taken, tf.float32) / replicas.num_replicas_in_sync
         return metrics | {"loss": loss, "skipped": skipped}
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, rate: tf.Tensor) -> Metrics:
         names = (*task.train_names, "skipped")
         metrics = summed(strategy, names, replica_step, (images, targets, weights, rate))

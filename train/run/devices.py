@@ -199,7 +199,7 @@ def agreement(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
     if num_workers(strategy) == 1:
         return bool
 
-    @tf.function
+    @tf.function(autograph=False)
     def total(flag: tf.Tensor) -> tf.Tensor:
         return strategy.reduce("SUM", strategy.run(lambda x: x, (flag,)), axis=None)
 
@@ -225,7 +225,7 @@ def share(strategy: tf.distribute.Strategy, variables: Sequence[keras.Variable])
         for variable, value in zip(variables, context.all_reduce("SUM", values), strict=True):
             variable.assign(tf.cast(value, variable.dtype))
 
-    tf.function(lambda: strategy.run(replica))()
+    tf.function(lambda: strategy.run(replica), autograph=False)()
 
 
 def configure(precision: str, deterministic: bool) -> None:

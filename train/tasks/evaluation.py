@@ -20,7 +20,7 @@ def eval_step(strategy: tf.distribute.Strategy, model: keras.Model, task: Task) 
     ) -> dict[str, tf.Tensor]:
         return task.eval_sums(targets, weights, model(images, training=False))
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:
         return summed(strategy, task.eval_names, replica_step, (images, targets, weights))
 
