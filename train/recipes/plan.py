@@ -76,7 +76,9 @@ def learning_rate(recipe: Recipe) -> schedules.LearningRate:
         "cosine": schedules.cosine(peak, recipe.steps, recipe.warmup_steps),
         "square": schedules.square(peak, recipe.steps, recipe.warmup_steps),
     }[recipe.schedule]
-    return schedules.warmed(rate, peak, recipe.warmup_steps, recipe.warmup_rate)
+    if recipe.warmup == "constant":
+        return schedules.constant_warmup(rate, recipe.warmup_rate, recipe.warmup_steps)
+    return schedules.linear_warmup(rate, peak, recipe.warmup_steps, recipe.warmup_rate)
 
 
 def optimizer(recipe: Recipe, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:

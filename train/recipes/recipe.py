@@ -16,6 +16,7 @@ Policy = Literal["none", "randaugment", "trivial"]
 Optimizer = Literal["sgd", "lars", "adamw", "lamb"]
 Loss = Literal["softmax", "sigmoid"]
 Schedule = Literal["step", "cosine", "square"]
+Warmup = Literal["linear", "constant"]
 CHOICES = {
     "augmentation": Augmentation,
     "colour": Colour,
@@ -23,6 +24,7 @@ CHOICES = {
     "optimizer": Optimizer,
     "loss": Loss,
     "schedule": Schedule,
+    "warmup": Warmup,
 }
 POSITIVE = (
     "steps",
@@ -116,8 +118,13 @@ class Recipe:
     boundaries: tuple[int, ...] = _field(
         "Steps at which schedule=step divides the rate by ten, separated by commas.", ()
     )
-    warmup_steps: int = _field("Number of steps in which the rate rises to its peak.", 0)
-    warmup_rate: float = _field("Learning rate at which the warm-up starts.", 0.0)
+    warmup: Warmup = _field(
+        "How the rate warms up: linear rises from warmup_rate to the peak, constant stays at"
+        " warmup_rate.",
+        "linear",
+    )
+    warmup_steps: int = _field("Number of steps of the warm-up. 0: no warm-up.", 0)
+    warmup_rate: float = _field("Learning rate at the start of the warm-up.", 0.0)
     warmup_error: float = _field(
         "Training error, as a share of 1: above it, until it was reached once, the rate is a tenth."
         " 0: no such warm-up.",
@@ -217,6 +224,8 @@ class Recipe:
             raise ValueError(f"boundaries must be increasing steps, got {self.boundaries}")
         if self.warmup_steps and self.warmup_error:
             raise ValueError("warmup_steps and warmup_error are different rules; give one of them")
+        if self.warmup == "constant" and self.warmup_steps and not self.warmup_rate:
+            raise ValueError("warmup=constant needs a warmup_rate above 0: at 0 nothing is learned")
 
     def _check_images(self) -> None:
         if self.test_size and (not self.scales or self.preprocessing == "per_pixel"):
