@@ -9,11 +9,11 @@ from absl import flags
 
 from keras_resnet import console, labels
 from keras_resnet.manifest import Manifest
-from keras_resnet.models import flags as trained
+from keras_resnet.models import weights_flags
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.preprocessing.decoding.errors import message
 from train import datasets
-from train.datasets import summary as found
+from train.datasets import summary
 from train.datasets.batches import eval_batches
 from train.datasets.decoding import Broken, watched, whole
 from train.datasets.examples import Element, Examples, sample
@@ -26,7 +26,7 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    trained.define_flags()
+    weights_flags.define_flags()
     flags.DEFINE_string(
         "dataset",
         None,
@@ -56,10 +56,10 @@ def define_flags() -> None:
 def main() -> None:
     interruption.install()
     devices.choose(FLAGS.device)
-    model, manifest, _ = trained.from_flags()
+    model, manifest, _ = weights_flags.from_flags()
     memory.check_evaluation(model, manifest.image_shape, FLAGS.batch_size)
     examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
-    for line in found.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
+    for line in summary.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
         console.say(line)
     examples = relabelled(examples, manifest)
     if FLAGS.examples:

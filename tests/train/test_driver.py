@@ -68,9 +68,14 @@ def test_metrics_are_complete(whole):
     assert [line["step"] for line in train] == list(range(5, STEPS + 1, 5))
     for line in train:
         assert set(line) == {
-            "step", "split", "loss", "accuracy", "learning_rate", "images_per_second",
+            "step",
+            "split",
+            "loss",
+            "accuracy",
+            "learning_rate",
+            "images_per_second",
             "memory_gib",
-        }  # fmt: skip
+        }
         cosine = 0.05 * (1 + np.cos(np.pi * (line["step"] - 1) / STEPS))
         assert line["learning_rate"] == pytest.approx(cosine, rel=1e-6)
     tests = [line for line in lines if line["split"] == "test"]

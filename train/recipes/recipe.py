@@ -288,4 +288,4 @@ def _bound(name: str, value: float, low: float, high: float | None) -> None:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
 
 
-FLAGS = {f.name: f.metadata["help"] for f in fields(Recipe) if f.metadata}  # name to help
+HELP = {f.name: f.metadata["help"] for f in fields(Recipe) if f.metadata}  # name to help

@@ -10,7 +10,8 @@ from timm.data import mixup as timm
 from torchvision.transforms import RandomErasing
 
 from tests.support import helpers
-from train.augment import images as augment, pairs
+from train.augment import mixing
+from train.augment.images import erase
 
 CLASSES = 10
 
@@ -23,7 +24,7 @@ def mixed(
     images, labels, keys=None, weights=None, *, mixup=0.0, cutmix=0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mixes one batch as a pipeline does; returns images and targets."""
-    mix = pairs.mixing(mixup, cutmix, CLASSES)
+    mix = mixing.pairwise(mixup, cutmix, CLASSES)
     keys = seeds(len(labels)) if keys is None else keys
     weights = np.ones(len(labels), "float32") if weights is None else weights
     batch = (np.float32(images), np.int64(labels), weights, keys)
@@ -36,7 +37,7 @@ def mixed(
 def drawn(count: int, mixup: float = 0.0, cutmix: float = 0.0) -> np.ndarray:
     """What `count` pairs draw: cutmix or not, share, and the centre, [count, 4]."""
     stream = tf.data.Dataset.from_tensor_slices(seeds(count))
-    stream = stream.map(lambda seed: pairs.draw(mixup, cutmix, seed))
+    stream = stream.map(lambda seed: mixing.draw(mixup, cutmix, seed))
     return next(stream.batch(count).as_numpy_iterator())
 
 
@@ -110,7 +111,7 @@ def test_boxes_are_those_of_timm(monkeypatch):
         places = iter([int(y * 33), int(x * 20)])
         monkeypatch.setattr(np.random, "randint", lambda *_, places=places, **__: next(places))
         (top, bottom, left, right), _ = timm.cutmix_bbox_and_lam((3, 33, 20), float(share))
-        found = pairs.box(*(tf.constant(v, tf.float32) for v in (33, 20, share, y, x)))
+        found = mixing.box(*(tf.constant(v, tf.float32) for v in (33, 20, share, y, x)))
         assert [float(side) for side in found] == [top, left, bottom, right]
 
 
@@ -162,7 +163,7 @@ def test_nothing_is_mixed_unless_asked_for():
 
 
 def test_shapes_are_known_before_anything_is_mixed():
-    mix = pairs.mixing(0.8, 0.0, CLASSES)
+    mix = mixing.pairwise(0.8, 0.0, CLASSES)
     weights = np.ones(6, "float32")
     batch = (np.zeros((6, 8, 8, 1), "float32"), np.zeros(6, "int64"), weights, seeds(6))
     images, targets, weights = tf.data.Dataset.from_tensors(batch).map(mix).element_spec
@@ -179,7 +180,7 @@ def test_odd_batches_cannot_be_paired():
 
 def erased(image: np.ndarray, probability: float, count: int) -> np.ndarray:
     stream = tf.data.Dataset.from_tensor_slices(seeds(count))
-    stream = stream.map(lambda seed: augment.erase(tf.constant(image), seed, probability))
+    stream = stream.map(lambda seed: erase(tf.constant(image), seed, probability))
     return next(stream.batch(count).as_numpy_iterator())
 
 

@@ -32,15 +32,26 @@ def runs(folders, tmp_path_factory) -> dict[str, dict]:
         "nothing": (root / "none", "--max_broken=9", "caffe"),
     }
     cases = [
-        ["train", *TRAIN, f"--data_dir={place}", limit, f"--preprocessing={mode}",
-         f"--workdir={root}/{name}"]
+        [
+            "train",
+            *TRAIN,
+            f"--data_dir={place}",
+            limit,
+            f"--preprocessing={mode}",
+            f"--workdir={root}/{name}",
+        ]
         for name, (place, limit, mode) in places.items()
-    ]  # fmt: skip
+    ]
     cases += [
-        ["train.evaluate", f"--weights={root}/enough/final.keras", "--dataset=folder",
-         f"--data_dir={damaged}", f"--max_broken={limit}"]
+        [
+            "train.evaluate",
+            f"--weights={root}/enough/final.keras",
+            "--dataset=folder",
+            f"--data_dir={damaged}",
+            f"--max_broken={limit}",
+        ]
         for limit in (1, 0)
-    ]  # fmt: skip
+    ]
     done = helpers.modules(cases)
     return dict(zip([*places, "evaluate", "strict"], done, strict=True))
 

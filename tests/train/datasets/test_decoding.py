@@ -12,9 +12,11 @@ import tensorflow as tf
 from keras_resnet.preprocessing import Preprocessing
 from tests.support import damages, helpers
 from train import datasets
-from train.datasets import batches as pipeline, mean_image as scaling, records
+from train.datasets import records
+from train.datasets.batches import eval_batches
 from train.datasets.decoding import Broken, TooManyBroken, decoded, watched
 from train.datasets.examples import Examples, indices
+from train.datasets.mean_image import mean_image
 from train.recipes import plan
 from train.recipes.data import open_data
 
@@ -81,7 +83,7 @@ def test_one_too_many_is_an_error(pair):
 def test_a_mean_image_is_of_whole_ones(pair):
     whole, damaged, names = pair
     broken = Broken(len(names))
-    mean = scaling.mean_image(damaged, PLAIN, broken)
+    mean = mean_image(damaged, PLAIN, broken)
     rows = helpers.arrays(decoded(damaged, stream(damaged)))
     images = [whole.decode(e)[0] for e in whole.elements(None)]
     kept = [PLAIN.resize(x) for x, (*_, weight) in zip(images, rows, strict=True) if weight]
@@ -93,7 +95,7 @@ def test_a_mean_image_of_nothing_is_an_error(folders):
     examples = datasets.load("folder", "train", str(folders[1]))
     nothing = replace(examples, decode=lambda i: examples.decode(i + 10_000))
     with pytest.raises(ValueError, match="none of the images"):
-        scaling.mean_image(nothing, PLAIN)
+        mean_image(nothing, PLAIN)
 
 
 def stream(examples: Examples) -> tf.data.Dataset:
@@ -102,7 +104,7 @@ def stream(examples: Examples) -> tf.data.Dataset:
 
 def test_only_whole_images_are_counted(folders):
     examples = datasets.load("folder", "test", str(folders[1]))
-    found = helpers.arrays(pipeline.eval_batches(examples, PLAIN, 4, broken=Broken(1)))
+    found = helpers.arrays(eval_batches(examples, PLAIN, 4, broken=Broken(1)))
     images, counts = (np.concatenate([batch[i] for batch in found]) for i in (0, 2))
     assert counts.sum() == 8
     broken = (images == 0).all((1, 2, 3))

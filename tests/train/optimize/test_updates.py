@@ -128,9 +128,13 @@ def test_float16_learns_and_leaves_out_what_overflows(results) -> None:
 
 @pytest.mark.parametrize(
     ("optimizer", "slots"),
-    [("sgd", ["momentum"]), ("lars", ["momentum"]),
-     ("adamw", ["momentum", "velocity"]), ("lamb", ["mean", "square"])],
-)  # fmt: skip
+    [
+        ("sgd", ["momentum"]),
+        ("lars", ["momentum"]),
+        ("adamw", ["momentum", "velocity"]),
+        ("lamb", ["mean", "square"]),
+    ],
+)
 def test_what_is_frozen_has_its_slots_already(optimizer, slots) -> None:
     model = network()
     everything = model.trainable_variables

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from keras_resnet.models import flags as trained
+from keras_resnet.models import weights_flags
 from tests.support import helpers, recipe_goldens
 from train import recipes
 from train.recipes import RECIPES
@@ -80,7 +80,7 @@ def test_json_round_trip(name):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"shortcut": "C"}, {"repeats": (1, 1, 1)}, trained.parse_fields(["repeats=[1,1,1]"])],
+    [{"shortcut": "C"}, {"repeats": (1, 1, 1)}, weights_flags.parse_fields(["repeats=[1,1,1]"])],
     ids=["text", "tuple", "flag"],
 )
 def test_json_round_trip_with_fields(fields):

@@ -76,8 +76,16 @@ def damage(random: np.random.Generator, folder: Path, kind: str) -> None:
 
 
 KINDS = [
-    "truncate", "flip", "zero", "append", "swap", "rename", "delete", "directory", "partial",
-]  # fmt: skip
+    "truncate",
+    "flip",
+    "zero",
+    "append",
+    "swap",
+    "rename",
+    "delete",
+    "directory",
+    "partial",
+]
 
 
 @pytest.fixture(scope="module")

@@ -58,14 +58,23 @@ LIMIT = "images cannot be decoded, max_broken is 10; the last one is "
 ENDINGS: dict[str, tuple[str, list[str], str]] = {
     "mean": ("", [*TRAIN, "--preprocessing=per_pixel"], LIMIT),
     "training": ("", [*TRAIN, "--preprocessing=torch"], LIMIT),
-    "fault": (FAULT.format("ValueError"), [*TRAIN, "--preprocessing=torch", "--max_broken=99"],
-              "error: a fault"),
+    "fault": (
+        FAULT.format("ValueError"),
+        [*TRAIN, "--preprocessing=torch", "--max_broken=99"],
+        "error: a fault",
+    ),
     "evaluation": ("", ["train.evaluate", "--dataset=folder", "--split=train"], LIMIT),
-    "replicas": ("", [*TRAIN, "--preprocessing=torch", "--strategy=mirrored", "--replicas=2"],
-                 LIMIT),
-    "traceback": (FAULT.format("KeyError"), [*TRAIN, "--preprocessing=torch", "--max_broken=99"],
-                  "KeyError: 'a fault'"),
-}  # fmt: skip
+    "replicas": (
+        "",
+        [*TRAIN, "--preprocessing=torch", "--strategy=mirrored", "--replicas=2"],
+        LIMIT,
+    ),
+    "traceback": (
+        FAULT.format("KeyError"),
+        [*TRAIN, "--preprocessing=torch", "--max_broken=99"],
+        "KeyError: 'a fault'",
+    ),
+}
 
 
 def ended(root: Path, names: list[str]) -> list[dict[str, Any]]:
