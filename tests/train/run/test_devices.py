@@ -112,7 +112,7 @@ def test_workers_with_different_numbers_of_gpus_are_refused(hidden, monkeypatch)
     monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: cluster)
     replicas = devices.count("multi_worker", None)
     assert replicas == 4
-    with pytest.raises(ValueError, match="same number of GPUs: 4 replicas .*, and there are 3"):
+    with pytest.raises(ValueError, match=r"same number of GPUs: 4 replicas .*, and there are 3"):
         devices.strategy("multi_worker", replicas)
     cluster.num_replicas_in_sync = 4
     assert devices.strategy("multi_worker", replicas) is cluster
