@@ -31,7 +31,10 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     """Defines the flags of a place by hand, and those of a recipe in one loop over its fields."""
-    flags.DEFINE_enum("recipe", "digits_resnet20", list(recipes.RECIPES), "What to train.")
+    # Not an enum: absl would break the list of names in the middle of names.
+    flags.DEFINE_string(
+        "recipe", "digits_resnet20", f"What to train: {', '.join(recipes.RECIPES)}."
+    )
     flags.DEFINE_string(
         "workdir",
         None,
@@ -52,7 +55,10 @@ def define_flags() -> None:
         "replicas", None, "Number of replicas of strategy=mirrored. Default: one per GPU.", 1
     )
     flags.DEFINE_enum(
-        "device", None, devices.KINDS, "Kind of device. Default: GPUs, or the CPU without any."
+        "device",
+        None,
+        devices.KINDS,
+        "Kind of device. Default: GPUs if there are any, else the CPU.",
     )
     flags.DEFINE_enum(
         "precision",
@@ -68,7 +74,7 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "field",
         [],
-        "A field of the network's spec that differs, such as shortcut=C. The flag can be repeated.",
+        "A field of the network's spec that differs, such as shortcut=C",  # absl ends the sentence
     )
     kinds = typing.get_type_hints(Recipe)
     for name, text in HELP.items():

@@ -27,6 +27,7 @@ FLAGS = flags.FLAGS
 
 def define_flags() -> None:
     weights_flags.define_flags()
+    flags.adopt_module_key_flags(weights_flags)  # so that --help shows them, too
     flags.DEFINE_string(
         "dataset",
         None,
@@ -39,17 +40,29 @@ def define_flags() -> None:
     )
     flags.DEFINE_enum("split", "test", ["train", "test"], "Which examples to measure on.")
     flags.DEFINE_enum(
-        "device", None, devices.KINDS, "Kind of device. Default: a GPU, or the CPU without any."
+        "device",
+        None,
+        devices.KINDS,
+        "Kind of device. Default: a GPU if there is one, else the CPU.",
     )
     flags.DEFINE_integer("batch_size", 100, "Number of images per batch.", 1)
     flags.DEFINE_integer(
-        "max_broken", 10, "Number of images that may be left out as they cannot be decoded.", 0
+        "max_broken",
+        10,
+        "Number of images that may be left out because they cannot be decoded; one more is an"
+        " error.",
+        0,
     )
     flags.DEFINE_string(
-        "examples_out", None, "An .npz file to write the images and labels to, to try an export on."
+        "examples_out",
+        None,
+        "Name of an .npz file to write images and labels to, to calibrate or test an export with.",
     )
     flags.DEFINE_integer(
-        "examples", None, "Measure on (and write) only so many, a random sample.", lower_bound=1
+        "examples",
+        None,
+        "Number of examples to measure on, and to write: a random sample. Default: all.",
+        lower_bound=1,
     )
 
 

@@ -23,6 +23,7 @@ REMOVED = {"calibration_dataset": USE_A_FILE, "data_dir": USE_A_FILE}  # flags o
 
 def define_flags() -> None:
     weights_flags.define_flags()
+    flags.adopt_module_key_flags(weights_flags)  # so that --help shows them, too
     flags.DEFINE_string(
         "out",
         None,
