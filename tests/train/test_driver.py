@@ -110,8 +110,10 @@ def test_tensorboard_shows_the_same_numbers(whole):
 
 def test_the_first_lines_say_what_runs_on_what(whole):
     """Multiply-adds by hand: 9 n_in n_out a convolution, at 8, 4 and 2 pixels a side."""
-    stem, stage1 = 64 * 9 * 1 * 16, 64 * 9 * (16 * 16) * 2
-    stage2, stage3 = 16 * 9 * (16 * 32 + 32 * 32), 4 * 9 * (32 * 64 + 64 * 64)
+    stem = 64 * 9 * 1 * 16
+    stage1 = 64 * 9 * (16 * 16) * 2
+    stage2 = 16 * 9 * (16 * 32 + 32 * 32)
+    stage3 = 4 * 9 * (32 * 64 + 64 * 64)
     total = stem + stage1 + stage2 + stage3 + 64 * 10
     lines = whole[1].stdout.splitlines()
     assert lines[0] == "digits: 1,797 images in 10 classes: 1,437 training, 360 test"

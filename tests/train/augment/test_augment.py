@@ -44,7 +44,8 @@ def offsets(images: np.ndarray) -> list[tuple[int, int]]:
     found = []
     for image in images:
         centre = int(image[16, 16, 0]) - 1
-        row, column = centre // 32 - 12, centre % 32 - 12
+        row = centre // 32 - 12
+        column = centre % 32 - 12
         np.testing.assert_array_equal(image, padded[row : row + 32, column : column + 32])
         found.append((row, column))
     return found
@@ -91,7 +92,8 @@ def windows(images: np.ndarray) -> np.ndarray:
     Enlarging by linear interpolation keeps a ramp a ramp, away from the edges of the window.
     """
     size = images.shape[1]
-    low, high = size // 4, size - 1 - size // 4
+    low = size // 4
+    high = size - 1 - size // 4
     line = np.stack([images[:, :, size // 2, 0], images[:, size // 2, :, 1]], -1)
     slope = (line[:, high] - line[:, low]) / (high - low)
     start = line[:, low] + 0.5 - slope * (low + 0.5)
@@ -102,7 +104,8 @@ def test_resized_crop_takes_8_to_100_percent_at_ratios_of_3_to_4():
     change = lambda image, seed: resized_crop(image, seed, 192)  # noqa: E731
     found = windows(many(change, ramp(120, 160), 600))
     top, left, height, width = found.T
-    area, ratio = height * width / (120 * 160), width / height
+    area = height * width / (120 * 160)
+    ratio = width / height
     assert found[:, :2].min() > -0.01
     assert (top + height).max() < 120.01
     assert (left + width).max() < 160.01
@@ -159,7 +162,8 @@ def test_lighting_leaves_images_without_three_channels():
 def factors(image: np.ndarray, changed: np.ndarray) -> np.ndarray:
     """Reads brightness, contrast and saturation off the part of an image that each acts on last."""
     grey, new = (x @ [0.299, 0.587, 0.114] for x in (image, changed))
-    mean, brightness = grey.mean(), new.mean() / grey.mean()
+    mean = grey.mean()
+    brightness = new.mean() / grey.mean()
     contrast = (new - new.mean())[0, 0] / (grey - mean)[0, 0] / brightness
     chroma = (changed[0, 0] - new[0, 0])[0] / (image[0, 0] - grey[0, 0])[0]
     return np.array([brightness, contrast, chroma / brightness / contrast])
@@ -204,7 +208,8 @@ AUGMENTATIONS = ["shift", "shift_flip", "random_resized_crop", "scale_jitter"]
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 def test_the_seed_alone_decides_on_square_images_of_pixel_values(augmentation):
     change = build(augmentation)
-    first, second = many(change, NOISE, 20), many(change, NOISE, 20)
+    first = many(change, NOISE, 20)
+    second = many(change, NOISE, 20)
     np.testing.assert_array_equal(first, second)
     assert first.shape == (20, 32, 32, 3)
     assert len(np.unique(first.reshape(20, -1), axis=0)) >= 18

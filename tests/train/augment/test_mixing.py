@@ -52,7 +52,8 @@ each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
 
 def test_mixup_weighs_two_images_and_their_labels():
-    images, labels = helpers.noise(64, 6, 9, 3), np.arange(64) % CLASSES
+    images = helpers.noise(64, 6, 9, 3)
+    labels = np.arange(64) % CLASSES
     found, targets = mixed(images, labels, mixup=0.8)
     share = targets[np.arange(64), labels]
     np.testing.assert_array_equal(share[::2], share[1::2])
@@ -131,7 +132,8 @@ def test_a_pair_depends_on_its_own_first_seed_alone(way):
 @each_way
 def test_positions_and_runs_draw_apart(way):
     images, labels = digits(40)
-    first, run = mixed(images, labels, **way)[0], seeds(40)
+    first = mixed(images, labels, **way)[0]
+    run = seeds(40)
     run[:, 0] += 1
     for keys in (seeds(40, first=40), run):
         other = mixed(images, labels, keys, **way)[0]
@@ -189,11 +191,13 @@ def test_erasing_takes_the_rectangles_of_torchvision(shape):
     """Two samples of one distribution, by Kolmogorov and Smirnov."""
     gone = erased(np.ones((*shape, 3), np.float32), 1.0, 1500) == 0
     np.testing.assert_array_equal(gone, np.broadcast_to(gone[..., :1], gone.shape))
-    rows, columns = gone.any((2, 3)), gone.any((1, 3))
+    rows = gone.any((2, 3))
+    columns = gone.any((1, 3))
     ours = np.stack([rows.argmax(1), columns.argmax(1), rows.sum(1), columns.sum(1)], 1)
     np.testing.assert_array_equal(gone[..., 0].sum((1, 2)), ours[:, 2] * ours[:, 3])
     torch.manual_seed(0)
-    canvas, ranges = torch.ones(3, *shape), ((0.02, 0.33), (0.3, 3.3))
+    canvas = torch.ones(3, *shape)
+    ranges = ((0.02, 0.33), (0.3, 3.3))
     theirs = np.array([RandomErasing.get_params(canvas, *ranges, [0.0])[:4] for _ in range(1500)])
     samples = []
     for found in (ours, theirs):

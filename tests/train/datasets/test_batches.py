@@ -64,7 +64,8 @@ def keys(batches: list) -> list[tuple[bytes, int]]:
 
 @pytest.mark.parametrize("first", [1, 5])
 def test_a_stream_that_starts_late_goes_on_as_the_whole_one(source, first):
-    whole, late = stream(*source, 0, 7), stream(*source, first, 7 - first)
+    whole = stream(*source, 0, 7)
+    late = stream(*source, first, 7 - first)
     assert keys(late) == keys(whole[first:])
 
 
@@ -80,7 +81,8 @@ def test_the_global_seed_changes_nothing(source):
 def test_batches_may_cross_epochs(places, batch_size):
     examples = datasets.load(places["tfds"][0], "train", places["tfds"][1])
     recipe = helpers.recipe(batch_size=batch_size, augmentation="shift_flip")
-    whole, late = stream(examples, recipe, 0, 8), stream(examples, recipe, 4, 4)
+    whole = stream(examples, recipe, 0, 8)
+    late = stream(examples, recipe, 4, 4)
     assert keys(late) == keys(whole[4:])
     assert {len(labels) for _, labels, _ in whole} == {batch_size}
 

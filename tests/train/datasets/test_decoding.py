@@ -21,7 +21,8 @@ from train.recipes import plan
 from train.recipes.data import open_data
 
 PLAIN = Preprocessing(image_size=8, crop=1.0)
-BATCH, STEPS = 8, 9  # three epochs of 24 images
+BATCH = 8
+STEPS = 9  # three epochs of 24 images
 
 
 @pytest.fixture(scope="module")
@@ -33,9 +34,11 @@ def folders(tmp_path_factory) -> tuple[Path, Path, list[str]]:
 def pair(request, folders, tmp_path, monkeypatch) -> tuple[Examples, Examples, list[str]]:
     """Whole examples, the same with some damaged, and the names of those."""
     if request.param == "folder":
-        name, (whole, damaged, names) = "folder", folders
+        name = "folder"
+        whole, damaged, names = folders
     else:
-        name, (whole, damaged, names) = "shapes", damages.tfds_sets(tmp_path)
+        name = "shapes"
+        whole, damaged, names = damages.tfds_sets(tmp_path)
     if request.param == "records on disk":
         monkeypatch.setattr(records, "IN_MEMORY_BYTES", 0)
     return *(datasets.load(name, "train", str(place)) for place in (whole, damaged)), names
@@ -49,7 +52,8 @@ def batches(examples: Examples, first: int = 0, broken: Broken | None = None) ->
 
 def test_all_other_positions_stay_as_they_were(pair):
     whole, damaged, names = pair
-    expected, actual = batches(whole), batches(damaged)
+    expected = batches(whole)
+    actual = batches(damaged)
     weights = np.concatenate([w for *_, w in actual])
     assert [(weights[i : i + 24] == 0).sum() for i in (0, 24, 48)] == [len(names)] * 3
     for (x, y, w), (a, b, c) in zip(expected, actual, strict=True):

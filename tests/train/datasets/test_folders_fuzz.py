@@ -101,7 +101,8 @@ def flat(made: Made) -> None:
 def split(made: Made) -> None:
     """Has splits in some spelling; classes may lack in the splits that are not trained on."""
     names = made.chance.sample(POOL, made.chance.randint(2, 5))
-    both, others = ["train", "validation", "test"], [["test"], ["validation"]]
+    both = ["train", "validation", "test"]
+    others = [["test"], ["validation"]]
     kinds = made.chance.choice([both, both[:2], both[::2], *others])
     for kind in kinds:
         own = names if kind == kinds[0] else made.chance.sample(names, made.chance.randint(1, 2))
@@ -178,7 +179,8 @@ def check(made: Made) -> None:
             datasets.load("folder", name, str(made.root))
 
 
-FAST, ALL = 10, 200
+FAST = 10
+ALL = 200
 
 
 def test_ten_folders(tmp_path):
@@ -199,7 +201,8 @@ def test_many_folders(tmp_path):
 
 def test_commands_end_soon_after_their_error(tmp_path):
     """In processes of their own, with the pipes and links that would hold a reader up."""
-    cases, expected = [], []
+    cases = []
+    expected = []
     for seed in range(40):
         made = make(tmp_path / str(seed), seed)
         if made.error and made.error not in expected and len(expected) < 5:

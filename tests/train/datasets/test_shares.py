@@ -51,7 +51,8 @@ def test_a_training_batch_is_the_same_for_all_shares(digits, kind, workers, repl
     def batches(share: Share):
         return plan.train_batches(digits, RECIPES[kind], PLAIN, 58, share)  # past an epoch
 
-    whole, shared = read(1, 1, batches, 3), read(workers, replicas, batches, 3)
+    whole = read(1, 1, batches, 3)
+    shared = read(workers, replicas, batches, 3)
     for one, many in zip(whole, shared, strict=True):
         np.testing.assert_array_equal(many, one)
 
@@ -63,7 +64,8 @@ def test_every_test_image_counts_once(workers, replicas):
     def batches(share: Share):
         return eval_batches(examples, PLAIN, 24, share)
 
-    whole, shared = read(1, 1, batches, 15), read(workers, replicas, batches, 15)
+    whole = read(1, 1, batches, 15)
+    shared = read(workers, replicas, batches, 15)
     for one, many in zip(whole, shared, strict=True):
         np.testing.assert_array_equal(many, one)
     assert np.sum(shared[30:]) == examples.size == 360

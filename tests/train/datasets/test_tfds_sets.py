@@ -139,7 +139,8 @@ def broken_lines(examples: Examples, limit: int) -> list[str]:
     import contextlib
     import io
 
-    broken, printed = Broken(limit), io.StringIO()
+    broken = Broken(limit)
+    printed = io.StringIO()
     stream = eval_batches(examples, helpers.PLAIN, 4, broken=broken)
     with contextlib.redirect_stdout(printed):
         list(watched(stream, broken))
@@ -235,10 +236,8 @@ def test_the_end_of_an_only_split_is_for_testing(tmp_path):
 
 
 def test_a_validation_split_beside_a_test_split_is_used(tmp_path):
-    name, place = (
-        helpers.tfds_set(tmp_path, {"train": 9, "test": 4, "validation": 5}),
-        str(tmp_path),
-    )
+    name = helpers.tfds_set(tmp_path, {"train": 9, "test": 4, "validation": 5})
+    place = str(tmp_path)
     assert list(datasets.splits(name, place)) == ["train", "test", "validation"]
     data = open_data(helpers.recipe(dataset=name), place)
     assert {split: part.size for split, part in data.splits.items()} == {

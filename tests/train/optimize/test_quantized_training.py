@@ -26,7 +26,8 @@ from train.recipes.recipe import Recipe
 from train.run import state
 from train.tasks import classification, evaluation
 
-MEAN, STD = 100.0, 80.0
+MEAN = 100.0
+STD = 80.0
 LONG = {"steps": 4, "save_every": 2, "eval_every": 2, "ema": 0.5, "freeze": ("stem",)}
 
 
@@ -204,12 +205,14 @@ def test_resnet56_keeps_its_accuracy_in_int8(data_dir, tmp_path) -> None:
     row = ["--recipe=cifar10_resnet56_int8", f"--init_weights={start}"]
     done = helpers.module("train", *row, *place)
     assert done.returncode == 0, done.stderr
-    final, out = f"--weights={tmp_path}/run/final.weights.h5", f"{tmp_path}/resnet56/1"
+    final = f"--weights={tmp_path}/run/final.weights.h5"
+    out = f"{tmp_path}/resnet56/1"
     command = ["keras_resnet.export", final, f"--out={out}", "--formats=tflite_int8"]
     done = helpers.module(*command)
     assert done.returncode == 0, done.stderr
     pairs = decoding.whole(datasets.load("cifar10", "test", f"{data_dir}/tfds")).batch(100)
-    run, right = tflite.runner(Path(out) / "model_int8.tflite"), []
+    run = tflite.runner(Path(out) / "model_int8.tflite")
+    right = []
     for images, labels in pairs.as_numpy_iterator():
         right.extend(run(images.astype("float32")).argmax(1) == labels)
     assert len(right) == 10_000

@@ -84,7 +84,8 @@ def ended(root: Path, names: list[str]) -> list[dict[str, Any]]:
     for file in sorted((root / "data" / "train").rglob("*.png")):
         for i in range(2):
             file.with_name(f"{file.stem}{i}.jpg").write_bytes(b"\0\5\26\7")
-    shape, fields = (8, 8, 3), {"repeats": [1, 1, 1]}
+    shape = (8, 8, 3)
+    fields = {"repeats": [1, 1, 1]}
     model = resnet("resnet20", input_shape=shape, classes=3, classifier_activation=None, **fields)
     manifest = Manifest("resnet20", shape, ("a", "b", "c"), helpers.PLAIN, fields)
     weights.save(model, root / "a.keras", manifest)

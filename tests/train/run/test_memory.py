@@ -15,7 +15,8 @@ from train.optimize.batching import Batching
 from train.run import machine, memory
 from train.run.memory import Need
 
-GIB, MIB = 2**30, 2**20
+GIB = 2**30
+MIB = 2**20
 
 
 def saved_by_torch(net, images) -> int:

@@ -93,7 +93,8 @@ def test_a_run_goes_on_where_there_are_checkpoints(tmp_path, steps):
 @pytest.fixture
 def photos(tmp_path) -> tuple[Path, Path]:
     """A folder of photos, and the workdir of a run that has begun with them."""
-    folder, workdir = helpers.image_folder(tmp_path / "photos", 60), tmp_path / "run"
+    folder = helpers.image_folder(tmp_path / "photos", 60)
+    workdir = tmp_path / "run"
     workdir.mkdir()
     data_file.write(workdir, opened(folder))
     return folder, workdir
