@@ -38,6 +38,7 @@ def test_help_needs_no_extra(bare):
     assert "Traceback" not in done.stderr
     assert "--[no]tflite_features" in done.stdout
     assert "--calibration_dir" in done.stdout
+    assert "--weights" in done.stdout  # of the flags that other commands share
 
 
 NEEDED = {

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_resnet import resnet
-from keras_resnet.preprocessing import Preprocessing, mode, per_pixel, pixels as images
+from keras_resnet.preprocessing import Preprocessing, mode, per_pixel, pixels
 from tests.support import helpers
 
 CHOSEN = mode("torch", image_size=(24, 32))
@@ -47,13 +47,13 @@ def test_pil_converts_its_images(given: str, channels: int) -> None:
 def test_arrays_are_converted_as_pil_does() -> None:
     colour = noise(64, 64, 3)
     grey = np.asarray(Image.fromarray(colour).convert("L"))
-    np.testing.assert_array_equal(images.with_channels(colour, 1)[..., 0], grey)
+    np.testing.assert_array_equal(pixels.with_channels(colour, 1)[..., 0], grey)
     np.testing.assert_allclose(
-        images.with_channels(colour.astype("float32"), 1)[..., 0], grey, atol=0.51
+        pixels.with_channels(colour.astype("float32"), 1)[..., 0], grey, atol=0.51
     )
     rgb = np.asarray(Image.fromarray(grey).convert("RGB"))
     for given in (grey, grey[..., np.newaxis]):
-        np.testing.assert_array_equal(images.with_channels(given, 3), rgb)
+        np.testing.assert_array_equal(pixels.with_channels(given, 3), rgb)
         np.testing.assert_array_equal(CHOSEN(given), CHOSEN(rgb))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_resnet import weights
-from keras_resnet.models import flags as trained
+from keras_resnet.models import weights_flags
 from keras_resnet.preprocessing import Preprocessing, mode, per_pixel
 from keras_resnet.weights import Told
 from tests.support.saved_networks import described, manifest, network, same
@@ -29,13 +29,13 @@ from tests.support.saved_networks import described, manifest, network, same
     ids=str,
 )
 def test_fields_of_a_command_line(assignments, fields) -> None:
-    assert trained.parse_fields(assignments) == fields
+    assert weights_flags.parse_fields(assignments) == fields
 
 
 @pytest.mark.parametrize("text", ["shortcut", "blocks=3", "", "=C"])
 def test_other_assignments_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"NAME=VALUE.*shortcut") as caught:
-        trained.parse_fields([text])
+        weights_flags.parse_fields([text])
     assert repr(text) in str(caught.value)
 
 

@@ -28,7 +28,8 @@ def runs(tmp_path_factory) -> dict[str, dict]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_run_that_diverges_ends_with_one_clear_line(runs, name):
-    done, workdir = runs[name], runs[name]["workdir"]
+    done = runs[name]
+    workdir = runs[name]["workdir"]
     assert done["code"] == 1
     assert "Traceback" not in done["stderr"] + done["stdout"]
     (line,) = (line for line in done["stderr"].splitlines() if line.startswith("error"))

@@ -13,12 +13,12 @@ import time
 import pytest
 
 from tests.support.helpers import ROOT
-from train.run import locks
+from train.run import files, locks
 
 HOLDS = """
 import os, sys, time
 from pathlib import Path
-from train.run import locks
+from train.run import files, locks
 with locks.held(Path(sys.argv[1])):
     print(os.getpid(), flush=True)
     time.sleep(60)
@@ -48,7 +48,7 @@ def test_a_dead_owner_holds_nothing(tmp_path, owner):
     owner.send_signal(signal.SIGKILL)
     owner.wait()
     with locks.held(tmp_path):
-        assert json.loads((tmp_path / locks.NAME).read_text())["pid"] == os.getpid()
+        assert json.loads((tmp_path / files.LOCK).read_text())["pid"] == os.getpid()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -66,17 +66,18 @@ def test_the_lock_goes_with_its_owner(tmp_path, ending):
 
 def test_a_lock_on_a_file_that_was_removed_is_not_enough(tmp_path, monkeypatch):
     """The owner leaves between the opening of its file and the lock on it."""
-    usual, removed = fcntl.flock, []
+    usual = fcntl.flock
+    removed: list[int] = []
 
     def flock(file: int, how: int) -> None:
         usual(file, how)
         if not removed:
-            (tmp_path / locks.NAME).unlink()
+            (tmp_path / files.LOCK).unlink()
             removed.append(file)
 
     monkeypatch.setattr(fcntl, "flock", flock)
     with locks.held(tmp_path):
-        assert (tmp_path / locks.NAME).exists()
+        assert (tmp_path / files.LOCK).exists()
         monkeypatch.undo()
         with pytest.raises(ValueError, match="another run"), locks.held(tmp_path):
             pass
@@ -94,7 +95,7 @@ def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, capsys, numb
 
 
 def test_an_owner_that_has_said_nothing_yet(tmp_path):
-    with (tmp_path / locks.NAME).open("w") as file:
+    with (tmp_path / files.LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(ValueError, match="its process is not known yet"), locks.held(tmp_path):
             pass

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from keras_resnet.preprocessing.kinds import HEAD, READ, has_suffix, hidden, kind_of
+from keras_resnet.preprocessing.image_kinds import HEAD, READ, has_suffix, hidden, kind_of
 
 __all__ = ["Found", "LeftOut", "Reason", "find", "listed", "printable"]
 
