@@ -12,8 +12,8 @@ import keras_resnet
 from keras_resnet.export import job, report
 from keras_resnet.manifest import Manifest
 from keras_resnet.rewrite.fold import fold
+from tests.support import helpers
 from tests.support.exporting import LABELS, by_hand, network, pixels
-from tests.support.helpers import ROOT
 
 
 def test_every_variable_is_written_once(exported):
@@ -25,10 +25,13 @@ def test_every_variable_is_written_once(exported):
     assert 4 * count <= size < 4 * count + 20_000
 
 
-def test_two_exports_are_the_same_bytes(exported):
+def test_two_exports_are_the_same_bytes(exported, tmp_path):
+    weights = exported[0].parents[1] / "a.keras"
+    done = helpers.module("keras_resnet.export", f"--weights={weights}", f"--out={tmp_path}/2")
+    assert done.returncode == 0, done.stderr
     first, second = (
         {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-        for folder in (exported[0], exported[0].with_name("2"))
+        for folder in (exported[0], tmp_path / "2")
     )
     assert {"saved_model.pb", "model.tflite", "model.json", "labels.txt"} <= set(first)
     measured = {"fingerprint.pb", "report.json", "report.md"}
@@ -110,6 +113,8 @@ def test_a_yes_or_no_agrees_if_both_say_the_same():
     logits = np.float32([[-2], [0.1], [3], [-0.1]])
     images = report.Images(np.zeros((4, 8, 8, 1), np.float32), "made up", real=False)
     run = iter([logits + np.float32([[0], [0], [0], [0.2]])])
-    figures = report.measure(lambda x: next(run, x), ROOT / "setup.py", images, logits, manifest)
+    figures = report.measure(
+        lambda x: next(run, x), helpers.ROOT / "setup.py", images, logits, manifest
+    )
     assert figures.agreement == 75
     assert figures.top1 is None

@@ -95,10 +95,10 @@ def runs(folder: str, count: int) -> None:
     found = {}
     if count == 4:
         found["four"] = drill(strategy, examples())
+        found["four_jit"] = drill(strategy, examples(), jit_compile=True)
     else:
         found["one"] = drill(ONE, examples())
         found["two"] = drill(strategy, examples())
-        found["two_jit"] = drill(strategy, examples(), jit_compile=True)
         keras.config.set_dtype_policy("mixed_float16")
         again = [(scale, 0.05, batches()[0]) for scale in (2.0**22, *[None] * 19)]
         found["float16"] = drill(strategy, again)

@@ -21,12 +21,11 @@ from train.run import files, publishing, state
 from train.tasks.headline import TOP1
 
 RECIPE = helpers.recipe(
-    steps=80, batch_size=32, eval_every=20, log_every=20, save_every=7, learning_rate=0.1
+    steps=60, batch_size=32, eval_every=20, log_every=20, save_every=7, learning_rate=0.1
 )
 RECIPES = {
     "test": RECIPE,
-    "validation": replace(RECIPE, validation=100),
-    "averaged": replace(RECIPE, validation=100, ema=0.8),
+    "averaged, on validation": replace(RECIPE, validation=100, ema=0.8),
     "precise": replace(RECIPE, precise_bn=2),
     "only at the end": replace(RECIPE, steps=30, eval_every=30),
 }

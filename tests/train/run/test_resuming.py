@@ -11,7 +11,7 @@ from PIL import Image
 from keras_resnet import weights
 from tests.support import helpers
 
-TINY = [helpers.TINY, "--batch_size=8", "--augmentation=shift", "--eval_every=4", "--save_every=4"]
+TINY = [helpers.TINY, "--batch_size=8", "--augmentation=shift", "--save_every=4"]
 DIGITS = ["train", *TINY, "--dataset=digits"]
 
 
