@@ -37,5 +37,8 @@ __all__ = [
 __all__ += builders.__all__
 
 
+MODULES = ("manifest", "preprocessing", "rewrite", "transfer", "weights")  # with a public interface
+
+
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return [*__all__, *MODULES, "__version__"]

@@ -1,6 +1,6 @@
-"""How a network computes: tensors in, tensors out, and every layer named for its place.
+"""Stem, blocks and shortcuts: functions of tensors. Every layer is named for its place.
 
-Tensors are [batch, height, width, channels] whatever the user's Keras settings say.
+Tensors are [batch, height, width, channels], whatever `keras.config.image_data_format()` says.
 """
 
 from functools import partial
@@ -19,10 +19,12 @@ from keras_resnet.specs import (
     stem_conv,
 )
 
+__all__ = ["DATA_FORMAT", "block", "branch", "conv", "norm", "shortcut", "stem"]
+
 DATA_FORMAT = "channels_last"
 
-# He et al., arXiv:1502.01852, eq. 14. A config, since layers that share one initializer
-# *instance* share its seed: equal shapes would start with equal weights.
+# He et al., arXiv:1502.01852, eq. 14. A config, because layers that share an initializer *instance*
+# share its seed: kernels of equal shapes would start equal.
 HE_NORMAL = {
     "class_name": "VarianceScaling",
     "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
@@ -36,7 +38,7 @@ AveragePooling2D = partial(layers.AveragePooling2D, data_format=DATA_FORMAT)
 def conv(
     x: Tensor, row: Conv, name: str, *, dilation: int = 1, same: bool = False, bias: bool = False
 ) -> Tensor:
-    """Convolves with the symmetric padding of Caffe and Torch, or TensorFlow's `same`."""
+    """Convolves with symmetric padding, as in Caffe and Torch, or with TensorFlow's `same`."""
     kernel, filters, stride = row
     padded = stride > 1 and not same
     if padded and kernel > 1:
@@ -48,7 +50,7 @@ def conv(
 
 
 def norm(x: Tensor, name: str, *, relu: bool = True, zero_gamma: bool = False) -> Tensor:
-    """Normalizes the batch, then rectifies; epsilon and momentum are the authors'."""
+    """Batch normalization, then ReLU; epsilon and momentum are those of the authors."""
     gamma = "zeros" if zero_gamma else "ones"
     x = FusedBatchNormalization(
         axis=-1, momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, name=norm_of(name)
@@ -57,9 +59,9 @@ def norm(x: Tensor, name: str, *, relu: bool = True, zero_gamma: bool = False) -
 
 
 def stem(x: Tensor, spec: Spec) -> Tensor:
-    """Convolves the image and, in the networks for ImageNet, pools it.
+    """The stem: convolutions and, in the networks for ImageNet, max pooling.
 
-    A convolution that no BN follows has a bias.
+    A convolution without a BN after it has a bias.
     """
     same = spec.padding == "same"
     for i, row in enumerate(spec.stem, 1):
@@ -67,9 +69,9 @@ def stem(x: Tensor, spec: Spec) -> Tensor:
         x = conv(x, row, name, same=same, bias=not spec.stem_norm)
         x = norm(x, name) if spec.stem_norm else x
     if spec.stem_pool:
-        # After ReLU a padded 0 never exceeds a pooled value, as padding with -inf would not;
-        # where no ReLU stands before, keras.applications pads with 0 too.
-        # Rounding the size up, as Caffe does, is padding the far ends only.
+        # After a ReLU, padding with 0 gives the same maximum as padding with -inf. Without a ReLU,
+        # keras.applications also pads with 0. Caffe rounds the size up, which equals padding at the
+        # bottom and the right only.
         pad = 1 if spec.stem_pool == "symmetric" else ((0, 1), (0, 1))
         x = ZeroPadding2D(pad, name=pad_of(STEM_POOL))(x)
         x = MaxPooling2D(3, 2, name=STEM_POOL)(x)
@@ -77,7 +79,7 @@ def stem(x: Tensor, spec: Spec) -> Tensor:
 
 
 def shortcut(x: Tensor, spec: Spec, place: Place, filters: int) -> Tensor:
-    """Fits `x` to its branch: A pads zeros, B and C project, D pools, then projects."""
+    """The path around a branch: A pads with zeros, B and C project, D pools and projects."""
     stride = place.stride
     missing = filters - x.shape[-1]
     if spec.shortcut == "A" or (missing == 0 and spec.shortcut != "C"):
@@ -89,7 +91,7 @@ def shortcut(x: Tensor, spec: Spec, place: Place, filters: int) -> Tensor:
         )
     strides = stride > 1 or place.dilation[0] != place.dilation[1]
     if spec.shortcut == "D" and strides:
-        # Where the stage dilates, the window stays 2x2 and its neighbours close, as in timm.
+        # If the stage dilates, the window stays 2x2 without dilation, as in timm.
         x = AveragePooling2D(2, stride, "same", name=f"{place.shortcut}_pool")(x)
         stride = 1
     x = conv(x, Conv(1, filters, stride), place.projection)
@@ -97,7 +99,7 @@ def shortcut(x: Tensor, spec: Spec, place: Place, filters: int) -> Tensor:
 
 
 def branch(x: Tensor, spec: Spec, place: Place) -> Tensor:
-    """Computes F(x): conv-BN-ReLU without the last ReLU in v1, conv-BN-ReLU-conv in v2."""
+    """The branch F(x): in v1 conv-BN-ReLU without the last ReLU, in v2 conv-BN-ReLU-conv."""
     last = len(spec.branch) - 1
     for i, (kernel, multiple, _) in enumerate(spec.branch):
         name = place.conv(i + 1)
@@ -115,10 +117,10 @@ def branch(x: Tensor, spec: Spec, place: Place) -> Tensor:
 
 
 def block(x: Tensor, spec: Spec, place: Place) -> Tensor:
-    """Adds a branch to its input, or only computes the branch in a plain network.
+    """Adds branch and shortcut; in a plain network there is only the branch.
 
-    In v2 the first block finds its input activated by the stem, before the paths part; a
-    shortcut that projects starts from the activated input (arXiv:1603.05027, app. 1).
+    In v2 the stem has already activated the input of the first block. A shortcut that projects
+    reads the activated input (arXiv:1603.05027, appendix).
     """
     filters = place.width * spec.branch[-1].filters
     activated = place.first and spec.stem_norm

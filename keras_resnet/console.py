@@ -1,7 +1,7 @@
-"""What the command lines share: checks before Keras is imported, and one way to run and to fail.
+"""Shared by all commands: checks before Keras is imported, the run of `main`, and errors.
 
-Keras picks its backend when it is imported, and fails with a traceback where it cannot be imported.
-So this file imports nothing of the package, and `train` runs it by itself.
+Keras chooses its backend when it is imported, and a broken installation ends in a traceback. This
+module therefore imports nothing of the package, and `train` executes it alone.
 """
 
 import errno
@@ -22,9 +22,11 @@ from typing import NoReturn
 
 from absl import app, flags, logging as absl_logging
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a log on a full disk
+__all__ = ["backend", "check", "command", "fail", "install", "keras_home", "quiet", "run", "say"]
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a log on a full disk
 OLDEST = (2, 21)  # TensorFlow; see setup.py
-# Modules that are imported where they are needed, by the extra of setup.py that installs them.
+# Optional modules, by the extra of setup.py that installs them.
 EXTRAS = {
     "train": ("importlib_resources", "matplotlib", "sklearn", "tensorboard", "tensorflow_datasets"),
     "serving": ("ai_edge_litert", "tensorflow_serving"),
@@ -35,9 +37,9 @@ EXTRAS = {
 
 
 def command() -> str:
-    """Returns the module that `python -m` is about to run, or "" once it runs, or without -m.
+    """Returns the module that `python -m` is about to run; "" without -m, and once it runs.
 
-    While Python locates the module, and imports the packages that it is in, `sys.argv[0]` is "-m".
+    While Python locates the module and imports its packages, `sys.argv[0]` is "-m".
     """
     if sys.argv[:1] != ["-m"]:
         return ""
@@ -46,8 +48,8 @@ def command() -> str:
 
 
 def keras_home() -> Path:
-    """Returns the directory of Keras's configuration and downloads, found as Keras finds it."""
-    # Unlike Path.expanduser, this leaves the tilde where no home is known.
+    """Returns the directory of Keras's configuration and downloads, by the rules of Keras."""
+    # Unlike Path.expanduser, this keeps the tilde if the home directory is unknown.
     home = os.path.expanduser(os.environ.get("KERAS_HOME", "~"))  # noqa: PTH111
     if "KERAS_HOME" in os.environ:
         return Path(home)
@@ -55,7 +57,7 @@ def keras_home() -> Path:
 
 
 def backend() -> tuple[str, str]:
-    """Returns the backend that Keras will take, and what chooses it."""
+    """Returns the backend that Keras will use, and the variable or file that chooses it."""
     if name := os.environ.get("KERAS_BACKEND"):
         return name, "KERAS_BACKEND"
     file = keras_home() / "keras.json"
@@ -66,9 +68,9 @@ def backend() -> tuple[str, str]:
 
 
 def check(name: str, modules: Iterable[str] = (), *, keras: bool = True) -> None:
-    """Ends a command with one line if it lacks a module, or TensorFlow as the backend of Keras.
+    """Ends a command with one line if a module is missing, or the backend is not TensorFlow.
 
-    From then on also an ImportError at the top of a module is one line.
+    From then on an ImportError at the top of a module is also printed as one line.
     """
     sys.excepthook = _report
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
@@ -100,7 +102,7 @@ def _check_tensorflow(name: str) -> None:
 
 
 def _version(package: str) -> tuple[int, ...] | None:
-    """Returns the first two numbers of a version, or None for a package without metadata."""
+    """Returns the first two numbers of a version; None for a package without metadata."""
     try:
         text = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -132,10 +134,11 @@ def run(main: Callable[[], None], removed: Mapping[str, str] | None = None) -> N
 
     Args:
         main: the command.
-        removed: names of flags that the command once had, and what to do instead.
+        removed: names of flags of earlier versions, and what to do instead.
 
-    What a user can mend is one line on stderr, and exit code 1: an unknown flag or a word that is
-    not a flag, and each ValueError, TypeError, OSError, MemoryError and ImportError of `main`.
+    Errors that a user can correct are one line on stderr, with exit code 1: an unknown flag, an
+    argument that is not a flag, and each ValueError, TypeError, OSError, MemoryError and
+    ImportError of `main`.
     """
     app.run(lambda words: _command(main, words[1:]), flags_parser=partial(_parse, removed or {}))
 
@@ -155,7 +158,7 @@ def _parse(removed: Mapping[str, str], arguments: list[str]) -> list[str]:
 def _command(main: Callable[[], None], words: list[str]) -> None:
     quiet()
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # training has its own handlers
-        signal.signal(signal.SIGTERM, _stopped)  # what is half written is removed on the way out
+        signal.signal(signal.SIGTERM, _stopped)  # unwinding removes half-written files
     if words:
         fail(f"flags begin with --, got {' '.join(words)!r}; see --help")
     try:
@@ -190,16 +193,16 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
 
 
 def quiet() -> None:
-    """Hides the notes of libraries, so that what a command prints is what it has to say."""
+    """Hides informational messages of libraries."""
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
-    logging.getLogger("urllib3").setLevel(logging.ERROR)  # each attempt of a download
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a warning per attempt of a download
 
 
 def say(line: str) -> None:
-    """Prints a line at once; a log on a full disk loses it, and the run goes on.
+    """Prints a line at once. On a full disk the line is lost, and the run continues.
 
-    Names of files and classes are of any language: what the terminal cannot show is escaped.
+    Characters that the terminal cannot show are escaped.
     """
     encoding = sys.stdout.encoding or "utf-8"
     try:

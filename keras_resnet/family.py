@@ -1,4 +1,4 @@
-"""The family: every network of the papers and of their kin, by name; standard library only."""
+"""The family: the networks of the papers and their variants, by name. Standard library only."""
 
 import difflib
 from collections.abc import Mapping
@@ -16,15 +16,17 @@ from keras_resnet.specs import (
     Spec,
 )
 
+__all__ = ["FAMILY", "PUBLISHED", "Published", "changes", "name_of", "nearest", "spec"]
+
 
 def _cifar(branch: tuple[Conv, ...], n: int, shortcut: Shortcut) -> Spec:
     return Spec(branch, (n, n, n), stem=(Conv(3, 16),), stem_pool=None, shortcut=shortcut)
 
 
 class Published(NamedTuple):
-    """The data that the published numbers of a network hold for."""
+    """The images and classes of the data set that a network was published for."""
 
-    image_size: int  # pixels a side
+    image_size: int  # pixels per side
     classes: int
 
 
@@ -74,14 +76,14 @@ PUBLISHED: Mapping[str, Published] = {
 
 
 def spec(network: str, **changes: Any) -> Spec:
-    """Looks up a network of the family and changes fields of it.
+    """Returns the spec of a network of the family, with changed fields.
 
     Raises:
-        ValueError: for a name outside `FAMILY` or a value that a field does not allow.
-        TypeError: for a name that is not a string, or a change of an unknown field.
+        ValueError: for a name that is not in `FAMILY`, or an invalid value of a field.
+        TypeError: for a name that is not a string, or an unknown field.
     """
     if not isinstance(network, str):
-        raise TypeError(f"a network is given by its name, such as 'resnet50', got {network!r}")
+        raise TypeError(f"network must be a name, such as 'resnet50', got {network!r}")
     if network not in FAMILY:
         near = difflib.get_close_matches(network.lower(), FAMILY, 3) or list(FAMILY)
         raise ValueError(f"unknown network {network!r}; did you mean {' or '.join(near)}?")
@@ -92,19 +94,19 @@ def spec(network: str, **changes: Any) -> Spec:
 
 
 def name_of(wanted: Spec, default: str) -> str:
-    """Returns the name under which the family holds a spec, or the default."""
+    """Returns the name of a spec in the family; the default if it is not in the family."""
     name, fields = nearest(wanted)
     return default if fields else name
 
 
 def nearest(wanted: Spec) -> tuple[str, dict[str, Any]]:
-    """Describes a spec as a network of the family and the fewest fields that differ from it."""
+    """Returns the network of the family that differs in the fewest fields, and these fields."""
     name = min(FAMILY, key=lambda name: len(changes(wanted, name)))
     return name, changes(wanted, name)
 
 
 def changes(wanted: Spec, network: str) -> dict[str, Any]:
-    """Returns the fields of a spec that differ from those of a network of the family."""
+    """Returns the fields, with their values, in which a spec differs from a network by name."""
     known = FAMILY[network]
     return {
         field: getattr(wanted, field)

@@ -1,4 +1,4 @@
-"""Names of classes: ImageNet's, those of a data set among a network's, and of predictions."""
+"""Names of classes: ImageNet's, the matching of a data set's to a network's, and predictions."""
 
 import csv
 import unicodedata
@@ -26,24 +26,25 @@ SHOWN = 5  # names in an error
 
 @lru_cache
 def imagenet_labels() -> tuple[tuple[str, str], ...]:
-    """Returns the (WordNet id, name) of the 1,000 classes of ILSVRC 2012, in network order."""
+    """Returns (WordNet id, name) of the 1,000 classes of ILSVRC 2012, in order of the logits."""
     file = resources.files("keras_resnet") / "imagenet_labels.csv"
     with file.open(encoding="utf-8") as lines:
         return tuple((row["wnid"], row["class_name"]) for row in csv.DictReader(lines))
 
 
 def numbers(classes: int) -> tuple[str, ...]:
-    """Returns "0", "1", ...: the names of classes that have none."""
+    """Returns "0", "1", ...: names for classes without names."""
     return tuple(map(str, range(classes)))
 
 
 def places(names: Sequence[str], labels: Sequence[str]) -> tuple[int, ...]:
     """Returns for each class of a data set the index of its name among a network's labels.
 
-    ImageNet's WordNet ids and names stand for each other, also where there are fewer than 1,000.
+    ImageNet's WordNet ids match ImageNet's names, also in a subset of the classes.
 
     Raises:
-        ValueError: listing the names that are not a label, or that several labels have.
+        ValueError: if a name is not a label, if several labels have it, or if two names have the
+            same label; the message lists the names.
     """
     if tuple(names) == tuple(labels):
         return tuple(range(len(names)))
@@ -66,7 +67,7 @@ def places(names: Sequence[str], labels: Sequence[str]) -> tuple[int, ...]:
 
 
 def _meanings(labels: Sequence[str]) -> Callable[[str], list[int]]:
-    """Returns what finds the labels that are called so or, in ImageNet's other words, mean it."""
+    """Returns a function from a name to the indices of the labels that equal or mean it."""
     by_name: dict[str, list[int]] = {}
     for i, label in enumerate(labels):
         by_name.setdefault(label, []).append(i)
@@ -74,7 +75,7 @@ def _meanings(labels: Sequence[str]) -> Callable[[str], list[int]]:
     ids: dict[str, list[str]] = {}
     for wnid, name in imagenet_labels():
         ids.setdefault(name, []).append(wnid)
-    # Two pairs of classes share a name, so that in a full list an id is found by its place.
+    # Two pairs of ImageNet's classes share a name: in a full list an id is found by its position.
     full = tuple(labels) == tuple(names.values())
     by_place = {wnid: [i] for i, wnid in enumerate(names)} if full else {}
 
@@ -90,17 +91,17 @@ def _meanings(labels: Sequence[str]) -> Callable[[str], list[int]]:
 
 
 def normalized(name: str) -> str:
-    """Returns what names have in common that differ only in how Unicode writes them."""
+    """Returns a name in Unicode's normal form NFC."""
     return unicodedata.normalize("NFC", name)
 
 
 def similar(name: str) -> str:
-    """Returns what names have in common that differ only by case and spaces around them, too."""
+    """Returns a key that is equal for names that differ only in case, spaces or Unicode form."""
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def near(missing: Iterable[str], labels: Iterable[str]) -> str:
-    """Returns a hint, in parentheses, at labels that nearly are the missing names, or ""."""
+    """Returns a hint, in parentheses, at labels that are similar to missing names, or ""."""
     known: dict[str, str] = {similar(label): label for label in labels}
     pairs = [f"{name!r} and {known[similar(name)]!r}" for name in missing if similar(name) in known]
     if not pairs:
@@ -110,24 +111,24 @@ def near(missing: Iterable[str], labels: Iterable[str]) -> str:
 
 
 def quoted(names: Sequence[str]) -> str:
-    """Lists names for an error: all, or the first and how many there are."""
+    """Lists names for an error message: all, or the first ones and the total."""
     shown = ", ".join(map(repr, names[:SHOWN]))
     return shown if len(names) <= SHOWN else f"{shown} ... ({len(names):,} in all)"
 
 
 def decode_predictions(probabilities: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
-    """Names the most probable classes of ImageNet, best first.
+    """Returns the most probable classes of ImageNet, the most probable first.
 
     Args:
         probabilities: an array or tensor [batch, 1000] of any float dtype, in the order of
             `imagenet_labels`.
-        top: how many to name.
+        top: number of classes to return per image.
 
     Returns:
         For each image a list of (WordNet id, name, probability).
 
     Raises:
-        ValueError: for another shape, or a `top` that is not between 1 and 1000.
+        ValueError: for another shape, or if `top` is not between 1 and 1000.
     """
     labels = imagenet_labels()
     rows = np.asarray(ops.convert_to_numpy(probabilities))

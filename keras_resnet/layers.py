@@ -1,9 +1,11 @@
-"""The two layers that Keras lacks or does slowly."""
+"""Two layers: one that Keras does not have, and one that is faster than Keras's."""
 
 from typing import Any
 
 import keras
 from keras import KerasTensor as Tensor, ops
+
+__all__ = ["FusedBatchNormalization", "PadChannels"]
 
 FUSED_DTYPES = ("float32", "bfloat16", "float16")
 
@@ -12,17 +14,17 @@ FUSED_DTYPES = ("float32", "bfloat16", "float16")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
     """Batch normalization (Ioffe & Szegedy, arXiv:1502.03167) in one kernel on TensorFlow.
 
-    The same arguments, weights and numbers as `keras.layers.BatchNormalization`, which it
-    falls back to on other backends and for whatever the kernel cannot do: another axis or
+    Arguments, weights and results are those of `keras.layers.BatchNormalization`. Its
+    implementation is used on other backends, and where the kernel has no support: another axis or
     rank, float64, masks and renormalization.
 
-    With `synchronized=True` the replicas of a `tf.distribute` strategy, which have to have equal
-    shares of a batch, normalize by the moments of all of it.
+    With `synchronized=True` the replicas of a `tf.distribute` strategy normalize by the moments of
+    the global batch; all replica batches must have the same size.
 
-    Under a mixed policy activations stay in bfloat16 or float16 in memory while mean and
-    variance are float32, as are the weights. The moving variance averages the *biased*
-    variance of the batch, as Keras does and unlike Torch and the kernel itself, so that a
-    checkpoint does not depend on the backend that wrote it.
+    Input and output are [batch, height, width, channels] in float32, bfloat16 or float16; mean,
+    variance and weights are float32 under every dtype policy. The moving variance averages the
+    *biased* variance of the batch, as in Keras (Torch and the kernel itself use the unbiased one),
+    so that a checkpoint does not depend on the backend that wrote it.
     """
 
     def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
@@ -54,16 +56,16 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         return ops.cast(outputs, self.compute_dtype)
 
     def _normalize_together(self, inputs: Tensor) -> Tensor:
-        """Normalizes by the moments of all replicas, averages of their own in one message.
+        """Normalizes by the moments of all replicas, with one all-reduce.
 
-        Keras takes the mean of squares less the square of the mean, which rounds what is left to
-        nothing where a mean is large; here both are taken around the moving mean, which is near.
+        Keras computes the mean of squares minus the square of the mean, which loses all digits of
+        the variance if the mean is large. Here both are taken relative to the moving mean.
         """
         import tensorflow as tf
 
         x = tf.cast(inputs, tf.float32)
         near = tf.convert_to_tensor(self.moving_mean)
-        # Image by image, since a hundred thousand numbers added in a row lose two digits.
+        # Per image first: a float32 sum of a hundred thousand numbers loses two digits.
         mean = tf.reduce_mean(tf.reduce_mean(x, [1, 2]), 0)
         variance = tf.reduce_mean(tf.reduce_mean(tf.math.squared_difference(x, mean), [1, 2]), 0)
         own = tf.stack([mean - near, tf.square(mean - near) + variance])
@@ -95,15 +97,21 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class PadChannels(keras.layers.Layer):
-    """Appends channels of zeros: the shortcut of option A (arXiv:1512.03385, section 3.3).
+    """Adds channels of zeros: the shortcut of option A (arXiv:1512.03385, section 3.3).
 
-    Maps [batch, height, width, channels] to [..., before + channels + after].
+    Maps [batch, height, width, channels] to [batch, height, width, before + channels + after], of
+    the same dtype.
+
+    Raises:
+        ValueError: for a negative number of channels.
     """
 
     def __init__(self, before: int, after: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if min(before, after) < 0:
-            raise ValueError(f"channels can only be added, got before={before}, after={after}")
+            raise ValueError(
+                f"before and after must not be negative, got before={before}, after={after}"
+            )
         self.before = before
         self.after = after
 

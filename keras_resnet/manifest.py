@@ -1,4 +1,4 @@
-"""What a network says of its weights: what they are, and how images enter and leave it."""
+"""The manifest of a network: what its weights are, and how images are mapped to labels."""
 
 import json
 from collections.abc import Mapping
@@ -18,26 +18,29 @@ ACTIVATIONS = (SOFTMAX, SIGMOID, NONE)  # what can follow the logits
 
 @dataclass(frozen=True)
 class Manifest:
-    """Travels with a model, inside `.weights.h5` and `.keras` files, and beside every export.
+    """Describes weights; stored in `.weights.h5` and `.keras` files, and beside every export.
 
-    `activation` is what follows the logits: "softmax" for one choice among the labels, "sigmoid"
-    for a yes or no to each label, "none" where the logits themselves are the answer. None means
-    that it is unknown; files of version 0.1 never say it, and mean softmax. `preprocessing` is None
-    if it is unknown; only then height and width may be 0, which means unknown.
-    `assumed` lists facts that neither file nor user states, each with the convention that it
-    follows.
+    `activation` follows the logits: "softmax" if exactly one label applies, "sigmoid" if each label
+    applies or not, "none" if the logits are the output. None means unknown; in files of version
+    0.1, which do not store it, it is softmax. `preprocessing` is None if it is unknown. Only then
+    height and width may be 0, which means unknown. `assumed` maps facts that neither file nor user
+    states to the source whose convention was followed.
+
+    Raises:
+        ValueError: for a value of a wrong type, a size that is not positive, or a `quantized` or
+            `activation` that is not allowed.
     """
 
     network: str
     image_shape: tuple[int, int, int]  # height, width, channels
     labels: tuple[str, ...]  # in the order of the logits
     preprocessing: Preprocessing | None
-    fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec that were changed
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec, if they differ
     training: Mapping[str, Any] = field(default_factory=dict)  # recipe, steps, accuracy
-    source: Mapping[str, str] = field(default_factory=dict)  # others' weights: who, file, sha256
+    source: Mapping[str, str] = field(default_factory=dict)  # name, file, sha256 of foreign weights
     quantized: str = ""  # "int8" for the weights of `keras_resnet.rewrite.int8.quantized`
     activation: str | None = None
-    assumed: Mapping[str, str] = field(default_factory=dict)  # fact: whose convention it is
+    assumed: Mapping[str, str] = field(default_factory=dict)  # fact: source of the convention
 
     def __post_init__(self) -> None:
         if not isinstance(self.network, str):
@@ -55,7 +58,7 @@ class Manifest:
             raise ValueError(
                 f"activation must be one of {list(ACTIVATIONS)} or None, got {self.activation!r}"
             )
-        # As JSON gives them back: without the types of tuples.
+        # As JSON returns them, with lists in place of tuples.
         object.__setattr__(self, "fields", json.loads(json.dumps(dict(self.fields))))
 
     @property
@@ -63,35 +66,47 @@ class Manifest:
         """The architecture: the network of that name, with the changed fields.
 
         Raises:
-            ValueError, TypeError: for a name or a field that does not exist.
+            ValueError, TypeError: for an unknown name or field.
         """
         return family.spec(self.network, **self.fields)
 
     def known_preprocessing(self) -> Preprocessing:
-        """Returns the preprocessing where it has to be known.
+        """Returns the preprocessing.
 
         Raises:
-            ValueError: if neither the weights nor their user say it.
+            ValueError: if it is unknown.
         """
         if self.preprocessing is None:
             raise ValueError(
-                f"the preprocessing of these weights of {self.network} is not known: give"
+                f"the preprocessing of these weights of {self.network} is unknown: give"
                 " --preprocessing, or --mean and --std; in Python, from_weights(preprocessing=...)"
             )
         return self.preprocessing
 
     def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON has them: strings, numbers, lists and dictionaries."""
         return json.loads(self.to_json())
 
     def to_json(self) -> str:
+        """Returns the manifest as JSON, on one line."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Manifest":
+        """Returns the manifest of a text from `to_json`, also of earlier versions.
+
+        Raises:
+            ValueError, TypeError, KeyError: for invalid JSON, and as `from_dict`.
+        """
         return cls.from_dict(json.loads(text))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Manifest":
+        """Returns the manifest of a dictionary from `to_dict`, also of earlier versions.
+
+        Raises:
+            ValueError, TypeError, KeyError: for missing, unknown or invalid fields.
+        """
         preprocessing = values["preprocessing"]
         fields = values.get("fields", {})
         values = {

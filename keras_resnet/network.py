@@ -1,6 +1,6 @@
-"""Builds networks: a spec becomes a `ResidualNetwork`, which knows its spec and its manifest.
+"""Builds a `ResidualNetwork` from a spec; the network keeps its spec and a manifest.
 
-The graph is flat and functional, so that every layer can be reached by its name, such as
+The graph is flat and functional: every layer can be reached by its name, such as
 `stage2_block1_conv3_bn`. Images are channels-last, as `keras_resnet.preprocess` returns them.
 """
 
@@ -53,11 +53,11 @@ Pooling = Literal["avg", "max"] | None
 
 ENDS = (LOGITS, rounding_of(LOGITS), PREDICTIONS)  # layers that can end a classifier
 
-# Keras walks a graph by recursion, one frame a layer, also when it loads or copies a model, and
-# ResNet-1202 is a path of 4,200 layers. Python frames do not use the C stack.
+# Keras walks graphs recursively, one frame per layer, also when it loads or copies a model.
+# ResNet-1202 is a path of 4,200 layers. Frames of Python functions do not use the C stack.
 sys.setrecursionlimit(max(20_000, sys.getrecursionlimit()))
 
-# No ReLU follows the classifier, so that He's gain of 2 becomes 1 (arXiv:1502.01852).
+# No ReLU follows the classifier: the gain is 1 and not 2 (arXiv:1502.01852).
 CLASSIFIER_INIT = {
     "class_name": "VarianceScaling",
     "config": {"scale": 1.0, "mode": "fan_in", "distribution": "untruncated_normal"},
@@ -109,7 +109,7 @@ def _backbone(x: Tensor, spec: Spec) -> dict[str, Tensor]:
 def _head(x: Tensor, top: Top) -> Tensor:
     if top.pooling is None:
         return x
-    # Means of hundreds of pixels and the logits are worth 32 bits under any policy.
+    # Means of hundreds of pixels and the logits need float32 under every dtype policy.
     dtype = keras.backend.result_type(keras.config.dtype_policy().variable_dtype, "float32")
     maximum = top.pooling == "max"
     pool = layers.GlobalMaxPooling2D if maximum else layers.GlobalAveragePooling2D
@@ -127,8 +127,8 @@ def _head(x: Tensor, top: Top) -> Tensor:
 class ResidualNetwork(keras.Model):
     """A functional Keras model with the spec that it was built from, and a manifest.
 
-    `save` and `save_weights` keep the manifest, and refuse one that does not fit the network. It is
-    None until weights are loaded or the user sets it.
+    `save` and `save_weights` store the manifest, and refuse one that does not fit the network. The
+    manifest is None until weights are loaded or the user sets it.
     """
 
     manifest: Manifest | None = None
@@ -136,7 +136,7 @@ class ResidualNetwork(keras.Model):
     _endpoints: Mapping[str, str] | None = None
 
     def record(self, spec: Spec, endpoints: Mapping[str, str]) -> None:
-        """Keeps what the network was built from, and the layers that end its stem and stages."""
+        """Stores the spec, and the names of the layers that end the stem and the stages."""
         self._spec = spec
         self._endpoints = dict(endpoints)
 
@@ -145,23 +145,23 @@ class ResidualNetwork(keras.Model):
         """The architecture that the network was built from.
 
         Raises:
-            AttributeError: for a clone by Keras, whose layers may be others.
+            AttributeError: for a clone by Keras, which may have other layers.
         """
         if self._spec is None:
-            raise AttributeError(f"{self.name} was not built by keras_resnet, and has no spec")
+            raise AttributeError(f"{self.name} was not built by keras_resnet and has no spec")
         return self._spec
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """The layers whose outputs `resnet(..., endpoints=True)` would return, by endpoint.
+        """The names of the layers whose outputs `resnet(..., endpoints=True)` returns, by endpoint.
 
         In a quantized network: the FakeQuantize layers after them.
 
         Raises:
-            AttributeError: for a clone by Keras, whose layers may be others.
+            AttributeError: for a clone by Keras, which has no spec.
         """
         spec = self.spec
-        if self._endpoints is None:  # a file of version 0.1, which did not record them
+        if self._endpoints is None:  # from a file of version 0.1, which does not store them
             self._endpoints = _endpoints_of(spec, {layer.name for layer in self.layers})
         return dict(self._endpoints)
 
@@ -169,11 +169,11 @@ class ResidualNetwork(keras.Model):
     def parts(self) -> dict[str, str]:
         """The part of the network that each layer belongs to, by the name of the layer.
 
-        A layer of the backbone belongs to the first endpoint that depends on it, every other layer
-        to the head.
+        A layer of the backbone belongs to the first endpoint that depends on it; all other layers
+        belong to the head.
 
         Raises:
-            AttributeError: for a clone by Keras, whose layers may be others.
+            AttributeError: for a clone by Keras, which has no spec.
         """
         nodes = {
             node.operation.name: node for nodes in self._nodes_by_depth.values() for node in nodes
@@ -187,16 +187,16 @@ class ResidualNetwork(keras.Model):
                 if name in found:
                     continue
                 found[name] = part
-                if name != first:  # what a user computes before it is not of the stem
+                if name != first:  # layers of a user before it are not part of the stem
                     tensors = nodes[name].input_tensors
                     pending += [tensor._keras_history.operation.name for tensor in tensors]
         return {layer.name: found.get(layer.name, HEAD) for layer in self.layers}
 
     @property
     def preprocessing(self) -> Preprocessing | None:
-        """From images to this network's input, as its weights were trained; or None.
+        """Maps images to the input that the weights were trained with; None if it is unknown.
 
-        It converts grey images and RGB into what the network takes.
+        Grey images and RGB images are converted to the channels of the network.
         """
         if self.manifest is None or self.manifest.preprocessing is None:
             return None
@@ -204,23 +204,23 @@ class ResidualNetwork(keras.Model):
         return self.manifest.preprocessing.for_channels(channels)
 
     def check_manifest(self, manifest: Manifest | None = None) -> None:
-        """Refuses a manifest, by default its own, with which the weights could not be read back.
+        """Checks that a manifest, by default the network's own, fits the network.
 
         Raises:
             TypeError: if it is not a manifest.
-            ValueError: naming all that does not fit.
+            ValueError: listing everything that does not fit.
         """
         manifest = self.manifest if manifest is None else manifest
         if manifest is None:
             return
         if not isinstance(manifest, Manifest):
-            raise TypeError(f"a manifest is a keras_resnet.manifest.Manifest, got {manifest!r}")
+            raise TypeError(f"manifest must be a keras_resnet.manifest.Manifest, got {manifest!r}")
         if misfits := list(_misfits(self, manifest)):
             raise ValueError(f"the manifest does not fit {self.name}: {'; '.join(misfits)}")
 
     @contextmanager
     def described(self, manifest: Manifest | None) -> Iterator[None]:
-        """Has another manifest meanwhile, such as to save it; None leaves the network's own."""
+        """Replaces the manifest within a `with` block, such as to save it; None keeps it."""
         own = self.manifest
         self.manifest = manifest or own
         try:
@@ -229,25 +229,33 @@ class ResidualNetwork(keras.Model):
             self.manifest = own
 
     def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
-        """Saves as any Keras model does, after a look at the manifest."""
-        self.check_manifest()  # Keras opens an `.h5` file, and empties it, before it asks
+        """Saves the model as Keras does.
+
+        Raises:
+            ValueError: if the manifest does not fit the network; nothing is written.
+        """
+        self.check_manifest()  # before Keras opens and empties an `.h5` file
         super().save(filepath, *args, **kwargs)
 
     def save_weights(
         self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any
     ) -> None:
-        """Saves as any Keras model does; a `.weights.h5` also says what network it is of."""
+        """Saves the weights as Keras does; a `.weights.h5` file also stores the manifest.
+
+        Raises:
+            ValueError: if the manifest does not fit the network; nothing is written.
+        """
         self.check_manifest()
         super().save_weights(filepath, overwrite=overwrite, **kwargs)
         told = self._told()
         if told and not kwargs:
             with h5py.File(filepath, "a") as file:
-                # Bytes, as HDF5 keeps texts in heaps, and attributes below 64 KiB, less than a mean
-                # image takes.
+                # Bytes, because HDF5 stores strings in heaps and limits attributes to 64 KiB, which
+                # is less than a mean image takes.
                 file[ENTRY] = np.frombuffer(told.to_json().encode(), np.uint8)
 
     def _told(self) -> Manifest | None:
-        """Returns what a file says of this network; None for a clone, which knows nothing."""
+        """Returns the manifest to store, or one of the facts of the graph; None for a clone."""
         if self.manifest is None:
             return _facts(self) if self._spec and len(self.inputs) == 1 else None
         if self.manifest.activation is None:
@@ -255,10 +263,10 @@ class ResidualNetwork(keras.Model):
         return self.manifest
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what Keras saves; the architecture is in the manifest, or in "spec" without."""
+        """Returns the configuration; the spec is in "spec" only if there is no manifest."""
         self.check_manifest()
         told = self._told() if self.manifest else None
-        if told and self._spec:  # a manifest need not say what changes no weights
+        if told and self._spec:  # also fields on which weights do not depend
             told = replace(told, fields=family.changes(self._spec, told.network))
         alone = self._spec if told is None else None
         return {
@@ -286,7 +294,7 @@ class ResidualNetwork(keras.Model):
 
 
 def _endpoints_of(spec: Spec, present: set[str]) -> dict[str, str]:
-    """Returns the endpoints of a network that does not say them, by the names of its layers."""
+    """Returns the endpoints of a network of which they were not stored, by names of layers."""
     last_stem = stem_conv(len(spec.stem))
     stem = relu_of(last_stem) if spec.stem_norm else last_stem
     found = {STEM: STEM_POOL if spec.stem_pool else stem}
@@ -302,13 +310,13 @@ def _endpoints_of(spec: Spec, present: set[str]) -> dict[str, str]:
 
 
 def first_layer(names: Any) -> str:
-    """Returns which of the names of layers is that of the first layer of the stem."""
+    """Returns the name of the first layer of the stem, which may be a padding, among names."""
     padded = pad_of(stem_conv(1))
     return padded if padded in names else stem_conv(1)
 
 
 def ending_of(model: keras.Model) -> str | None:
-    """Returns what follows the logits of a model: "softmax", "sigmoid" or "none".
+    """Returns the activation after the logits of a model: "softmax", "sigmoid" or "none".
 
     None for a model without a classifier, and for another activation.
     """
@@ -327,15 +335,16 @@ def ending_of(model: keras.Model) -> str | None:
 
 
 def spec_of(model: Any, wanted: str) -> Spec:
-    """Returns what a network was built from.
+    """Returns the spec of a network.
 
     Args:
-        model: of this package.
-        wanted: what it is for, in errors.
+        model: a network of this package.
+        wanted: the operation that needs it, for error messages.
 
     Raises:
         TypeError: if it is not a Keras model.
-        ValueError: for a model of others, around a network or a clone without its spec.
+        ValueError: for a model that this package did not build, a model around a network, and a
+            clone, which has no spec.
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"{wanted} needs a network that keras_resnet built, got {model!r}")
@@ -350,7 +359,7 @@ def spec_of(model: Any, wanted: str) -> Spec:
 
 
 def check_flat(model: keras.Model, wanted: str) -> None:
-    """Raises ValueError if another model is a layer of this one; `wanted` names the purpose."""
+    """Raises ValueError if a layer is itself a model; `wanted` names the operation."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             raise ValueError(
@@ -359,12 +368,12 @@ def check_flat(model: keras.Model, wanted: str) -> None:
             )
 
 
-# Keras's legacy `.h5` files name the class of a model without its package.
+# Legacy `.h5` files of Keras store the class of a model without its package.
 keras.saving.get_custom_objects()[ResidualNetwork.__name__] = ResidualNetwork
 
 
 def _kernel(model: keras.Model, name: str) -> tuple[int, ...]:
-    """Returns the shape of a layer's kernel; () if a clone or a headless network lacks it."""
+    """Returns the shape of a layer's kernel; () if there is no such layer."""
     kernels = [layer.kernel for layer in model.layers if layer.name == name and layer.weights]
     return tuple(kernels[0].shape) if kernels else ()
 
@@ -384,7 +393,7 @@ def _misfits(model: ResidualNetwork, manifest: Manifest) -> Iterator[str]:
         yield f"preprocessing of {preprocessing.channels} channels for images of {channels}"
     if preprocessing and tuple(sides) != preprocessing.size:
         yield f"image_shape={manifest.image_shape} with preprocessing to {preprocessing.size}"
-    # Logits alone may be kept for whatever follows them.
+    # A network that ends in logits fits every activation.
     if ending in (SOFTMAX, SIGMOID) and manifest.activation not in (None, ending):
         yield f"activation={manifest.activation!r} for a network that ends in {ending}"
     if manifest.quantized != rounds:
@@ -398,7 +407,7 @@ def _rounding(model: keras.Model) -> str:
 
 
 def _facts(model: ResidualNetwork) -> Manifest:
-    """Returns what a network knows about itself: everything but labels and preprocessing."""
+    """Returns a manifest of what the graph shows: all but labels and preprocessing."""
     network, fields = family.nearest(model.spec)
     height, width, channels = model.input_shape[1:]
     head = _kernel(model, LOGITS)

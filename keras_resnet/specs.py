@@ -1,8 +1,8 @@
-"""What sets one residual network apart from another; standard library only.
+"""The architecture of a residual network as data: `Spec`. Standard library only.
 
-A network is a stem, the convolutions of one branch, and how often each stage
-repeats it. Every published variant differs from the paper's by a field or two;
-`keras_resnet.family` lists them.
+A network is a stem, the convolutions of one branch, and the number of blocks per stage. Every
+published variant differs from the paper's network in one or two fields; `keras_resnet.family` lists
+them.
 
 Sources: He et al., arXiv:1512.03385 (v1, plain, options A to C, CIFAR nets) and
 arXiv:1603.05027 (v2, ResNet-200, 164, 1001); Goyal et al., arXiv:1706.02677 (v1.5,
@@ -16,6 +16,53 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, Self, get_args
+
+__all__ = [
+    "ADD",
+    "BASIC",
+    "BLOCK",
+    "BOTTLENECK",
+    "BRANCH_CONV",
+    "CHOICES",
+    "DEEP_STEM",
+    "FIELDS",
+    "FINAL",
+    "FREE",
+    "HEAD",
+    "IMAGE",
+    "LOGITS",
+    "NORM_SUFFIX",
+    "POOL",
+    "PREACT",
+    "PREDICTIONS",
+    "PROJECTION",
+    "RETIRED",
+    "STEM",
+    "STEM_CONV",
+    "STEM_POOL",
+    "WIDE_BOTTLENECK",
+    "Conv",
+    "Padding",
+    "Place",
+    "Shortcut",
+    "Spec",
+    "StemPool",
+    "StrideBlock",
+    "StrideOn",
+    "ZeroChannels",
+    "differences",
+    "is_norm",
+    "is_rounding",
+    "norm_of",
+    "pad_of",
+    "pattern",
+    "positive",
+    "relu_of",
+    "rounding_of",
+    "scale_of",
+    "stage_name",
+    "stem_conv",
+]
 
 Shortcut = Literal["A", "B", "C", "D"]
 StemPool = Literal["symmetric", "ceil"]
@@ -39,8 +86,9 @@ WIDE_BOTTLENECK = (Conv(1, 2), Conv(3, 2), Conv(1, 4))
 DEEP_STEM = (Conv(3, 32, 2), Conv(3, 32), Conv(3, 64))
 
 
-# Names of layers. They never change, since published weights are found by them. Functions and
-# properties of `Place` fill in these templates; `pattern` makes the expression that reads a name.
+# Names of layers. They never change: published weights are matched by name. Functions and
+# properties of `Place` fill in these templates; `pattern` returns a regular expression that parses
+# names.
 IMAGE = "image"
 STEM_CONV = "stem_conv{conv}"
 STEM_POOL = "stem_pool"
@@ -58,11 +106,12 @@ ROUNDING_SUFFIX = "_int8"
 
 
 def pattern(template: str) -> re.Pattern[str]:
-    """Returns the expression that matches the names of a template, with its fields as groups."""
+    """Returns a regular expression that matches names of a template; its fields are groups."""
     return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\d+)", re.escape(template)))
 
 
 def stem_conv(number: int) -> str:
+    """Returns the name of a convolution of the stem, counted from 1."""
     return STEM_CONV.format(conv=number)
 
 
@@ -72,6 +121,7 @@ def norm_of(layer: str) -> str:
 
 
 def is_norm(layer: str) -> bool:
+    """Whether a layer of this name is a batch normalization."""
     return layer.endswith(NORM_SUFFIX)
 
 
@@ -91,6 +141,7 @@ def rounding_of(layer: str) -> str:
 
 
 def is_rounding(layer: str) -> bool:
+    """Whether a layer of this name rounds to int8."""
     return layer.endswith(ROUNDING_SUFFIX)
 
 
@@ -100,48 +151,57 @@ def scale_of(norm: str) -> str:
 
 
 class Place(NamedTuple):
-    """Where a block stands in its network, and what follows from that."""
+    """The position of a block in its network, its width and strides, and names of its layers."""
 
     stage: int  # from 1
     number: int  # from 1
     width: int
     stride: int
-    dilation: tuple[int, int]  # up to and including the strided convolution; after it
+    dilation: tuple[int, int]  # of convolutions up to the strided one; of those after it
     drop: float  # probability that stochastic depth drops the branch
 
     @property
     def name(self) -> str:
+        """Name of the block; the names of its layers begin with it."""
         return BLOCK.format(stage=self.stage, block=self.number)
 
     @property
     def part(self) -> str:
+        """Name of the part of the network, a stage, to which the block belongs."""
         return stage_name(self.stage)
 
     @property
     def first(self) -> bool:
+        """Whether it is the first block of the network."""
         return self.stage == self.number == 1
 
     def conv(self, number: int) -> str:
+        """Name of a convolution of the branch, counted from 1."""
         return BRANCH_CONV.format(stage=self.stage, block=self.number, conv=number)
 
     @property
     def preact(self) -> str:
+        """Name of the pre-activation; its normalization is `norm_of` it."""
         return PREACT.format(stage=self.stage, block=self.number)
 
     @property
     def shortcut(self) -> str:
+        """First part of the names of layers in the shortcut."""
         return f"{self.name}_shortcut"
 
     @property
     def projection(self) -> str:
+        """Name of the convolution that projects the shortcut."""
         return PROJECTION.format(stage=self.stage, block=self.number)
 
     @property
     def dropout(self) -> str:
+        """Name of the layer that drops the branch, with stochastic depth."""
         return f"{self.name}_drop"
 
     @property
     def add(self) -> str:
+        """Name of the layer that adds branch and shortcut."""
         return ADD.format(stage=self.stage, block=self.number)
 
 
@@ -149,31 +209,40 @@ STEM, HEAD = "stem", "head"  # parts of a network; between them are its stages
 
 
 def stage_name(stage: int) -> str:
+    """Returns the name of a stage, counted from 1, as a part and an endpoint."""
     return f"stage{stage}"
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What sets one network apart from another; the defaults are the paper's.
+    """The architecture of a network; the defaults are the paper's.
 
     Raises:
-        ValueError, TypeError: naming the field, what came, and what is allowed.
+        ValueError: for a value that is not allowed, or fields that contradict each other.
+        TypeError: for a value of a wrong type. Messages name the field, the value and what is
+            allowed.
     """
 
     branch: tuple[Conv, ...]
     repeats: tuple[int, ...]  # blocks per stage; each stage doubles the width
     stem: tuple[Conv, ...] = (Conv(7, 64, 2),)  # its last filters are the first width
-    stem_pool: StemPool | None = "symmetric"  # 3x3/2 padded as Torch, or as Caffe rounds up
+    stem_pool: StemPool | None = (
+        "symmetric"  # max pooling 3x3/2, padded as in Torch or in Caffe; None: no pool
+    )
     shortcut: Shortcut | None = "B"  # None: a plain network
-    zero_channels: ZeroChannels = "after"  # where option A pads, or half on each side
+    zero_channels: ZeroChannels = (
+        "after"  # where option A adds zero channels; "around": half before
+    )
     stride_on: StrideOn = "first"  # the convolution of a branch that strides
-    stride_block: StrideBlock = "first"  # of a stage; keras.applications v2 strides in the last
-    padding: Padding = "symmetric"  # of strided convolutions; or TensorFlow's SAME
+    stride_block: StrideBlock = (
+        "first"  # the block of a stage that strides; "last" in keras.applications v2
+    )
+    padding: Padding = "symmetric"  # of strided convolutions; "same" as in TensorFlow
     preact: bool = False  # BN-ReLU before each convolution, not after
-    stem_norm: bool = True  # BN-ReLU in the stem; in v2 the first block can do without
+    stem_norm: bool = True  # BN-ReLU in the stem; optional with preact=True
     zero_gamma: bool = False  # the last BN of each branch starts at 0
     stochastic_depth: float = 0.0  # drop probability of the last branch; linear in depth
-    output_stride: int | None = None  # dilate instead of striding beyond it
+    output_stride: int | None = None  # largest total stride; later stages dilate instead
 
     def __post_init__(self) -> None:
         for name in ("branch", "stem"):
@@ -189,10 +258,12 @@ class Spec:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Returns the spec that `dataclasses.asdict` or JSON wrote, also in earlier versions.
+        """Returns the spec of a dictionary from `dataclasses.asdict` or JSON.
+
+        Fields that only version 0.1 had are ignored.
 
         Raises:
-            ValueError, TypeError: as the constructor.
+            ValueError, TypeError: as the constructor, and for an unknown field.
         """
         return cls(**{name: value for name, value in values.items() if name not in RETIRED})
 
@@ -210,44 +281,45 @@ class Spec:
         kernels = [conv.kernel for conv in self.branch]
         if not (self.stem_norm or self.preact):
             raise ValueError(
-                "stem_norm=False needs preact=True, got preact=False: the first block"
-                " would find an input that nothing has activated"
+                "stem_norm=False needs preact=True, got preact=False: the input of the first block"
+                " would have no activation"
             )
         if self.stride_on == "3x3" and 3 not in kernels:
             raise ValueError(f"stride_on='3x3' needs a 3x3 convolution, the branch has {kernels}")
         if self.zero_gamma and self.preact:
             raise ValueError(
-                "zero_gamma=True needs a BN at the end of the branch; with preact=True it ends in"
-                " a convolution, and a zero gamma before its ReLU would never learn"
+                "zero_gamma=True needs preact=False: with preact=True a branch ends in a"
+                " convolution, not in a BN, and a gamma of 0 before a ReLU has no gradient"
             )
         for name in ("zero_gamma", "stochastic_depth"):
             if self.shortcut is None and getattr(self, name):
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} needs a shortcut, got shortcut=None:"
-                    " a plain network has no other path around its branches"
+                    " in a plain network the branches are the only path"
                 )
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """What can be frozen or trained by itself, from the image to the logits."""
+        """The parts of the network, from the image to the logits: stem, stage1, ..., head."""
         return (STEM, *(stage_name(i) for i in range(1, len(self.repeats) + 1)), HEAD)
 
     @property
     def stem_stride(self) -> int:
+        """Stride of the stem, its pooling included."""
         return math.prod(conv.stride for conv in self.stem) * (2 if self.stem_pool else 1)
 
     @property
     def strided(self) -> int:
-        """Index of the convolution of a branch that strides."""
+        """Index, from 0, of the convolution of a branch that strides."""
         if self.stride_on == "first":
             return 0
         return [conv.kernel for conv in self.branch].index(3)
 
     def places(self) -> Iterator[Place]:
-        """Walks the blocks from the image to the classifier.
+        """Yields the blocks from the image to the classifier.
 
-        Beyond `output_stride` a stage dilates by twice the dilation before it, so that its
-        convolutions see the same pixels as those of the network that strides.
+        A stage that would exceed `output_stride` does not stride but doubles the dilation, so that
+        its convolutions see the same pixels as in the network that strides.
         """
         total = self.stem_stride
         dilation = 1
@@ -289,7 +361,7 @@ def _choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
 
 
 def positive(name: str, value: Any) -> int:
-    """Returns a positive integer of any kind, such as NumPy's, as an int.
+    """Converts a positive integer of any type, such as NumPy's, to an int.
 
     Raises:
         TypeError: if it is not an integer.
@@ -299,7 +371,7 @@ def positive(name: str, value: Any) -> int:
 
 
 def _counts(name: str, values: Any) -> tuple[int, ...]:
-    """Returns positive integers as ints, whatever integers they were, such as NumPy's."""
+    """Converts positive integers of any type, such as NumPy's, to ints."""
     try:
         integers = tuple(operator.index(value) for value in values)
         exact = integers and not any(isinstance(value, bool) for value in values)
@@ -322,29 +394,34 @@ def _convs(name: str, convs: Iterable[Sequence[int]]) -> tuple[Conv, ...]:
     if not result or any(conv.kernel % 2 == 0 for conv in result):
         raise ValueError(f"{name} must hold convolutions with odd kernels, got {convs!r}")
     if name == "branch" and any(conv.stride > 1 for conv in result):
-        raise ValueError(f"a branch strides by stride_on, not by its own table, got {convs!r}")
+        raise ValueError(
+            f"convolutions of a branch must have stride 1 (see stride_on), got {convs!r}"
+        )
     return result
 
 
 FIELDS = tuple(field.name for field in fields(Spec))
 FREE = ("zero_gamma", "stochastic_depth", "output_stride")  # weights do not depend on them
-RETIRED = ("image_size", "classes")  # fields in files of version 0.1; data decide them
+RETIRED = (
+    "image_size",
+    "classes",
+)  # fields of files of version 0.1, ignored: they describe the data
 
 
 def differences(one: Spec, other: Spec) -> tuple[str, ...]:
-    """Returns the fields in which two specs want other weights."""
+    """Returns the fields in which two specs differ, as far as their weights differ, too."""
     return tuple(
         name for name in FIELDS if name not in FREE and _meaning(one, name) != _meaning(other, name)
     )
 
 
 def _meaning(spec: Spec, name: str) -> Any:
-    """Returns a field's value, or what it comes to: a basic block strides first either way."""
+    """Returns what a field means for the weights: equal for values that make equal networks."""
     if name == "stride_on":
         return spec.strided
     if name == "zero_channels" and spec.shortcut != "A":
         return None
-    # Where every block widens, each one projects by option B, too.
+    # If every block widens, options B and C both project in every block.
     widens = set(spec.repeats) == {1} and spec.branch[-1].filters > 1
     if name == "shortcut" and spec.shortcut == "C" and widens:
         return "B"

@@ -1,7 +1,7 @@
-"""Fine-tuning: which parts of a network learn, and how fast.
+"""Fine-tuning: which parts of a network are trained, and at which rate.
 
-A network's parts are its stem, its stages, and its head, the classifier. Early ones hold what most
-images have in common (Yosinski et al., arXiv:1411.1792) and need to learn little or nothing.
+The parts of a network are its stem, its stages, and its head. Early parts compute features that
+most images share (Yosinski et al., arXiv:1411.1792), and need little training or none.
 """
 
 from collections.abc import Collection
@@ -16,22 +16,25 @@ __all__ = ["check_parts", "freeze", "rates"]
 
 
 def freeze(model: ResidualNetwork, frozen: str | Collection[str] | None = None) -> None:
-    """Freezes exactly these parts, or this one, and lets all others learn.
+    """Freezes the given parts, and unfreezes all others, by setting `layer.trainable`.
 
-    The weights of a frozen part stay as they are and its batch normalizations use their moving
-    statistics, in training too. Normalizations whose statistics are folded into them, those of
-    Detectron, stay frozen everywhere. `freeze(model, [])` lets all parts learn.
+    In a frozen part weights do not change and batch normalizations use their moving statistics,
+    also in training. Weights of Detectron have their statistics folded into scales and shifts: such
+    normalizations stay frozen in all parts.
+
+    Args:
+        model: a network that this package built.
+        frozen: names in `model.spec.parts`, or one name; `[]` unfreezes all parts.
 
     Raises:
-        TypeError: without parts, which could mean all or none.
-        ValueError: for a name that is none of `model.spec.parts`, and for a model that this package
-            did not build.
+        TypeError: without parts, or if the model is not a Keras model.
+        ValueError: for an unknown name, and for a model that this package did not build.
     """
     spec = spec_of(model, "freeze")
     if frozen is None:
         raise TypeError(
             f"freeze needs the parts to freeze, of {', '.join(spec.parts)};"
-            " freeze(model, []) lets all learn"
+            " freeze(model, []) unfreezes all"
         )
     frozen = [frozen] if isinstance(frozen, str) else list(frozen)
     check_parts(spec, frozen)
@@ -47,10 +50,18 @@ def freeze(model: ResidualNetwork, frozen: str | Collection[str] | None = None) 
 
 
 def rates(model: ResidualNetwork, ratio: float) -> list[float]:
-    """Returns the share of the learning rate that each of `model.trainable_variables` gets.
+    """Returns a factor of the learning rate for each of `model.trainable_variables`.
 
-    Discriminative rates (Howard & Ruder, arXiv:1801.06146, section 3.2): 1 in the head, and
-    `ratio` times the next part's in every part before.
+    Discriminative rates (Howard & Ruder, arXiv:1801.06146, section 3.2): 1 in the head, `ratio` in
+    the last stage, `ratio ** 2` in the stage before it, and so on to the stem.
+
+    Args:
+        model: a network that this package built.
+        ratio: of the rate of a part to that of the next part.
+
+    Raises:
+        TypeError: if it is not a Keras model.
+        ValueError: for a model that this package did not build.
     """
     spec = spec_of(model, "rates")
     order = spec.parts[::-1]

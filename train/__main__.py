@@ -13,25 +13,28 @@ import tensorflow as tf
 from absl import flags
 
 from keras_resnet import console, family
-from keras_resnet.models import flags as trained
+from keras_resnet.models import weights_flags
 from keras_resnet.preprocessing.decoding import errors
 from keras_resnet.weights import Told
 from keras_resnet.weights.infer.authority import disagreements
 from train import loop, recipes
-from train.datasets import summary as found
+from train.datasets import summary
 from train.log import journal
 from train.recipes import plan, validity
 from train.recipes.data import Data, open_data
 from train.recipes.first_weights import FirstWeights
-from train.recipes.recipe import FLAGS as FIELDS, Recipe
-from train.run import checkpoints, devices, interruption, kept, locks, memory, workdirs
+from train.recipes.recipe import HELP, Recipe
+from train.run import checkpoints, data_file, devices, interruption, locks, memory, workdirs
 
 FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
     """Defines the flags of a place by hand, and those of a recipe in one loop over its fields."""
-    flags.DEFINE_enum("recipe", "digits_resnet20", list(recipes.RECIPES), "What to train.")
+    # Not an enum: absl would break the list of names in the middle of names.
+    flags.DEFINE_string(
+        "recipe", "digits_resnet20", f"What to train: {', '.join(recipes.RECIPES)}."
+    )
     flags.DEFINE_string(
         "workdir",
         None,
@@ -52,7 +55,10 @@ def define_flags() -> None:
         "replicas", None, "Number of replicas of strategy=mirrored. Default: one per GPU.", 1
     )
     flags.DEFINE_enum(
-        "device", None, devices.KINDS, "Kind of device. Default: GPUs, or the CPU without any."
+        "device",
+        None,
+        devices.KINDS,
+        "Kind of device. Default: GPUs if there are any, else the CPU.",
     )
     flags.DEFINE_enum(
         "precision",
@@ -68,10 +74,10 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "field",
         [],
-        "A field of the network's spec that differs, such as shortcut=C. The flag can be repeated.",
+        "A field of the network's spec that differs, such as shortcut=C",  # absl ends the sentence
     )
     kinds = typing.get_type_hints(Recipe)
-    for name, text in FIELDS.items():
+    for name, text in HELP.items():
         _define_field(name, kinds[name], f"{text} Default: the recipe's.")
 
 
@@ -99,18 +105,18 @@ def recipe_from_flags(first: FirstWeights | None = None) -> Recipe:
     Raises:
         ValueError, TypeError: naming the value and what is allowed.
     """
-    changes: dict[str, Any] = {name: FLAGS[name].value for name in FIELDS}
+    changes: dict[str, Any] = {name: FLAGS[name].value for name in HELP}
     changes = {name: value for name, value in changes.items() if value is not None}
     if "boundaries" in changes:
         changes["boundaries"] = _integers("boundaries", changes["boundaries"])
     if FLAGS.field:
-        changes["fields"] = trained.parse_fields(FLAGS.field)
+        changes["fields"] = weights_flags.parse_fields(FLAGS.field)
     if first:
         old = workdirs.resumed(_workdir())
         if old and old.init_weights == changes["init_weights"]:
-            changes |= _told_by_run(old, changes)
+            changes |= _decided_by_run(old, changes)
         else:
-            changes |= _told_by_weights(first, changes)
+            changes |= _decided_by_weights(first, changes)
     return recipes.find(FLAGS.recipe, **changes)
 
 
@@ -123,7 +129,7 @@ def _workdir() -> Path:
     return Path(FLAGS.workdir).expanduser()
 
 
-def _told_by_run(old: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
+def _decided_by_run(old: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
     """Returns what the first weights decided when the run began: the file may be missing now."""
     fields = {**old.fields, **changes.get("fields", {})}
     named = FLAGS.network or old.network
@@ -137,7 +143,7 @@ def _told_by_run(old: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _told_by_weights(first: FirstWeights, changes: dict[str, Any]) -> dict[str, Any]:
+def _decided_by_weights(first: FirstWeights, changes: dict[str, Any]) -> dict[str, Any]:
     """Returns what the first weights decide where flags do not: network, preprocessing and size."""
     mode = changes.get("preprocessing")
     said = changes.get("fields", {})
@@ -181,10 +187,10 @@ def main() -> None:
     run = _run(devices.strategy(FLAGS.strategy, replicas))
     interruption.renew()
     try:
-        with _held(run):
+        with _locked(run):
             workdirs.check(run.workdir, recipe, plan.task(recipe).headline)
             interruption.saved(max(checkpoints.steps(run.checkpoints), default=0))
-            result = _result(_data(recipe, run, first), run)
+            result = _trained(_opened_data(recipe, run, first), run)
     except loop.Stopped as stopped:
         console.say(str(stopped))
         if devices.num_workers(run.strategy) == 1:
@@ -203,7 +209,7 @@ def _run(strategy: tf.distribute.Strategy) -> loop.Run:
 
 
 @contextmanager
-def _held(run: loop.Run) -> Iterator[None]:
+def _locked(run: loop.Run) -> Iterator[None]:
     """Creates the workdir and holds its lock, if this worker is the one that writes."""
     if not devices.is_chief(run.strategy):
         yield
@@ -213,18 +219,18 @@ def _held(run: loop.Run) -> Iterator[None]:
         yield
 
 
-def _data(recipe: Recipe, run: loop.Run, first: FirstWeights | None) -> Data:
+def _opened_data(recipe: Recipe, run: loop.Run, first: FirstWeights | None) -> Data:
     """Opens the data; that of a resumed run is compared with what the run began with."""
-    old = kept.read(run.workdir) if workdirs.resumed(run.workdir) else None
+    old = data_file.read(run.workdir) if workdirs.resumed(run.workdir) else None
     data = open_data(recipe, FLAGS.data_dir, old.preprocessing if old else None, first)
     if devices.is_chief(run.strategy):
-        changed = kept.compare(old, data) if old else []
-        for line in [*found.lines(recipe.dataset, FLAGS.data_dir, data.splits), *changed]:
+        changed = data_file.compare(old, data) if old else []
+        for line in [*summary.lines(recipe.dataset, FLAGS.data_dir, data.splits), *changed]:
             console.say(line)
     return data
 
 
-def _result(data: Data, run: loop.Run) -> dict[str, Any]:
+def _trained(data: Data, run: loop.Run) -> dict[str, Any]:
     """Follows the recipe to its end; an error ends the process and says what can be done."""
     try:
         result = loop.fit(data, run)
@@ -241,13 +247,13 @@ def _result(data: Data, run: loop.Run) -> dict[str, Any]:
         )
         sys.exit(os.EX_TEMPFAIL)
     except tf.errors.OpError as error:
-        if told := _told(error, data, run):
+        if told := _advice(error, data, run):
             raise ValueError(told) from error
         raise
     return {**result, "examples": int(result["examples"])}
 
 
-def _told(error: tf.errors.OpError, data: Data, run: loop.Run) -> str:
+def _advice(error: tf.errors.OpError, data: Data, run: loop.Run) -> str:
     """Returns what to say of an error that a user can do something about, and "" for others."""
     if errors.damaged(error):
         return errors.message(error)

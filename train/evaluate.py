@@ -9,11 +9,11 @@ from absl import flags
 
 from keras_resnet import console, labels
 from keras_resnet.manifest import Manifest
-from keras_resnet.models import flags as trained
+from keras_resnet.models import weights_flags
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.preprocessing.decoding.errors import message
 from train import datasets
-from train.datasets import summary as found
+from train.datasets import summary
 from train.datasets.batches import eval_batches
 from train.datasets.decoding import Broken, watched, whole
 from train.datasets.examples import Element, Examples, sample
@@ -26,7 +26,8 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    trained.define_flags()
+    weights_flags.define_flags()
+    flags.adopt_module_key_flags(weights_flags)  # so that --help shows them, too
     flags.DEFINE_string(
         "dataset",
         None,
@@ -39,27 +40,39 @@ def define_flags() -> None:
     )
     flags.DEFINE_enum("split", "test", ["train", "test"], "Which examples to measure on.")
     flags.DEFINE_enum(
-        "device", None, devices.KINDS, "Kind of device. Default: a GPU, or the CPU without any."
+        "device",
+        None,
+        devices.KINDS,
+        "Kind of device. Default: a GPU if there is one, else the CPU.",
     )
     flags.DEFINE_integer("batch_size", 100, "Number of images per batch.", 1)
     flags.DEFINE_integer(
-        "max_broken", 10, "Number of images that may be left out as they cannot be decoded.", 0
+        "max_broken",
+        10,
+        "Number of images that may be left out because they cannot be decoded; one more is an"
+        " error.",
+        0,
     )
     flags.DEFINE_string(
-        "examples_out", None, "An .npz file to write the images and labels to, to try an export on."
+        "examples_out",
+        None,
+        "Name of an .npz file to write images and labels to, to calibrate or test an export with.",
     )
     flags.DEFINE_integer(
-        "examples", None, "Measure on (and write) only so many, a random sample.", lower_bound=1
+        "examples",
+        None,
+        "Number of examples to measure on, and to write: a random sample. Default: all.",
+        lower_bound=1,
     )
 
 
 def main() -> None:
     interruption.install()
     devices.choose(FLAGS.device)
-    model, manifest, _ = trained.from_flags()
+    model, manifest, _ = weights_flags.from_flags()
     memory.check_evaluation(model, manifest.image_shape, FLAGS.batch_size)
     examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
-    for line in found.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
+    for line in summary.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
         console.say(line)
     examples = relabelled(examples, manifest)
     if FLAGS.examples:

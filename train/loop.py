@@ -10,13 +10,22 @@ import tensorflow as tf
 from keras_resnet import transfer
 from train import curves
 from train.datasets.batches import distribute
-from train.log import beginning
 from train.log.journal import Diverged, Journal, Pace
 from train.log.profile import Profile
+from train.log.start_line import start_line
 from train.optimize import statistics, steps
 from train.recipes import plan
 from train.recipes.data import Data
-from train.run import checkpoints, devices, files, interruption, kept, memory, publishing, workdirs
+from train.run import (
+    checkpoints,
+    data_file,
+    devices,
+    files,
+    interruption,
+    memory,
+    publishing,
+    workdirs,
+)
 from train.run.state import TrainState, create
 from train.tasks.evaluation import evaluate
 from train.tasks.task import Scalars
@@ -87,8 +96,8 @@ def fit(data: Data, run: Run) -> Scalars:
     learning_rate = plan.learning_rate(recipe)
     batches = distribute(run.strategy, data.train_batches(first), data.broken)
     any_worker = devices.agreement(run.strategy)
-    if any_worker(_measures(data, first) and journal.lacks(first)):
-        _observe(training, first)  # a stop came before it
+    if any_worker(_evaluation_due(data, first) and journal.lacks(first)):
+        _evaluate_on_the_way(training, first)  # a stop came before it
 
     frozen: tuple[str, ...] | None = None
     with Profile(run.workdir, first, run.profile) as profile:
@@ -106,23 +115,23 @@ def fit(data: Data, run: Run) -> Scalars:
             state.warmup.observe(metrics[headline.train_name])
             journal.train(step, metrics, rate)
             stop = any_worker(interruption.asked() is not None)
-            if stop or _measures(data, step) or _saves(data, step):
+            if stop or _evaluation_due(data, step) or _checkpoint_due(data, step):
                 journal.check()
                 stop |= _save(training, step, rate)
             if stop:
                 saved = max(checkpoints.steps(run.checkpoints), default=0)
                 raise Stopped(step, saved, interruption.asked() or signal.SIGTERM)
-            if _measures(data, step):
-                _observe(training, step)
+            if _evaluation_due(data, step):
+                _evaluate_on_the_way(training, step)
     return _finish(training)
 
 
-def _measures(data: Data, step: int) -> bool:
+def _evaluation_due(data: Data, step: int) -> bool:
     """Whether the network is measured after a step on the way; after the last one it always is."""
     return 0 < step < data.recipe.steps and step % data.recipe.eval_every == 0
 
 
-def _saves(data: Data, step: int) -> bool:
+def _checkpoint_due(data: Data, step: int) -> bool:
     """Whether a checkpoint is due after a step."""
     return step == data.recipe.steps or step % data.recipe.save_every == 0
 
@@ -143,14 +152,12 @@ def _begin(data: Data, run: Run, state: TrainState, first: int) -> Training:
     changed: list[str] = []
     if state.chief:  # not before its checkpoints turn out to fit
         changed = workdirs.claim(run.workdir, recipe, first)
-        if not first or not kept.read(run.workdir):
-            kept.write(run.workdir, data)
+        if not first or not data_file.read(run.workdir):
+            data_file.write(run.workdir, data)
     pace = Pace(recipe.steps, recipe.batch_size, recipe.log_every)
     journal = Journal(run.workdir, state.task, pace, first, writes=state.chief)
     journal.say(
-        beginning.headline(
-            data, state.model, run.strategy, run.precision, jit_compile=run.jit_compile
-        )
+        start_line(data, state.model, run.strategy, run.precision, jit_compile=run.jit_compile)
     )
     for line in changed:
         journal.say(line)
@@ -186,7 +193,7 @@ def _save(training: Training, step: int, rate: float) -> bool:
     return interruption.asked() is not None
 
 
-def _measure(training: Training, step: int, split: str) -> Scalars:
+def _evaluate(training: Training, step: int, split: str) -> Scalars:
     """Measures the network, as it is after a step, on a split."""
     data = training.data
     state = training.state
@@ -196,13 +203,13 @@ def _measure(training: Training, step: int, split: str) -> Scalars:
     return result
 
 
-def _observe(training: Training, step: int) -> None:
+def _evaluate_on_the_way(training: Training, step: int) -> None:
     """Measures the network on the way, and publishes it if it is the best so far."""
     with training.state.averaged():
-        _rank(training, step, _measure(training, step, training.data.eval_split))
+        _publish_if_best(training, step, _evaluate(training, step, training.data.eval_split))
 
 
-def _rank(training: Training, step: int, result: Scalars) -> None:
+def _publish_if_best(training: Training, step: int, result: Scalars) -> None:
     """Has worker 0 publish the network if this result is the best so far."""
     state = training.state
     headline = state.task.headline
@@ -221,10 +228,10 @@ def _finish(training: Training) -> Scalars:
         if recipe.precise_bn:
             batches = distribute(run.strategy, data.train_batches(recipe.steps), data.broken)
             statistics.precise(run.strategy, model, batches, recipe.precise_bn)
-        on_the_way = _measure(training, recipe.steps, data.eval_split)
+        on_the_way = _evaluate(training, recipe.steps, data.eval_split)
         same = data.eval_split == "test"
-        result = on_the_way if same else _measure(training, recipe.steps, "test")
-        _rank(training, recipe.steps, on_the_way)
+        result = on_the_way if same else _evaluate(training, recipe.steps, "test")
+        _publish_if_best(training, recipe.steps, on_the_way)
         if state.chief:
             publishing.final(model, data, run.workdir, result)
             curves.draw(run.workdir)

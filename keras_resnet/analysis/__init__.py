@@ -1,1 +1,3 @@
-"""What a network costs, what memory it needs, and where in an image it finds its evidence."""
+"""Functions of a model: cost, memory, and Grad-CAM."""
+
+__all__ = ["cost", "grad_cam", "memory"]

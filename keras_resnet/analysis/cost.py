@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiply-adds, and the additions of its shortcuts."""
+"""The cost of a network: parameters, multiply-adds, and additions of shortcuts."""
 
 import math
 from collections.abc import Sequence
@@ -15,26 +15,26 @@ __all__ = ["Cost", "cost"]
 
 
 class Cost(NamedTuple):
-    """The cost of one image; multiply-adds are what the paper's Table 1 calls FLOPs."""
+    """The cost of one image; multiply-adds are called FLOPs in Table 1 of arXiv:1512.03385."""
 
-    parameters: int  # trainable; BN's moving statistics are not
-    multiply_adds: int  # of convolutions and classifier
-    additions: int  # of a branch to its shortcut
+    parameters: int  # trainable ones, without the moving statistics of BN
+    multiply_adds: int  # of convolutions and the classifier
+    additions: int  # layers that add a branch and its shortcut
     convolutions: int
 
 
 def cost(model: keras.Model, image_shape: Sequence[int] | None = None) -> Cost:
-    """Counts parameters, multiply-adds, and the additions of shortcuts.
+    """Counts parameters, multiply-adds, and additions of shortcuts.
 
     Args:
-        model: functional, of convolutions, batch normalizations and dense layers.
-        image_shape: (height, width, channels), or only the first two; by default that of the
-            model's input, of its manifest, or of the published network that is nearest to it.
+        model: a functional model of convolutions, batch normalizations and dense layers.
+        image_shape: (height, width, channels), or (height, width). By default that of the model's
+            input, of its manifest, or of the published network that is nearest to it.
 
     Raises:
         TypeError: if it is not a Keras model.
-        ValueError: if the size of an image is unknown, a layer cannot be counted, or another model
-            is a layer of it.
+        ValueError: if the size of an image is unknown, for weights of an unknown kind of layer, and
+            for a model with another model as a layer.
     """
     functional = graph.functional(model, "cost")
     weighted = [layer for layer in functional.layers if layer.weights]
@@ -52,7 +52,7 @@ def cost(model: keras.Model, image_shape: Sequence[int] | None = None) -> Cost:
 
 def _image_size(model: keras.Model, shape: Sequence[int] | None) -> list[int]:
     if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
-        raise ValueError(f"cost needs a model of one image, the input is {model.input_shape}")
+        raise ValueError(f"cost needs a model with one image as input, got {model.input_shape}")
     size = list(shape or model.inputs[0].shape[1:])[:2]
     if None not in size:
         return size
@@ -67,7 +67,7 @@ def _image_size(model: keras.Model, shape: Sequence[int] | None) -> list[int]:
 
 
 def _multiply_adds(functional: keras.Model, size: list[int]) -> int:
-    """Counts each call of a layer: every number that leaves it is a product of a kernel's row."""
+    """Counts multiply-adds per call: the size of the output times the inputs per filter."""
     kinds = layers.Conv2D, layers.Dense
     weighted = [node for node in graph.calls(functional) if isinstance(node.operation, kinds)]
     if not weighted:

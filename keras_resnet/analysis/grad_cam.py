@@ -1,4 +1,4 @@
-"""Where in an image a network finds the evidence for a class (Grad-CAM, arXiv:1610.02391)."""
+"""Grad-CAM (arXiv:1610.02391): which regions of an image are evidence for a class."""
 
 from typing import Any
 
@@ -13,24 +13,26 @@ __all__ = ["activation_maps", "grad_cam"]
 
 
 def grad_cam(model: keras.Model, images: Any, classes: Any = None) -> Any:
-    """Grad-CAM (arXiv:1610.02391) of the last feature map: where the evidence for a class is.
+    """Computes Grad-CAM (arXiv:1610.02391) for the last feature map.
 
-    What counts are logits, whatever activation follows. A head of one output has one class, 0: the
-    maps then show what speaks for the positive class, also where the answer is the negative one.
+    Gradients are those of the logits, whatever activation follows. A head with one output has one
+    class, 0: the maps show evidence for the positive class, also if the prediction is negative.
 
     Args:
         model: a network of this package with its classifier.
-        images: [batch, height, width, channels], scaled as the network takes them.
-        classes: an integer for each image, in any array or list; by default the best.
+        images: [batch, height, width, channels] of any float dtype, preprocessed for the network.
+        classes: an integer per image, in an array or list; by default the class with the highest
+            logit.
 
     Returns:
-        float32 [batch, h, w] of 0..1, as large as the last feature map; 1 where the evidence is
-        strongest, and 0 everywhere if nothing speaks for the class.
+        float32 [batch, h, w] between 0 and 1, of the size of the last feature map: 1 where the
+        evidence is strongest, and 0 everywhere if there is none.
 
     Raises:
         TypeError: if it is not a Keras model.
-        ValueError: for a model without classifier, with another model as a layer, or with layers
-            between the average and the classifier; and for other classes than the model has.
+        ValueError: for a model without a classifier, with another model as a layer, or with layers
+            between average pooling and classifier; and for classes that are not integers in the
+            range of the classifier.
     """
     functional = graph.functional(model, "grad_cam")
     last, head = _head(functional)
@@ -40,7 +42,7 @@ def grad_cam(model: keras.Model, images: Any, classes: Any = None) -> Any:
         classes = np.argmax(ops.convert_to_numpy(logits), 1)
     chosen = np.asarray(ops.convert_to_numpy(classes) if ops.is_tensor(classes) else classes)
     if chosen.shape != tuple(logits.shape[:1]) or chosen.dtype.kind not in "iu":
-        raise ValueError(f"classes must be one integer for each of {len(logits)} images")
+        raise ValueError(f"classes must be one integer per image, for {len(logits)} images")
     if chosen.min() < 0 or chosen.max() >= logits.shape[1]:
         raise ValueError(f"classes must be in 0..{logits.shape[1] - 1}, got {chosen.tolist()}")
     return activation_maps(features, head.operation.kernel, chosen.astype("int64")[:, np.newaxis])[
@@ -49,12 +51,12 @@ def grad_cam(model: keras.Model, images: Any, classes: Any = None) -> Any:
 
 
 def _head(functional: keras.Model) -> tuple[Tensor, graph.Node]:
-    """Returns the last feature map, and the call of the classifier that reads its average."""
+    """Returns the last feature map, and the call of the classifier."""
     called = {node.operation.name: node for node in graph.calls(functional)}
     if not {POOL, LOGITS} <= called.keys():
         raise ValueError(
-            f"Grad-CAM needs a classifier: {functional.name} has no pool and logits, as networks of"
-            " keras_resnet have"
+            f"Grad-CAM needs a classifier: {functional.name} has no layers pool and logits, as"
+            " networks of keras_resnet have"
         )
     head = called[LOGITS]
     before = LOGITS
@@ -63,25 +65,26 @@ def _head(functional: keras.Model) -> tuple[Tensor, graph.Node]:
     pool = called[POOL]
     if before != POOL or not isinstance(pool.operation, layers.GlobalAveragePooling2D):
         raise ValueError(
-            f"Grad-CAM needs a classifier that reads the average; that of {functional.name} reads"
-            f" {before}"
+            f"Grad-CAM needs a classifier after global average pooling; that of"
+            f" {functional.name} reads {before}"
         )
     return pool.input_tensors[0], head
 
 
 def activation_maps(features: Any, kernel: Any, classes: Any) -> Any:
-    """Grad-CAM without gradients, for networks that end in an average and a dense layer.
+    """Grad-CAM without gradients, for networks that end in average pooling and a dense layer.
 
-    There d logit / d feature is the same at each place: an entry of the kernel, over the number of
-    places. The weighted sum is that of class activation maps (arXiv:1512.04150).
+    There the gradient of a logit with respect to a feature is the same at all positions: an entry
+    of the kernel, divided by the number of positions. The weighted sum is that of class activation
+    maps (arXiv:1512.04150).
 
     Args:
-        features: the last feature map, [batch, h, w, filters].
-        kernel: of the classifier, [filters, classes].
+        features: the last feature map, [batch, h, w, filters], of any float dtype.
+        kernel: of the classifier, [filters, classes], of any float dtype.
         classes: integers [batch, k].
 
     Returns:
-        float32 [batch, k, h, w], each map divided by its largest value.
+        float32 [batch, k, h, w], each map divided by its maximum; 0 where a map is negative.
     """
     weights = ops.take(ops.transpose(ops.cast(kernel, "float32")), classes, axis=0)
     maps = ops.einsum("bhwf,bkf->bkhw", ops.cast(features, "float32"), weights)

@@ -1,4 +1,4 @@
-"""How much memory a network needs at least, from its graph; measured in docs/training.md."""
+"""The memory that a network needs at least, from its graph; docs/training.md measures it."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,24 +10,26 @@ from keras import layers
 
 from keras_resnet.rewrite import graph
 
+__all__ = ["kept_bytes", "variable_bytes", "widest_bytes"]
+
 
 def variable_bytes(variables: Iterable[Any]) -> int:
+    """Returns the bytes of variables."""
     return sum(math.prod(v.shape) * _size(v.dtype) for v in variables)
 
 
 def kept_bytes(model: keras.Model, image_shape: Sequence[int], *, recomputed: bool = False) -> int:
-    """Returns the bytes per image that stay from the forward to the backward pass.
+    """Returns the bytes per image that are kept from the forward to the backward pass.
 
-    Gradients need the input of each convolution, of each dense layer and of each normalization that
-    learns; the output of each ReLU; and the input and output of each maximum. Each tensor counts
-    once, in the dtype that its reader computes in. Before the first layer that learns, nothing is
-    kept.
+    Gradients need the input of each trainable convolution, dense layer and normalization, the
+    output of each ReLU, and the input and output of each max pooling. Each tensor counts once, in
+    the compute dtype of the layer that reads it. Before the first trainable layer nothing is kept.
 
     Args:
-        model: functional, of the layers of this package; `layer.trainable` says what learns.
+        model: a functional model of layers of this package; `layer.trainable` is respected.
         image_shape: (height, width, channels).
-        recomputed: count only what would take convolutions to compute again. XLA may do the rest
-            a second time.
+        recomputed: whether XLA recomputes tensors that do not need convolutions; then only the
+            others count.
     """
     functional = graph.functional(model, "kept_bytes")
     kept: dict[int, tuple[Any, str]] = {}  # tensors and dtypes
@@ -56,7 +58,7 @@ def kept_bytes(model: keras.Model, image_shape: Sequence[int], *, recomputed: bo
 
 
 def widest_bytes(model: keras.Model, image_shape: Sequence[int]) -> int:
-    """Returns the bytes per image of the convolution whose input and output are largest."""
+    """Returns the bytes per image of the largest input and output of a convolution."""
     functional = graph.functional(model, "widest_bytes")
     convs = [node for node in _forward(functional) if isinstance(node.operation, layers.Conv2D)]
     dtypes = [node.operation.compute_dtype for node in convs]
@@ -68,7 +70,7 @@ def widest_bytes(model: keras.Model, image_shape: Sequence[int]) -> int:
 
 
 def _forward(functional: keras.Model) -> list[graph.Node]:
-    """Returns the calls of layers, each after those that it reads."""
+    """Returns the calls of layers in the order of computation."""
     depths = functional._nodes_by_depth
     nodes = [node for depth in sorted(depths, reverse=True) for node in depths[depth]]
     return [node for node in nodes if not node.is_input]

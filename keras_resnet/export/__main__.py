@@ -11,7 +11,7 @@ from keras_resnet.export.calibration import File, Folder
 from keras_resnet.export.formats import FORMATS
 from keras_resnet.export.job import PRECISIONS, Job, export
 from keras_resnet.export.report import Images
-from keras_resnet.models import flags as trained
+from keras_resnet.models import weights_flags
 
 FLAGS = flags.FLAGS
 USE_A_FILE = (
@@ -22,7 +22,8 @@ REMOVED = {"calibration_dataset": USE_A_FILE, "data_dir": USE_A_FILE}  # flags o
 
 
 def define_flags() -> None:
-    trained.define_flags()
+    weights_flags.define_flags()
+    flags.adopt_module_key_flags(weights_flags)  # so that --help shows them, too
     flags.DEFINE_string(
         "out",
         None,
@@ -72,7 +73,7 @@ def main() -> None:
     directories.check(out, FLAGS.formats)
     job = Job(FLAGS.formats, FLAGS.precision, tflite_features=FLAGS.tflite_features)
     real = _real_images()
-    model, manifest, file = trained.from_flags(ends=True)
+    model, manifest, file = weights_flags.from_flags(ends=True)
     job = replace(job, weights=file)
     job.check(manifest, calibrated=real is not None)
     if real:

@@ -16,7 +16,9 @@ from absl import logging
 
 from keras_resnet import labels
 from keras_resnet.manifest import Manifest
-from keras_resnet.preprocessing import decoding, files as image_files, kinds as image_kinds
+from keras_resnet.preprocessing import decoding, image_files, image_kinds
+
+__all__ = ["File", "Folder", "check"]
 
 Array = np.ndarray[Any, Any]
 COUNT = 512  # images of each half
@@ -28,8 +30,8 @@ CONTRAST = 2  # grey levels between the darkest and the lightest pixel of an ima
 class Folder:
     """The images in a folder and the folders below it.
 
-    Which files are images is decided in `keras_resnet.preprocessing.files`. A folder that is named
-    like a label of the network tells the class of the images in it.
+    Which files are images is decided in `keras_resnet.preprocessing.image_files`. A folder that is
+    named like a label of the network tells the class of the images in it.
 
     Args:
         directory: the folder.

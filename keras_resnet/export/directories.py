@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+__all__ = ["check", "check_room", "staged"]
+
 # TensorFlow Serving reads versions as integers of 64 bits. It reads 01 as 1, but Triton ignores 01,
 # and one version should not have two names.
 VERSION = re.compile("0|[1-9][0-9]{0,18}")

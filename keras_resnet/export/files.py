@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding import errors
 
+__all__ = ["lines", "printable", "write_text", "writing"]
+
 CONTROLS = {"Cc", "Zl", "Zp"}  # categories of characters that some reader takes for a line's end
 
 

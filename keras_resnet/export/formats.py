@@ -13,6 +13,8 @@ from keras_resnet.export import onnx, openvino, saved_model, tflite
 from keras_resnet.export.report import Bound, Runner
 from keras_resnet.export.source import Source
 
+__all__ = ["BFLOAT16", "FORMATS", "Format"]
+
 
 @dataclass(frozen=True)
 class Format:

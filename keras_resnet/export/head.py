@@ -10,6 +10,8 @@ import keras
 from keras_resnet import specs
 from keras_resnet.manifest import NONE, SIGMOID, SOFTMAX, Manifest
 
+__all__ = ["ORDER", "answers", "cut", "float32_policy", "in_float32"]
+
 ENDS = (specs.LOGITS, specs.rounding_of(specs.LOGITS))  # layers that return the logits
 ACTIVATIONS = {"softmax": SOFTMAX, "sigmoid": SIGMOID, "linear": NONE}  # Keras's names
 ORDER = ("probabilities", "logits", "features")  # order of the outputs, in every format

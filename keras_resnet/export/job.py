@@ -17,6 +17,8 @@ from keras_resnet.rewrite.fold import fold
 from keras_resnet.specs import DEEP_STEM, Spec
 from keras_resnet.weights.disk import digest
 
+__all__ = ["PRECISIONS", "Job", "export"]
+
 PRECISIONS = ("float32", "bfloat16")
 PARITY = ("max_difference", "mean_difference", "relative", "sqnr", "agreement")  # in `model.json`
 GRAPH = 2**20  # bytes of a file without its weights, roughly

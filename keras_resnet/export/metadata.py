@@ -16,6 +16,8 @@ import flatbuffers
 from keras_resnet.export.files import lines, printable
 from keras_resnet.manifest import Manifest
 
+__all__ = ["NAME", "describe", "with_labels"]
+
 NAME = "TFLITE_METADATA"  # of the entry in the model
 LABELS = "labels.txt"
 IDENTIFIER = b"M001"

@@ -14,6 +14,8 @@ from keras_resnet.export.packages import require
 from keras_resnet.export.pixels import from_pixels
 from keras_resnet.export.source import Source
 
+__all__ = ["check_runtime", "runner", "write"]
+
 Array = np.ndarray[Any, Any]
 OPSET = 18  # of 2022: the newest that tf2onnx writes, and one that every current runtime reads
 PACKAGES = {name: name for name in ("onnx", "onnxruntime", "tf2onnx")}

@@ -15,6 +15,8 @@ from keras_resnet.export.packages import require
 from keras_resnet.export.pixels import from_pixels
 from keras_resnet.export.source import Source
 
+__all__ = ["check_runtime", "runner", "write"]
+
 Array = np.ndarray[Any, Any]
 
 

@@ -3,6 +3,8 @@
 import importlib.util
 from collections.abc import Mapping
 
+__all__ = ["require"]
+
 
 def require(name: str, packages: Mapping[str, str], extra: str) -> None:
     """Checks that the packages of a format are installed.

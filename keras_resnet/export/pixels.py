@@ -10,6 +10,8 @@ from keras_resnet import specs
 from keras_resnet.export import head
 from keras_resnet.manifest import Manifest
 
+__all__ = ["from_pixels", "rounds"]
+
 ROUNDED_POOL = specs.rounding_of(
     specs.POOL
 )  # rounds the features of a network that was trained to round

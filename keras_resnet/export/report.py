@@ -13,6 +13,20 @@ import numpy as np
 from keras_resnet.export.files import write_text
 from keras_resnet.manifest import SIGMOID, Manifest
 
+__all__ = [
+    "Array",
+    "Bound",
+    "Figures",
+    "Images",
+    "Runner",
+    "artificial",
+    "in_batches",
+    "measure",
+    "network_runner",
+    "top1",
+    "write",
+]
+
 Array = np.ndarray[Any, Any]
 Runner = Callable[[Array], Array]  # float32 images of 0..255 to logits
 BATCH = 64

@@ -17,6 +17,8 @@ from keras_resnet.export.source import Source
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import decoding
 
+__all__ = ["check_runtime", "runner", "write"]
+
 Array = np.ndarray[Any, Any]
 Outputs = dict[str, tf.Tensor]
 MAX_BATCH = 128  # images per request: a thousand tiny files could decode to gigabytes of pixels

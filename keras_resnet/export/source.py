@@ -8,6 +8,8 @@ import numpy as np
 
 from keras_resnet.manifest import Manifest
 
+__all__ = ["Source"]
+
 
 @dataclass(frozen=True)
 class Source:

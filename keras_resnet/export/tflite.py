@@ -28,6 +28,8 @@ from keras_resnet.export.source import Source
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.rewrite.int8 import FakeQuantize
 
+__all__ = ["check_runtime", "runner", "write"]
+
 Array = np.ndarray[Any, Any]
 KINDS = ("float32", "float16", "dynamic", "int8")
 SIGNATURE = "serving_default"

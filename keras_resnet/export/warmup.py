@@ -11,6 +11,8 @@ import tensorflow as tf
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import decoding
 
+__all__ = ["write"]
+
 FILE = "assets.extra/tf_serving_warmup_requests"  # where TensorFlow Serving looks for it
 BATCHES = (1, 8)
 

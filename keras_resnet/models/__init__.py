@@ -1,4 +1,4 @@
-"""Doors: `resnet`, `from_weights`, a builder for each network, and the flags of commands."""
+"""The public functions that build networks, and the flags of commands that name a network."""
 
 from keras_resnet.models.doors import from_weights, resnet
 

@@ -1,4 +1,4 @@
-"""What a caller may ask of a network beside its spec, and the checks of it."""
+"""The arguments of `resnet` other than the spec, and their checks."""
 
 import operator
 from collections.abc import Sequence
@@ -13,14 +13,16 @@ from keras_resnet import family
 from keras_resnet.network import Activation, Pooling, ResidualNetwork, Top, build
 from keras_resnet.specs import IMAGE, Spec, positive
 
+__all__ = ["AUTO", "Door", "Shape"]
+
 Shape = Sequence[int | None]
-AUTO = "auto"  # an activation: that of the weights
-MOST_CHANNELS = 64  # more than images have that are one, three or four pixels high
+AUTO = "auto"  # the activation of the weights
+MOST_CHANNELS = 64  # at most, of an image that is 1, 3 or 4 pixels high
 
 
 @dataclass(frozen=True)
 class Door:
-    """The arguments of `resnet` that are neither fields of the spec nor about weights.
+    """The arguments of `resnet` that are not fields of the spec and do not concern weights.
 
     Raises:
         ValueError, TypeError: for arguments that contradict each other.
@@ -42,6 +44,7 @@ class Door:
 
     @property
     def classifies(self) -> bool:
+        """Whether the network ends in a classifier."""
         return self.include_top and not self.endpoints
 
     def build(
@@ -51,10 +54,10 @@ class Door:
 
         Args:
             spec: the architecture.
-            network: the name of the model where the family has no other for the spec.
-            channels: of an image, unless the caller says it.
-            classes: outputs of the classifier, unless the caller says it.
-            activation: of the logits, unless the caller says it.
+            network: the name of the model, unless the caller or the family has one for the spec.
+            channels: of an image, unless the caller gives them.
+            classes: outputs of the classifier, unless the caller gives them.
+            activation: of the logits, unless the caller gives it.
         """
         image = _image(self.input_tensor, self.input_shape, channels)
         name = self.name or family.name_of(spec, network)
@@ -92,7 +95,7 @@ def _image(tensor: Any, shape: Any, channels: int) -> Tensor:
 
 
 def _image_shape(shape: Any) -> tuple[int | None, ...]:
-    """Returns (height, width, channels) as ints, from any sequence of integers and None."""
+    """Converts a sequence of integers and None to (height, width, channels)."""
     found: tuple[Any, ...] = ()
     with suppress(TypeError, ValueError):  # ValueError: a TensorShape of unknown rank
         found = tuple(_whole(size) for size in shape)
@@ -119,9 +122,9 @@ def _is_image_shape(shape: Any) -> bool:
 
 
 def _check_order(name: str, shape: tuple[int | None, ...]) -> None:
-    """Refuses what is surely channels first: a few rows, and more channels than images have.
+    """Refuses a shape that is certainly channels first: 1, 3 or 4 rows and many channels.
 
-    Where Keras is set to channels first, fewer channels than rows are enough to be sure.
+    If Keras is set to channels first, more than 4 channels are enough.
     """
     rows, columns, channels = shape
     most = 4 if keras.config.image_data_format() == "channels_first" else MOST_CHANNELS
@@ -135,8 +138,8 @@ def _check_order(name: str, shape: tuple[int | None, ...]) -> None:
 def _check_top(include_top: Any, pooling: Any, endpoints: Any) -> None:
     if not isinstance(include_top, bool):
         raise TypeError(
-            f"include_top must be True or False, got {include_top!r}; the other package of the"
-            " name keras_resnet took a tensor first: pass it as input_tensor="
+            f"include_top must be True or False, got {include_top!r}; the other package"
+            " named keras_resnet took a tensor first: pass it as input_tensor="
         )
     if not isinstance(endpoints, bool):
         raise TypeError(f"endpoints must be True or False, got {endpoints!r}")

@@ -1,4 +1,4 @@
-"""A named builder for every network of the family, with the arguments of `keras.applications`."""
+"""A builder for every network of the family, with the arguments of `keras.applications`."""
 
 import inspect
 from collections.abc import Callable
@@ -94,7 +94,7 @@ Builder = Callable[..., ResidualNetwork]
 
 
 def builder(network: str) -> Builder:
-    """Returns the function that builds `network`; `help` of it lists its arguments."""
+    """Returns the function that builds `network`; its `help` lists all arguments."""
 
     def build(*arguments: Any, **options: Any) -> ResidualNetwork:
         given = ARGUMENTS.bind(*arguments, **options).arguments
@@ -103,24 +103,31 @@ def builder(network: str) -> Builder:
 
     build.__name__ = _public_name(network)
     build.__qualname__ = build.__name__
-    build.__doc__ = f'Builds `resnet("{network}")`.\n\n{resnet.__doc__}'
+    build.__doc__ = f'Builds `resnet("{network}", ...)`.\n\n{DOCUMENTED}'
     build.__signature__ = _with_fields(network)  # type: ignore[attr-defined]
     return build
 
 
 def _arguments() -> Signature:
-    """Returns the arguments of `resnet` but the network, those of `keras.applications` first."""
+    """Returns the arguments of `resnet` after the network; those of `keras.applications` first."""
     known = inspect.signature(resnet).parameters
     positional = [known[name].replace(kind=Parameter.POSITIONAL_OR_KEYWORD) for name in POSITIONAL]
     named = [known[name] for name in known if name not in (*POSITIONAL, "network")]
     return Signature([*positional, *named], return_annotation=ResidualNetwork)
 
 
+def _documented() -> str:
+    """Returns the documentation of `resnet` from its arguments on, without the network."""
+    _, args, rest = (inspect.getdoc(resnet) or "").partition("Args:\n")
+    return args + rest.replace("    network: a name in `keras_resnet.FAMILY`.\n", "")
+
+
 ARGUMENTS = _arguments()
+DOCUMENTED = _documented()
 
 
 def _with_fields(network: str) -> Signature:
-    """Returns the same arguments with each field of the spec in place of `**fields`."""
+    """Returns `ARGUMENTS` with each field of the spec in place of `**fields`."""
     spec = FAMILY[network]
     named = [x for x in ARGUMENTS.parameters.values() if x.kind is not Parameter.VAR_KEYWORD]
     fields = [

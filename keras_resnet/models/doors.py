@@ -1,4 +1,4 @@
-"""The doors: `resnet` builds a network by its name, `from_weights` the one that a file holds."""
+"""`resnet` builds a network by name, `from_weights` the network of a file of weights."""
 
 import dataclasses
 import os
@@ -22,7 +22,7 @@ from keras_resnet.weights.fill import check_layers
 __all__ = ["fill_from", "from_weights", "resnet"]
 
 Weights = str | os.PathLike[str] | Held
-ENDINGS: dict[str, str | None] = {"none": None}  # activations of a manifest, in Keras's words
+ENDINGS: dict[str, str | None] = {"none": None}  # activations of a manifest, as Keras calls them
 
 
 def resnet(
@@ -46,30 +46,38 @@ def resnet(
 
     Args:
         network: a name in `keras_resnet.FAMILY`.
-        include_top: whether global average pooling and the classifier end the network.
-        weights: None for random ones; a file, URL or "hf://owner/name" of any source in
-            `keras_resnet.weights.SOURCES`; or "imagenet" for those of keras.applications.
-        source: of the weights; by default known from their content.
-        prefix: of the names of the tensors to read, such as "backbone."; it is taken off.
-        preprocessing: how the weights were trained to see pixels, if they do not say it or are
+        include_top: whether the network ends in global average pooling and the classifier.
+        weights: None for random initialization; a file, a URL or "hf://owner/name" of any source
+            in `keras_resnet.weights.SOURCES`; "imagenet" for the weights of keras.applications; or
+            an open file from `keras_resnet.weights.opened`.
+        source: of the weights, a name in `SOURCES`; by default recognized by their content.
+        prefix: of the names of the tensors to read, such as "backbone."; it is removed from them.
+        preprocessing: that the weights were trained with, if the file does not state it or is
             wrong: a `Preprocessing`, or a name in `keras_resnet.preprocessing.MODES`.
         input_tensor: a Keras tensor [batch, height, width, channels] to use as the image.
-        input_shape: of an image, by default any size and the channels of the weights, or 3.
-        pooling: without the top, None for the last feature map, "avg" or "max" to pool it.
-        classes: outputs of the classifier; by default those of the weights, or else 1000, or 10
-            for the CIFAR networks. Weights of other classes leave the classifier fresh, to be
-            trained, and say so.
-        classifier_activation: what follows the logits, as `keras.layers.Activation` takes it; None
-            for the logits, which are float32 under any policy. By default ("auto") what the
-            weights say, or "softmax" where they say nothing.
-        name: of the model; by default the network's, `resnet50_v1_5` if the fields make it that.
-        endpoints: return the feature maps by name instead: stem, stage1, stage2, ...
-        **fields: any field of `keras_resnet.Spec`, such as `shortcut` or `output_stride`. What is
-            said here counts more than what is usual for the source of the weights.
+        input_shape: (height, width, channels) of an image; sides may be None. By default any size,
+            and the channels of the weights, or 3.
+        pooling: with `include_top=False`: None for the last feature map, "avg" or "max" to pool
+            it.
+        classes: outputs of the classifier; by default those of the weights, otherwise 1000, or 10
+            for the CIFAR networks. If the weights have another number of classes, the classifier
+            keeps its random initialization, to be trained, and a warning says so.
+        classifier_activation: what follows the logits, as for `keras.layers.Activation`; None for
+            the logits themselves. By default ("auto") that of the weights, or "softmax".
+        name: of the model; by default that of the network with these fields in the family.
+        endpoints: whether to return a dictionary of feature maps: stem, stage1, stage2, ...
+        **fields: any field of `keras_resnet.Spec`, such as `shortcut` or `output_stride`. They
+            override the conventions of the source of the weights.
+
+    Returns:
+        A model from images [batch, height, width, channels] in the range that its `preprocessing`
+        returns, to probabilities or logits [batch, classes] or to features [batch, filters], which
+        are float32 also under mixed dtype policies, or to feature maps [batch, h, w, filters].
 
     Raises:
-        ValueError, TypeError: naming what came and what is allowed; for weights of another
-            network, and for weights that leave open what the arguments do not say.
+        ValueError: for an invalid value, for arguments that contradict each other, for weights of
+            another network, and if neither weights nor arguments determine the network.
+        TypeError: for an argument of a wrong type, or an unknown one.
     """
     door = Door(
         include_top=include_top,
@@ -101,19 +109,24 @@ def from_weights(
 ) -> ResidualNetwork:
     """Builds the network that a file of weights belongs to, with these weights.
 
-    A file without a classifier becomes a network without one.
+    A file without a classifier gives a network without one.
 
     Args:
-        weights: as of `resnet`.
-        source: as of `resnet`.
-        prefix: as of `resnet`.
-        preprocessing: as of `resnet`.
-        **arguments: any other of `resnet`, and fields of the spec that weights do not depend on,
-            such as `output_stride`, or leave open, such as `stem_pool`.
+        weights: a file, a URL, "hf://owner/name", or an open file, as in `resnet`.
+        source: as in `resnet`.
+        prefix: as in `resnet`.
+        preprocessing: as in `resnet`.
+        **arguments: any other argument of `resnet`, and fields of the spec: those on which weights
+            do not depend, such as `output_stride`, and those that the file does not determine, such
+            as `stem_pool`.
+
+    Returns:
+        A model as from `resnet`, with `manifest` and `preprocessing` of the weights.
 
     Raises:
-        ValueError: if the weights leave open what the arguments do not say; the message lists the
-            choices.
+        ValueError: for a missing or damaged file, for arguments that the file contradicts, and if
+            neither file nor arguments determine the network; the message lists the choices.
+        TypeError: for an unknown argument.
     """
     fields = {name: value for name, value in arguments.items() if name in FIELDS}
     asked = {name: value for name, value in arguments.items() if name not in FIELDS}
@@ -138,10 +151,12 @@ def _opened(
     *,
     head: bool = True,
 ) -> Iterator[Held]:
-    """Opens a file of weights, unless it is open."""
+    """Opens a file of weights, unless it is already open."""
     if isinstance(weights, Held):
         if source is not None or prefix is not None:
-            raise ValueError("source and prefix are given where the file of weights is opened")
+            raise ValueError(
+                "source and prefix are arguments of weights.opened, not of an open file"
+            )
         yield weights
         return
     file = weight_files.local(weights, network, head=head)
@@ -150,16 +165,19 @@ def _opened(
 
 
 def fill_from(held: Held, manifest: Manifest, door: Door, network: str) -> ResidualNetwork:
-    """Builds what a caller wants of an open file of weights, and fills it.
+    """Builds a network from an open file of weights, and fills it.
 
     Args:
         held: the open file.
         manifest: what it holds, from `held.settle`.
-        door: what the caller wants.
-        network: the name of the model where the family has no other for its spec.
+        door: the arguments of the caller.
+        network: the name of the model, unless the caller or the family has one for the spec.
+
+    Returns:
+        The network with its weights and a manifest that fits it.
 
     Raises:
-        ValueError: if the file has other layers or weights than the network.
+        ValueError: if layers or weights of the file do not fit the network.
     """
     activation = manifest.activation or held.head or "softmax"
     model = door.build(
@@ -185,7 +203,7 @@ def fill_from(held: Held, manifest: Manifest, door: Door, network: str) -> Resid
 def _check_alone(**arguments: Any) -> None:
     given = [name for name, value in arguments.items() if value is not None]
     if given:
-        raise ValueError(f"{', '.join(given)} are of weights, and none are given")
+        raise ValueError(f"{', '.join(given)} cannot be given without weights")
 
 
 resnet.from_weights = from_weights  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""From the bytes of a file or the pixels of an array to the input of a network."""
+"""Preprocessing of images: from files, arrays or tensors to the input of a network."""
 
 from keras_resnet.preprocessing.modes import (
     MODES,

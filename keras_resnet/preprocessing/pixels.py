@@ -1,4 +1,4 @@
-"""Images as users have them: arrays, tensors, PIL images and files, grey or in colour."""
+"""Reads images of all kinds: arrays, tensors, PIL images and files, grey or in colour."""
 
 import os
 from functools import lru_cache
@@ -8,24 +8,30 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-COLOURS = {1: "L", 3: "RGB", 4: "RGBA"}  # in the words of PIL
-DEEP = ("I", "F", "I;")  # PIL modes of more than 8 bits, which `convert` cuts off at 255
+__all__ = ["converted", "pixels", "with_channels"]
+
+COLOURS = {1: "L", 3: "RGB", 4: "RGBA"}  # modes of PIL by channels
+DEEP = ("I", "F", "I;")  # PIL modes of more than 8 bits, which `convert` clips at 255
 LUMINANCE = (19_595, 38_470, 7_471)  # PIL's weights of red, green and blue, in units of 2^-16
 
 
 def pixels(image: Any, channels: int | None = None) -> Any:
-    """Returns the pixels of an image, or of a batch in one array: [..., height, width, channels].
+    """Returns the pixels of an image, or of a batch in one array.
 
     Args:
-        image: an array or tensor, [height, width] if it is grey; a PIL image; or the path of a
-            file.
-        channels: of the network. Grey becomes RGB and RGB grey as PIL does it. By default an array
-            keeps its channels, and PIL images and files become RGB.
+        image: an array or tensor [..., height, width, channels], or [height, width] if grey; a PIL
+            image; or the path of a file.
+        channels: of the network. Grey is converted to RGB, and RGB to grey, as in PIL. By default
+            an array keeps its channels, and PIL images and files become RGB.
+
+    Returns:
+        [..., height, width, channels] of 0..255: arrays and tensors in their own dtype, PIL images
+        and files as uint8.
 
     Raises:
         TypeError: for anything else.
-        ValueError: for channels that cannot be converted, a broken file, and levels that are not
-            between 0 and 255, as far as they are known while a graph is traced.
+        ValueError: for channels that cannot be converted, for a broken file, and for values outside
+            of 0..255; values are not checked while a graph is traced.
     """
     if isinstance(image, str | os.PathLike):
         return _read(Path(image).expanduser(), channels or 3)
@@ -41,7 +47,7 @@ def pixels(image: Any, channels: int | None = None) -> Any:
 
 
 def with_channels(images: Any, channels: int | None) -> Any:
-    """Turns grey images into RGB or RGB into grey, as PIL does, where a network takes the other."""
+    """Converts grey images to RGB, or RGB to grey, as PIL does, if the network needs it."""
     if len(images.shape) == 2:
         images = images[..., np.newaxis]
     found = images.shape[-1]
@@ -51,10 +57,10 @@ def with_channels(images: Any, channels: int | None) -> Any:
 
 
 def converted(found: int, channels: int | None) -> int:
-    """Returns how many channels an image of `found` channels gets for a network of `channels`.
+    """Returns the channels of an image of `found` channels after conversion for a network.
 
     Raises:
-        ValueError: if they are neither the same, nor grey and RGB.
+        ValueError: unless they are equal, or grey and RGB.
     """
     if channels is None or found == channels:
         return found
@@ -88,16 +94,16 @@ def _of_pil(image: Any, channels: int) -> np.ndarray[Any, Any]:
 
 
 def _read(path: Path, channels: int) -> Any:
-    """Decodes a file as the export does: what would cost too much is refused first."""
+    """Decodes a file as exports do; images that are too large are refused before."""
     if channels not in COLOURS:
         raise ValueError(f"{path}: images in files have 1, 3 or 4 channels, not {channels}")
     if not path.is_file():
-        raise ValueError(f"there is no file {path}")
+        raise ValueError(f"no such file: {path}")
     try:
         import tensorflow as tf
     except ImportError as error:
         raise ValueError(
-            f"{path} needs TensorFlow to be decoded; open it with PIL and pass the image"
+            f"decoding {path} needs TensorFlow; open it with PIL and pass the image"
         ) from error
     try:
         return _decoder(channels)(tf.constant(path.read_bytes()))
@@ -126,7 +132,7 @@ def _decoder(channels: int) -> Any:
 
 
 def _check_levels(images: Any) -> None:
-    """Refuses levels that are not of 0..255; a tensor that a graph computes has none yet."""
+    """Refuses values outside of 0..255; a symbolic tensor of a graph is not checked."""
     kind = str(images.dtype)
     if "uint8" in kind:
         return
@@ -134,18 +140,18 @@ def _check_levels(images: Any) -> None:
         raise TypeError(f"images must hold numbers, got the dtype {kind}")
     try:
         values = ops.convert_to_numpy(images)
-    except (NotImplementedError, TypeError):  # TensorFlow's and JAX's words for it
+    except (NotImplementedError, TypeError):  # raised by TensorFlow and JAX for symbolic tensors
         return
     if not values.size:
         return
     low, high = float(values.min()), float(values.max())
     if "float" in kind and 0 < high <= 1:
         raise ValueError(
-            f"images must have levels of 0 to 255, got floats of {low:g} to {high:g}; multiply"
-            " what is between 0 and 1 by 255, or pass uint8"
+            f"images must have values of 0 to 255, got floats of {low:g} to {high:g}; multiply"
+            " values between 0 and 1 by 255, or pass uint8"
         )
     if "int" in kind and (low < 0 or high > 255):
-        raise ValueError(f"images must have levels of 0 to 255, got {low:g} to {high:g}")
+        raise ValueError(f"images must have values of 0 to 255, got {low:g} to {high:g}")
 
 
 def _short(value: Any) -> str:

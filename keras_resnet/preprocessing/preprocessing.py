@@ -1,4 +1,4 @@
-"""The way from anybody's images to the input of a network, as data: `Preprocessing`."""
+"""`Preprocessing`: how images are mapped to the input of a network, as data."""
 
 import operator
 from collections.abc import Mapping
@@ -13,17 +13,26 @@ from keras_resnet.preprocessing import resizing
 from keras_resnet.preprocessing.pixels import converted, pixels
 from keras_resnet.preprocessing.resizing import METHODS, Interpolation
 
+__all__ = ["Preprocess", "Preprocessing"]
+
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Resizes, crops and scales: (x - mean) / std of RGB pixels between 0 and 255.
+    """Resizes, crops and normalizes images: (x - mean) / std of RGB pixels of 0..255.
 
-    `mean` and `std` are a number, one per channel, or an image [height, width, channels]. With
-    `bgr` the channels are reversed first, so that `mean` is BGR too. `image_size` is the pixels of
-    a side, or (height, width). An image is scaled until it covers `image_size / crop`, of which the
-    central `image_size` is kept: for a square, the shorter side becomes `image_size / crop` pixels.
-    A `mean` of None means that the mean image of the training images is missing; `replace` it with
-    that of these images.
+    Args:
+        mean: a number, one per channel, or an image [height, width, channels], 0 to 255. None if
+            the weights need the mean image of their training split and it is unknown; set it with
+            `dataclasses.replace`.
+        std: a number, one per channel, or an image; not 0.
+        bgr: whether channels are reversed first; then `mean` and `std` are in the order BGR.
+        image_size: pixels per side, or (height, width), of the result.
+        crop: an image is scaled to cover `image_size / crop`, and the central `image_size` is kept.
+            For a square, the shorter side becomes `image_size / crop` pixels.
+        interpolation: "bilinear" or "bicubic", with antialiasing.
+
+    Raises:
+        ValueError: for an invalid value, naming the field.
     """
 
     mean: Any = (0.0,)
@@ -32,7 +41,7 @@ class Preprocessing:
     image_size: int | tuple[int, int] = 224
     crop: float = 0.875
     interpolation: Interpolation = "bilinear"
-    _bound: ClassVar[int | None] = None  # channels of the network; no part of what is stored
+    _bound: ClassVar[int | None] = None  # channels of the network; not stored
 
     def __post_init__(self) -> None:
         if self.interpolation not in METHODS:
@@ -53,10 +62,10 @@ class Preprocessing:
             raise ValueError(f"mean and std must have the same channels, got {counts}")
 
     def _levels(self, name: str) -> Any:
-        """Returns mean or std as JSON gives it back."""
+        """Returns mean or std as numbers and tuples, as they are after JSON."""
         values = np.asarray(getattr(self, name))
         if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
-            raise ValueError(f"{name} must hold grey levels, got {getattr(self, name)!r}")
+            raise ValueError(f"{name} must be finite numbers, got {getattr(self, name)!r}")
         if name == "std" and not values.all():
             raise ValueError("std must not be 0: pixels are divided by it")
         if values.ndim not in (0, 1, 3) or not values.size:
@@ -66,64 +75,65 @@ class Preprocessing:
             )
         if values.ndim == 3 and values.shape[:2] != self.size:
             raise ValueError(
-                f"{name} is an image of {values.shape[0]}x{values.shape[1]} pixels, and fits no"
-                f" images of image_size={self.image_size}"
+                f"{name} is an image of {values.shape[0]}x{values.shape[1]} pixels, which does not"
+                f" fit image_size={self.image_size}"
             )
         return _tuples(values.tolist())
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of what comes out."""
+        """Height and width of the result."""
         if isinstance(self.image_size, int):
             return self.image_size, self.image_size
         return self.image_size
 
     @property
     def channels(self) -> int | None:
-        """Channels of an image; None where neither mean, std nor a network say it."""
+        """Channels of an image; None if neither mean, std nor a network determine them."""
         said = [_channels(self.mean), _channels(self.std)]
         known = [count for count in (self._bound, *said) if count]
         return max(known) if known else None
 
     def for_channels(self, channels: int) -> Self:
-        """Returns the same for a network of so many channels, which images are converted to.
+        """Returns the preprocessing for a network with these channels; images are converted.
 
         Raises:
-            ValueError: if mean or std are of other channels.
+            ValueError: if mean or std have other channels.
         """
         own = replace(self)
         if own.channels not in (None, channels):
             raise ValueError(
-                f"the preprocessing is of {own.channels} channels, the network of {channels}"
+                f"the preprocessing has {own.channels} channels, the network has {channels}"
             )
         object.__setattr__(own, "_bound", channels)
         return own
 
     def __call__(self, images: Any) -> Any:
-        """Resizes, crops the middle, and scales: the input of a network from anybody's images.
+        """Resizes, crops and normalizes images: returns the input of a network.
 
-        It does all that evaluation does, and works inside functions that TensorFlow, XLA or JAX
-        compile. Of a symbolic Keras tensor it becomes a layer, which is saved with its model.
+        It is the preprocessing of evaluation. It can be called in functions that TensorFlow, XLA or
+        JAX compile. For a symbolic Keras tensor it becomes a layer, which is saved with its model.
 
         Args:
             images: pixels of 0..255 as an array or tensor [height, width, channels] or [batch,
-                height, width, channels], or [height, width] if grey; a PIL image; the path of a
-                JPEG, PNG or WebP; or a list of these, each of a size of its own.
+                height, width, channels] of any dtype, or [height, width] if grey; a PIL image; the
+                path of a JPEG, PNG or WebP; or a list of these, which may have different sizes.
 
         Returns:
-            float32 [height, width, channels] of `size`, with [batch, ...] before where a batch or
-            a list came. Grey images become RGB, and RGB ones grey, if the network takes the other.
+            float32 [*size, channels], or [batch, *size, channels] for a batch or a list. Grey
+            images become RGB, and RGB images grey, if the network needs it.
 
         Raises:
             TypeError: for anything else.
-            ValueError: for other channels, files that cannot be decoded, and levels that cannot be
-                of 0..255, such as floats between 0 and 1; a graph does not know its levels.
+            ValueError: for channels that cannot be converted, for files that cannot be decoded, and
+                for values that cannot be 0..255, such as floats between 0 and 1; values are not
+                checked while a graph is traced.
         """
         if isinstance(images, list | tuple):
             return self._stacked(images)
         if keras.utils.is_keras_tensor(images):
             layer = Preprocess(self)
-            layer.compute_output_shape(images.shape)  # refuses in a line what Keras wraps in ten
+            layer.compute_output_shape(images.shape)  # a shorter error than that of Keras
             return layer(images)
         return self.normalize(self.resize(pixels(images, self.channels)))
 
@@ -131,30 +141,31 @@ class Preprocessing:
         found = [self(image) for image in images]
         for one in found:
             if len(one.shape) != 3:
-                raise ValueError(
-                    f"a list must hold single images, got one of rank {len(one.shape)}"
-                )
+                raise ValueError(f"a list must contain single images, got rank {len(one.shape)}")
         if not found:
-            raise ValueError("a list must hold one image at least, got none")
+            raise ValueError("a list must contain at least one image, got none")
         return ops.stack(found)
 
     def resize(self, images: Any) -> Any:
-        """Scales [..., height, width, channels] to cover `size / crop`; crops the middle.
+        """Scales images [..., height, width, channels] to cover `size / crop`, and crops them.
 
         Returns:
-            float32 of 0..255, [..., *size, channels]; channels are as they were.
+            float32 [..., *size, channels] of 0..255.
+
+        Raises:
+            ValueError: unless the rank is 3 or 4.
         """
         return resizing.resize(images, self.size, self.crop, self.interpolation)
 
     def normalize(self, images: Any) -> Any:
-        """Maps [..., height, width, channels] of 0..255 to float32 of the same shape.
+        """Normalizes images [..., height, width, channels] of 0..255 to float32 of that shape.
 
         Raises:
-            ValueError: if mean or std are of other channels, or the mean is not known.
+            ValueError: if mean or std have other channels, or the mean is unknown.
         """
         if self.mean is None:
             raise ValueError(
-                "the mean image of these weights is not known; give that of their training images:"
+                "the mean image of these weights is unknown; set that of their training images:"
                 " dataclasses.replace(preprocessing, mean=...)"
             )
         images = ops.cast(images, "float32")
@@ -169,7 +180,11 @@ class Preprocessing:
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class Preprocess(keras.layers.Layer):
-    """A `Preprocessing` inside a model: maps [batch, height, width, channels] of any size."""
+    """A layer that applies a `Preprocessing`.
+
+    Maps [batch, height, width, channels] of 0..255, of any size and dtype, to float32 [batch,
+    *size, channels].
+    """
 
     def __init__(
         self,
@@ -177,8 +192,10 @@ class Preprocess(keras.layers.Layer):
         channels: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**{**kwargs, "dtype": "float32"})  # grey levels need it under any policy
-        if isinstance(preprocessing, Mapping):  # as a file of Keras has it
+        super().__init__(
+            **{**kwargs, "dtype": "float32"}
+        )  # pixels need it under every dtype policy
+        if isinstance(preprocessing, Mapping):  # from the configuration in a file of Keras
             preprocessing = Preprocessing(**preprocessing)
         self._preprocessing = preprocessing.for_channels(channels) if channels else preprocessing
 
@@ -199,22 +216,20 @@ class Preprocess(keras.layers.Layer):
 
 
 def _size(size: Any) -> int | tuple[int, int]:
-    """Returns pixels a side, or (height, width) where they differ; NumPy's integers become ints."""
+    """Converts a size to pixels per side, or to (height, width) if they differ, as ints."""
     pair = size if isinstance(size, list | tuple) else (size, size)
     try:
         whole = [operator.index(side) for side in pair if not isinstance(side, bool)]
     except TypeError:
         whole = []
     if len(pair) != 2 or len(whole) != 2 or min(whole) < 1:
-        raise ValueError(
-            f"image_size must be the pixels of a side, or (height, width), got {size!r}"
-        )
+        raise ValueError(f"image_size must be pixels per side, or (height, width), got {size!r}")
     height, width = whole
     return height if height == width else (height, width)
 
 
 def _channels(values: Any) -> int | None:
-    """Returns the channels of a mean or std; None for one number, which holds for any."""
+    """Returns the channels of a mean or std; None for one number, which fits all channels."""
     if not isinstance(values, tuple):
         return None
     if isinstance(values[0], tuple):
@@ -223,5 +238,5 @@ def _channels(values: Any) -> int | None:
 
 
 def _tuples(numbers: Any) -> Any:
-    """Makes what JSON reads equal to what was written, and nothing that can be changed."""
+    """Converts lists to tuples: immutable, and equal before and after JSON."""
     return tuple(map(_tuples, numbers)) if isinstance(numbers, list) else numbers

@@ -1,4 +1,4 @@
-"""Scales images until they cover a size, and keeps the middle; on every backend."""
+"""Resizes images to cover a size, and crops the centre; on every backend."""
 
 import math
 from typing import Any, Literal
@@ -6,22 +6,27 @@ from typing import Any, Literal
 import keras
 from keras import ops
 
+__all__ = ["METHODS", "Interpolation", "resize"]
+
 Interpolation = Literal["bilinear", "bicubic"]
-METHODS = {"bilinear": "linear", "bicubic": "cubic"}  # in the words of Keras
-KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # and of TensorFlow
+METHODS = {"bilinear": "linear", "bicubic": "cubic"}  # names of Keras
+KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # names of TensorFlow
 
 
 def resize(images: Any, size: tuple[int, int], crop: float, interpolation: Interpolation) -> Any:
-    """Scales images to cover height / crop and width / crop pixels, and crops the middle.
+    """Scales images to cover height / crop and width / crop pixels, and crops the centre.
 
     Args:
-        images: [height, width, channels] or [batch, height, width, channels], of 0..255.
-        size: height and width of what is kept.
-        crop: share of the scaled image that is kept, along the side that fits exactly.
-        interpolation: with antialiasing where an image becomes smaller.
+        images: [height, width, channels] or [batch, height, width, channels] of 0..255.
+        size: height and width of the result.
+        crop: fraction of the scaled image that is kept, along the side that fits exactly.
+        interpolation: with antialiasing if an image becomes smaller.
 
     Returns:
         float32 [..., *size, channels] of 0..255.
+
+    Raises:
+        ValueError: for another rank.
     """
     if _rank(images) not in (3, 4):
         raise ValueError(
@@ -33,19 +38,19 @@ def resize(images: Any, size: tuple[int, int], crop: float, interpolation: Inter
         return ops.cast(images, "float32")
     old = ops.cast(ops.stack(ops.shape(images)[-3:-1]), "float32")
     rows, columns = (math.floor(side / crop) for side in size)
-    # The side that needs the larger factor decides; for a square that is the shorter one.
+    # The side with the larger factor decides; for a square that is the shorter side.
     upright = rows / old[0] >= columns / old[1]
     new = ops.floor(
         old * ops.where(upright, float(rows), float(columns)) / ops.where(upright, old[0], old[1])
     )
-    # One resampling of the crop alone, as `keras.ops.image.resize` takes no size that a graph
+    # Only the crop is resampled. `keras.ops.image.resize` does not accept a size that a graph
     # computes.
     images = ops.reshape(images, (-1, *ops.shape(images)[-3:]))
     middle = (new - ops.convert_to_tensor(size, dtype="float32")) / 2
     corner = -ops.round(middle)  # halves to even, as torchvision
     images = _resample(images, size, new / old, corner, interpolation)
     if interpolation == "bicubic":
-        images = ops.clip(images, 0, 255)  # it overshoots at edges, and pixels cannot
+        images = ops.clip(images, 0, 255)  # bicubic interpolation overshoots at edges
     return ops.reshape(images, (*batch, *size, images.shape[-1]))
 
 
@@ -60,8 +65,8 @@ def _resample(
     if keras.backend.backend() == "tensorflow" and not _xla():
         import tensorflow as tf  # deferred: the library also runs where TensorFlow is absent
 
-        # The same numbers as the operation of Keras, which makes float32 of a whole photograph and
-        # of matrices as large, in a fifth of the time.
+        # The same result as the operation of Keras in a fifth of the time: that converts the whole
+        # image to float32, and multiplies by matrices of its size.
         return tf.raw_ops.ScaleAndTranslate(
             images=images,
             size=list(size),
@@ -82,9 +87,9 @@ def _resample(
 
 
 def _xla() -> bool:
-    """Whether a function is being traced that XLA compiles; it has no kernel for the fast way."""
+    """Whether a function is being traced for XLA, which does not support ScaleAndTranslate."""
     import tensorflow as tf
-    from tensorflow.python.ops import control_flow_util  # no public name says it
+    from tensorflow.python.ops import control_flow_util  # there is no public function for it
 
     if tf.executing_eagerly():
         return False

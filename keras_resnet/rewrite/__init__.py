@@ -1,1 +1,3 @@
-"""Graph in, graph out: folded normalizations, and int8 arithmetic."""
+"""Rewrites of a model's graph: folded normalizations, and quantization to int8."""
+
+__all__ = ["fold", "graph", "int8"]

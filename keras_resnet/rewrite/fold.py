@@ -1,9 +1,9 @@
 """Folds batch normalizations into convolutions: the same function in fewer, plain Keras layers.
 
-A BN after a convolution computes gamma * (x - mean) / sqrt(variance + epsilon) + beta of each
-filter, which is another kernel and a bias. It has to read the convolution itself, and to be the
-only one that does. In v2 the normalizations that read a sum of branches stand before a ReLU and
-after no convolution of their own; these stay.
+A BN after a convolution computes gamma * (x - mean) / sqrt(variance + epsilon) + beta per filter.
+The same result comes from a convolution with another kernel and a bias, if the BN is the only
+reader of the convolution. In v2, normalizations that read the sum of branches do not follow a
+convolution, and are kept.
 """
 
 from typing import Any
@@ -19,25 +19,28 @@ from keras_resnet.specs import LOGITS, POOL, PREDICTIONS
 
 __all__ = ["fold"]
 
-FULL_PRECISION = (POOL, LOGITS, PREDICTIONS)  # worth 32 bits, as in training
+FULL_PRECISION = (POOL, LOGITS, PREDICTIONS)  # in float32, as in training
 
 
 def fold(model: keras.Model, dtype: str = "float32") -> keras.Model:
-    """Returns a model of plain Keras layers that computes what `model` does when it is not trained.
+    """Returns a model of plain Keras layers that computes the same as `model` in inference.
 
-    Layers keep their names. What only training needs, as the dropout of stochastic depth, is gone,
-    and any process that has Keras can load what `save` writes of it. A normalization that reads no
-    convolution, or not alone, stays a layer.
+    Layers keep their names. Layers for training, such as the dropout of stochastic depth, are
+    removed, and every process with Keras can load what `save` writes. A normalization is kept as a
+    layer if it does not read a convolution, or is not its only reader.
 
     Args:
-        model: a network of this package, or another functional model of layers; of one output or
-            several, under any dtype policy.
-        dtype: of weights and activations; pooled features and logits are float32. Kernels are
-            folded in float64 and rounded once.
+        model: a network of this package, or another functional model of layers, with one or several
+            outputs, under any dtype policy.
+        dtype: of weights and activations, such as "float16"; pooled features and logits are
+            float32. Kernels are folded in float64 and rounded once.
+
+    Returns:
+        A model with the inputs and outputs of `model`, and `trainable` False.
 
     Raises:
         TypeError: if it is not a Keras model.
-        ValueError: for a model with another model as a layer, or without a graph.
+        ValueError: for a model without a graph, or with another model as a layer.
     """
     functional = graph.functional(model, "fold")
     norms = _foldable(functional)
@@ -61,7 +64,7 @@ def fold(model: keras.Model, dtype: str = "float32") -> keras.Model:
 
 
 def _plain(layer: Any, dtype: str, *, folded: bool) -> Any:
-    """Returns the layer of Keras that computes in a folded network what this one did."""
+    """Returns the Keras layer that replaces a layer in the folded network."""
     if not isinstance(layer, layers.Layer):  # an operation, such as a sum of tensors
         return layer
     config = {**layer.get_config(), "dtype": _dtype(layer, dtype)}
@@ -77,7 +80,7 @@ def _plain(layer: Any, dtype: str, *, folded: bool) -> Any:
 
 
 def _foldable(functional: keras.Model) -> dict[str, layers.BatchNormalization]:
-    """Returns the normalizations that fold into a convolution, by its name."""
+    """Returns the normalizations that can be folded, by the names of their convolutions."""
     uses = graph.Uses(functional)
     found = {}
     for node in graph.calls(functional):
@@ -103,7 +106,7 @@ def _dtype(layer: layers.Layer, dtype: str) -> str:
 
 
 def _pad_channels(layer: PadChannels, dtype: str) -> layers.Layer:
-    """Pads the last axis with a layer that Keras has: to it, channels look like columns."""
+    """Pads the last axis with a layer of Keras that treats the channels as columns."""
     padding = ((0, 0), (layer.before, layer.after))
     return layers.ZeroPadding2D(padding, data_format="channels_first", dtype=dtype, name=layer.name)
 
@@ -111,7 +114,7 @@ def _pad_channels(layer: PadChannels, dtype: str) -> layers.Layer:
 def _folded(
     values: list[np.ndarray[Any, Any]], norm: layers.BatchNormalization | None
 ) -> list[np.ndarray[Any, Any]]:
-    """Returns kernel and bias of a convolution and the BN after it, if there is one; float64."""
+    """Returns kernel and bias, in float64, of a convolution and the BN after it, if any."""
     kernel = values[0]
     bias = values[1] if len(values) > 1 else np.zeros(kernel.shape[-1])
     if norm is None:

@@ -1,4 +1,4 @@
-"""The graph of a functional model: which call of a layer feeds which, whatever they are named."""
+"""The graph of a functional model: calls of layers, and the tensors between them."""
 
 from collections import Counter
 from typing import Any
@@ -8,7 +8,9 @@ from keras import KerasTensor as Tensor
 
 from keras_resnet.network import check_flat
 
-Node = Any  # one call of a layer, in the words of Keras
+__all__ = ["Node", "Uses", "calls", "functional", "producer"]
+
+Node = Any  # one call of a layer; the class of Keras is not public
 
 
 def functional(model: Any, wanted: str) -> keras.Model:
@@ -16,11 +18,11 @@ def functional(model: Any, wanted: str) -> keras.Model:
 
     Args:
         model: functional or sequential.
-        wanted: what it is for, in errors.
+        wanted: the operation that needs it, for error messages.
 
     Raises:
         TypeError: if it is not a Keras model.
-        ValueError: for a model without a graph, or whose graph hides in a model inside it.
+        ValueError: for a model without a graph, or with another model as a layer.
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"{wanted} needs a Keras model, got {model!r}")
@@ -28,13 +30,11 @@ def functional(model: Any, wanted: str) -> keras.Model:
     try:
         return keras.Model(model.input, model.output, name=model.name)
     except (AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{wanted} needs a functional model, whose graph is known; {model.name} has none"
-        ) from error
+        raise ValueError(f"{wanted} needs a functional model; {model.name} has no graph") from error
 
 
 def calls(graph: keras.Model) -> list[Node]:
-    """Returns each call of a layer that `functional` found between inputs and outputs."""
+    """Returns all calls of layers between the inputs and outputs of `functional`."""
     return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
 
 
@@ -44,7 +44,7 @@ def producer(tensor: Tensor) -> Any:
 
 
 class Uses:
-    """How often the tensors of a graph are read, its outputs included, and its layers called."""
+    """Counts how often tensors of a graph are read, outputs included, and layers are called."""
 
     def __init__(self, graph: keras.Model) -> None:
         nodes = calls(graph)
@@ -53,8 +53,9 @@ class Uses:
         self._tensors = Counter(id(tensor) for tensor in (*read, *graph.outputs))
 
     def once(self, layer: Any) -> bool:
+        """Whether a layer is called once."""
         return self._layers[id(layer)] == 1
 
     def only_reader(self, tensor: Tensor) -> bool:
-        """Whether one call reads a tensor, and no output is it."""
+        """Whether exactly one call reads a tensor, and the tensor is not an output."""
         return self._tensors[id(tensor)] == 1

@@ -1,9 +1,9 @@
-"""Networks that round as int8 does while they learn, so that they lose little when int8 comes.
+"""Quantization-aware training: networks that round in training as TFLite does in int8.
 
-Kernels and activations stay float32, but take only the 255 or 256 values that TFLite's int8
-kernels have (Jacob et al., arXiv:1712.05877): kernels symmetric for each filter, activations of a
-tensor in one range, which moves with what is seen in training. Gradients pass rounding as if it
-were not there. Only TensorFlow has these roundings, and only they tell its converter the ranges.
+Kernels and activations stay float32, but take only the 255 or 256 values of TFLite's int8 kernels
+(Jacob et al., arXiv:1712.05877). Kernels have a symmetric range per filter. An activation has one
+range per tensor, a moving average of the extremes seen in training. Gradients ignore the rounding.
+TensorFlow only: its operations for fake quantization tell its converter the ranges.
 """
 
 from dataclasses import replace
@@ -22,17 +22,17 @@ __all__ = ["FakeQuantize", "QuantizedConv2D", "QuantizedDense", "Scale", "precis
 MOMENTUM = 0.99
 # The narrowest range, since int8 has no scale of 0.
 NARROWEST = 1e-3
-# A filter that is nothing beside its bias, as after a gamma of 0, would have a scale so small that
-# TFLite's int32 bias overflows.
+# A filter that is tiny relative to its bias, as after a gamma of 0, would have such a small scale
+# that the int32 bias of TFLite overflows.
 BESIDE_BIAS = 2.0**-12
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class FakeQuantize(layers.Layer):
-    """Rounds a tensor of any shape to 256 values between a least and a greatest, 0 among them.
+    """Rounds a float32 tensor of any shape to 256 values in a range that includes 0.
 
-    In training the range is the moving average of the extremes of each batch; the first batch sets
-    it, and before it outputs are NaN. The range also moves in frozen parts.
+    In training the range is the moving average of the extremes of each batch. The first batch sets
+    it; before that, outputs are NaN. The range is also updated in frozen parts.
     """
 
     def build(self, input_shape: Any) -> None:
@@ -43,7 +43,7 @@ class FakeQuantize(layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: Tensor, training: bool | None = None, observe: bool = True) -> Tensor:
-        """With `observe=False` the range stays, for what has to have the range of another."""
+        """Rounds, and in training updates the range unless `observe` is False."""
         import tensorflow as tf  # deferred: the library also runs where TensorFlow is absent
 
         extent = tf.convert_to_tensor(self.range)
@@ -61,7 +61,7 @@ class FakeQuantize(layers.Layer):
 
 
 def _rounded(kernel: Any, bias: Any, *, per_filter: bool) -> Any:
-    """Rounds a kernel to the 255 values of each filter, or of all together."""
+    """Rounds a kernel to 255 values, in a range per filter or one for the whole kernel."""
     import tensorflow as tf
 
     kernel, bias = tf.convert_to_tensor(kernel), tf.convert_to_tensor(bias)
@@ -80,7 +80,7 @@ def _rounded(kernel: Any, bias: Any, *, per_filter: bool) -> Any:
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class QuantizedConv2D(layers.Conv2D):
-    """A convolution with a bias whose kernel is rounded to int8, each filter with its scale."""
+    """A convolution with a bias whose kernel is rounded to int8, with a scale per filter."""
 
     def convolution_op(self, inputs: Tensor, kernel: Any) -> Tensor:
         return super().convolution_op(inputs, _rounded(kernel, self.bias, per_filter=True))
@@ -88,7 +88,7 @@ class QuantizedConv2D(layers.Conv2D):
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class QuantizedDense(layers.Dense):
-    """A classifier whose kernel is rounded to int8, all of it with one scale."""
+    """A classifier whose kernel is rounded to int8, with one scale."""
 
     def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:  # noqa: ARG002
         kernel = _rounded(self.kernel, self.bias, per_filter=False)
@@ -97,10 +97,10 @@ class QuantizedDense(layers.Dense):
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class Scale(layers.Layer):
-    """Scales and shifts each channel: what is left of a normalization that nothing folds into.
+    """Scales and shifts each channel, in place of a batch normalization that cannot be folded.
 
-    A 1x1 depthwise convolution, since int8 has a scale for each of its kernels, which one number
-    never exceeds, and 32 bits for its bias: nothing is rounded here.
+    It is a 1x1 depthwise convolution: in int8 each kernel, a single number, has a scale of its own,
+    and the bias has 32 bits, so that no precision is lost.
     """
 
     def build(self, input_shape: tuple[Any, ...]) -> None:
@@ -128,25 +128,32 @@ ROUNDED = (
 
 
 def precision(model: keras.Model) -> str:
-    """Returns "int8" for what `quantized` returned, "" for other networks."""
+    """Returns "int8" for a network that `quantized` returned, "" for other models."""
     return "int8" if any(isinstance(layer, FakeQuantize) for layer in model.layers) else ""
 
 
 def quantized(model: ResidualNetwork) -> ResidualNetwork:
-    """Returns the network with its normalizations folded, rounding as int8 does.
+    """Returns a network for quantization-aware training, with folded normalizations.
 
-    It computes in float32 under any dtype policy, and without stochastic depth. Its ranges are not
-    known before it has been called with `training=True`.
+    It computes in float32 under every dtype policy, without stochastic depth. Its ranges are NaN,
+    and so are its outputs, until it has been called with `training=True`.
+
+    Args:
+        model: a network that this package built.
+
+    Returns:
+        A network with the same inputs and outputs, spec and endpoints; a manifest is copied, with
+        `quantized="int8"`.
 
     Raises:
         TypeError: if it is not a Keras model.
-        ValueError: if it rounds already, on another backend than TensorFlow, for a model that this
-            package did not build, or for a normalization that is not of channels.
+        ValueError: if it is already quantized, if the backend is not TensorFlow, for a model that
+            this package did not build, and for a normalization that is not over channels.
     """
     if keras.backend.backend() != "tensorflow":
-        raise ValueError(f"int8 needs the backend tensorflow, got {keras.backend.backend()}")
+        raise ValueError(f"int8 needs the TensorFlow backend, got {keras.backend.backend()}")
     if precision(model):
-        raise ValueError(f"{model.name} is quantized already")
+        raise ValueError(f"{model.name} is already quantized")
     spec = spec_of(model, "quantized")
     plain = fold(model)
     graph = keras.models.clone_model(plain, clone_function=_layer, call_function=_Rounding(plain))
@@ -192,19 +199,19 @@ def _values(layer: layers.Layer) -> list[np.ndarray[Any, Any]]:
 
 
 class _Rounding:
-    """Calls each layer of a network, and rounds what TFLite's int8 kernels do.
+    """Calls each layer of a network, and rounds outputs where TFLite's int8 kernels do.
 
-    A ReLU is part of the kernel before it. Padding and the greatest of a window leave values as
-    they are; an average has to come in the range of what it averages.
+    A ReLU is part of the kernel before it. Padding and max pooling do not change values. Average
+    pooling must have the same range for input and output.
     """
 
     def __init__(self, plain: keras.Model) -> None:
         rectified = {id(layer.input) for layer in plain.layers if isinstance(layer, layers.ReLU)}
         kernels = [layer for layer in plain.layers if isinstance(layer, ROUNDED)]
         self._rounded = {_name(layer) for layer in kernels if id(layer.output) not in rectified}
-        # The first layer of ours, whatever a user's own tensor goes through before.
+        # The first layer of the stem: a user may have put layers before it.
         self._first = first_layer({layer.name for layer in plain.layers})
-        self._ranges: dict[int, tuple[Tensor, FakeQuantize]] = {}  # of tensors, by their id
+        self._ranges: dict[int, tuple[Tensor, FakeQuantize]] = {}  # by the id of a tensor
 
     def __call__(self, layer: layers.Layer, inputs: Any, **_: Any) -> Any:
         if layer.name == self._first:

@@ -1,8 +1,8 @@
-"""Weights in files: this package's own, and those of others, exactly.
+"""Reads and writes files of weights, of this package and of other projects.
 
-`keras_resnet.resnet(weights=...)` and `keras_resnet.from_weights(...)` are the usual doors; the
-functions here take a model. `SOURCES` lists the ecosystems, each in a file of its own in `sources`;
-`formats` has the readers of their files; `infer.authority` decides what a file holds.
+`keras_resnet.resnet(weights=...)` and `keras_resnet.from_weights(...)` build networks from files;
+the functions here take a model. `SOURCES` lists the supported projects, each a module in `sources`;
+`formats` reads their files; `infer.authority` determines which network a file contains.
 """
 
 import os
@@ -44,24 +44,25 @@ def load(
     prefix: str | None = None,
     backbone: bool = False,
 ) -> None:
-    """Fills all weights of `model` from a file of exactly that network, or none.
+    """Sets all weights of a model from a file of the same network.
 
-    Layers are found by name. Keras itself goes by their order in the graph, which a dropped
-    classifier, endpoints, dilation or stochastic depth change.
+    Layers are matched by name. (Keras matches them by their order in the graph, which changes with
+    `include_top`, `endpoints`, dilation and stochastic depth.)
 
     Args:
         model: the network, with or without its classifier.
-        path: a file, a URL or hf://owner/name, in the format of any source.
-        spec: what the weights are, whatever is usual for their source; by default the model's own
-            decides what the file leaves open, and nothing else.
-        source: a name in `SOURCES`; by default known from the content.
-        prefix: of the names of the tensors to read, such as "backbone."; it is taken off.
-        backbone: fill the layers of a backbone in a larger model, such as a detector that was built
-            on the endpoints of a network: its classifier and the layers that this package does not
-            name keep their weights. All layers of the backbone must be in the model.
+        path: a file, a URL or "hf://owner/name", in the format of any source.
+        spec: the architecture of the network in the file; overrides the conventions of its source.
+            By default the spec of the model is used where the file determines nothing.
+        source: a name in `SOURCES`; by default recognized by the content of the file.
+        prefix: of the names of the tensors to read, such as "backbone."; it is removed from them.
+        backbone: whether `model` is a larger model around the network, such as a detector built on
+            its endpoints. Then a classifier, and layers with other names than those of this
+            package, keep their weights. The model must have all layers of the backbone.
 
     Raises:
-        ValueError: if the file is missing, damaged, or another network's.
+        ValueError: if the file is missing or damaged, or contains another network; no weight is
+            changed.
     """
     own = getattr(model, "spec", None) if spec is None else spec
     with opened(local(path), source, prefix) as held:
@@ -74,7 +75,17 @@ def load(
 
 
 def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
-    """Reads what a file says of itself; None for files that say too little to be used alone."""
+    """Reads the manifest of a file, or derives it from the content.
+
+    Args:
+        path: a file, a URL or "hf://owner/name", in the format of any source.
+
+    Returns:
+        The manifest; None if the file alone does not determine the network.
+
+    Raises:
+        ValueError: if the file is missing or damaged.
+    """
     with opened(local(path)) as held:
         try:
             return held.settle()

@@ -1,7 +1,7 @@
-"""Fits others' layers to ours, exactly: no biases before a BN, one epsilon, a BN after projections.
+"""Converts foreign weights to our layers, exactly: no bias before a BN, and one epsilon.
 
-A BN computes gamma * (x - mean) / sqrt(variance + epsilon) + beta. A bias that is added to x can
-be taken from the mean, and a difference of epsilons added to the variance.
+A BN computes gamma * (x - mean) / sqrt(variance + epsilon) + beta. A bias of x can therefore be
+subtracted from the mean, and a difference in epsilon added to the variance.
 """
 
 from collections.abc import Iterator
@@ -10,17 +10,20 @@ import numpy as np
 
 from keras_resnet.specs import FINAL, Spec, is_norm, norm_of, stem_conv
 
+__all__ = ["EPSILON", "Weights", "fold"]
+
 Weights = dict[str, "np.ndarray"]  # by our names, "stem_conv1_bn/mean"
-EPSILON = 1e-5  # of every BN here
+EPSILON = 1e-5  # of every BN of this package
 
 
 def fold(weights: Weights, spec: Spec, epsilon: float) -> None:
-    """Changes weights in place into those of our layers that compute the same.
+    """Changes weights in place, so that our layers compute the same as the foreign ones.
 
     Args:
-        weights: by our names; a BN that its network lacks is absent or has no statistics.
-        spec: of the network they belong to.
-        epsilon: of its batch normalizations.
+        weights: float32 arrays by our names. A BN that the foreign network does not have is
+            missing, or has no statistics.
+        spec: of the network.
+        epsilon: of the foreign batch normalizations.
     """
     norms = {layer for name in weights if is_norm(layer := name.rpartition("/")[0])}
     for norm in norms:
@@ -39,7 +42,7 @@ def fold(weights: Weights, spec: Spec, epsilon: float) -> None:
 
 
 def _followers(spec: Spec) -> Iterator[tuple[str, str]]:
-    """Yields the convolutions that a BN of their own follows, and that BN."""
+    """Yields the convolutions that are followed by a BN, with the name of that BN."""
     layers: list[str] = []
     if spec.stem_norm:
         layers += [stem_conv(i) for i in range(1, len(spec.stem) + 1)]
@@ -53,7 +56,7 @@ def _followers(spec: Spec) -> Iterator[tuple[str, str]]:
 
 
 def _complete(weights: Weights, layer: str, norm: str) -> None:
-    """Gives a convolution the BN, or the part of one, that its network does without."""
+    """Adds the variables of a BN after a convolution that are missing in the foreign network."""
     if f"{layer}/kernel" not in weights:
         return
     filters = weights[f"{layer}/kernel"].shape[-1]
@@ -62,10 +65,11 @@ def _complete(weights: Weights, layer: str, norm: str) -> None:
 
 
 def _fold_stream(weights: Weights, spec: Spec) -> None:
-    """Takes the biases that pre-activation nets add to their shortcuts from later means.
+    """Removes the biases of sums in pre-activation networks, and corrects later means.
 
-    No BN follows the last convolution of a branch or a projection, so that their biases stay in
-    the sum, and in all later sums up to the next projection; each BN that reads one gets it off.
+    No BN follows the last convolution of a branch, or a projection. Their biases are added to the
+    sum of branch and shortcut, and to all later sums up to the next projection. They are subtracted
+    from the mean of every BN that reads such a sum.
     """
     carried: np.ndarray | float = 0.0
     for place in spec.places():

@@ -1,4 +1,4 @@
-"""Files on disk: replaced as a whole, and hashed once."""
+"""Files on disk: atomic replacement, and cached hashes."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,8 +15,7 @@ Kind = Literal["md5", "sha256"]
 def digest(path: Path, kind: Kind = "sha256") -> str:
     """Returns the hash of a file in hexadecimal digits.
 
-    A file that was hashed before is not read again, unless its size, its inode or one of its times
-    has changed.
+    The result is cached until the size, the inode or a time of the file changes.
 
     Raises:
         OSError: if it cannot be read.
@@ -35,18 +34,18 @@ def _digest(path: Path, kind: Kind, *_: int) -> str:
 
 @contextmanager
 def replacing(path: Path, prefix: str = ".partial") -> Iterator[Path]:
-    """Yields the path of a new file beside `path`, which replaces it where no error comes.
+    """Yields the path of a temporary file beside `path`, which replaces `path` on success.
 
-    A crash leaves the old file or the new one.
+    A crash leaves either the old file or the new one; an error removes the temporary file.
 
     Args:
         path: of the file to write.
-        prefix: of the name of the new file; one of its own for each process that may write it.
+        prefix: of the name of the temporary file; it must differ between concurrent processes.
     """
     partial = path.with_name(f"{prefix}.{path.name}")
     try:
         yield partial
         partial.replace(path)
     finally:
-        with suppress(NotADirectoryError):  # where the folder could not be made either
+        with suppress(NotADirectoryError):  # if the folder does not exist either
             partial.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Finds weights that are not on this disk yet: official ones, a URL, or the Hugging Face hub."""
+"""Locates weights and downloads them: official files, URLs, and the Hugging Face hub."""
 
 import errno
 import hashlib
@@ -18,13 +18,15 @@ from keras_resnet.weights.disk import digest, replacing
 from keras_resnet.weights.formats import hashed_names
 from keras_resnet.weights.sources import keras_applications
 
+__all__ = ["local"]
+
 MD5_DIGITS = 32
-SECONDS = 10  # without an answer
+SECONDS = 10  # until a server that does not answer is an error
 CHUNK = 1 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HUB = re.compile(r"hf://(?P<repo>[\w.-]+/[\w.-]+)(@(?P<revision>[\w.-]+))?(/(?P<file>[\w./-]+))?")
 HUB_FILE = "model.safetensors"
-# The MD5 of keras.applications' files without a classifier.
+# MD5 of the files of keras.applications without a classifier.
 NOTOP = {
     "resnet50": "4d473c1dd8becc155b73f8504c6f6626",
     "resnet101": "88cf7a10940856eca736dc7b7e228a21",
@@ -38,16 +40,17 @@ NOTOP = {
 def local(
     weights: str | os.PathLike[str], network: str | None = None, *, head: bool = True
 ) -> Path:
-    """Returns the place of weights on this disk, after a download if there is need.
+    """Returns the local path of weights, and downloads them if necessary.
 
     Args:
-        weights: a path; a URL, also with "#sha256=..."; "hf://owner/name", also with "@revision"
-            and "/file"; or "imagenet", the official ones of keras.applications for `network`.
-        network: a name in `keras_resnet.FAMILY`.
+        weights: a path; a URL, optionally with "#sha256=..."; "hf://owner/name", optionally with
+            "@revision" and "/file"; or "imagenet" for the official weights of keras.applications.
+        network: a name in `keras_resnet.FAMILY`; for "imagenet" only.
         head: whether official weights must have their classifier.
 
     Raises:
-        ValueError: if there are no such weights, or they are not what their hash says.
+        ValueError: if there are no official weights, a download fails, or a hash does not match. A
+            path is not checked.
     """
     text = os.fspath(weights)
     if text == "imagenet":
@@ -59,16 +62,16 @@ def local(
     try:
         return Path(text).expanduser()  # a shell leaves the tilde of --weights=~/x alone
     except RuntimeError as error:
-        raise ValueError(f"there is no file of weights at {text!r}: {error}") from error
+        raise ValueError(f"no file of weights at {text!r}: {error}") from error
 
 
 def _official(network: str | None, *, head: bool) -> Path:
-    """Returns the file of keras.applications, which may be in the cache that Keras itself has."""
+    """Returns the file of keras.applications, from the cache of Keras or downloaded."""
     if network not in keras_applications.OFFICIAL:
         raise ValueError(
-            f'weights="imagenet" are those of keras.applications, for'
-            f" {', '.join(keras_applications.OFFICIAL)}; got {network}. Other networks have theirs"
-            ' at torchvision and timm, such as "hf://timm/resnet18.tv_in1k"'
+            f'weights="imagenet" needs a network of keras.applications,'
+            f" {', '.join(keras_applications.OFFICIAL)}; got {network}. Weights of other networks"
+            ' are in torchvision and timm, such as "hf://timm/resnet18.tv_in1k"'
         )
     name, md5 = keras_applications.OFFICIAL[network]
     file = f"{name}_weights_tf_dim_ordering_tf_kernels.h5"
@@ -85,11 +88,11 @@ def _official(network: str | None, *, head: bool) -> Path:
 
 
 def _beside(whole: Path, bare: Path, *, head: bool) -> str:
-    """Says what the cache of Keras has instead of the official file."""
+    """Returns a hint at a file in the cache of Keras that cannot be used, or ""."""
     if whole.is_file():
-        return f". {whole} is damaged: its MD5 is not that of keras.applications"
+        return f". {whole} is damaged: its MD5 differs from that of keras.applications"
     if head and bare.is_file():
-        return f". {bare} has no classifier: it is used with include_top=False"
+        return f". {bare} has no classifier: it can be used with include_top=False"
     return ""
 
 
@@ -106,16 +109,16 @@ def _url(text: str) -> Path:
     name = Path(urlsplit(url).path).name
     kind, _, digits = fragment.partition("=")
     if fragment and (kind != "sha256" or not re.fullmatch("[0-9a-f]{64}", digits)):
-        raise ValueError(f"a hash is given as #sha256= and 64 digits, got {fragment!r}")
+        raise ValueError(f"a hash must be #sha256= and 64 lower-case digits, got {fragment!r}")
     if not name:
-        raise ValueError(f"{url} names no file")
-    # Files of one name come from many places.
+        raise ValueError(f"{url} does not name a file")
+    # A folder per URL: files from several places have the same name.
     folder = hashlib.sha256(url.encode()).hexdigest()[:16]
     return _get(f"{folder}/{name}", url, digits or hashed_names.digits(name))
 
 
 def _get(name: str, url: str, digits: str) -> Path:
-    """Downloads a file unless it is there; a crash leaves nothing that looks like the file."""
+    """Downloads a file unless it is cached; a crash leaves no incomplete file of that name."""
     place = _home() / "keras_resnet" / name
     if _holds(place, digits):
         return place
@@ -130,7 +133,7 @@ def _get(name: str, url: str, digits: str) -> Path:
                 _copy(url, target)
             found = _hash(partial, digits)
             if not found.startswith(digits):
-                raise ValueError(f"its hash should be {digits}, and is {found}")
+                raise ValueError(f"its hash should be {digits} but is {found}")
         except (OSError, ValueError, HTTPException) as error:
             if isinstance(error, HTTPError):
                 error.close()
@@ -142,13 +145,13 @@ def _get(name: str, url: str, digits: str) -> Path:
 
 def _unkept(url: str, place: Path, error: Any) -> ValueError:
     return ValueError(
-        f"{url} cannot be kept in {place.parent}: {error.strerror}. Set KERAS_HOME to a folder"
-        " that can be written, or download it yourself and give the file"
+        f"{url} cannot be stored in {place.parent}: {error.strerror}. Set KERAS_HOME to a writable"
+        " folder, or download the file yourself and give its path"
     )
 
 
 def _copy(url: str, target: BinaryIO) -> None:
-    """Downloads with a bar; a network that does not answer is an error after some seconds."""
+    """Downloads with a progress bar; a server that does not answer is an error."""
     with urllib.request.urlopen(url, timeout=SECONDS) as source:
         size = int(source.headers.get("Content-Length") or 0)
         print(f"Downloading {url}", flush=True)
@@ -169,7 +172,9 @@ def _hash(file: Path, like: str) -> str:
 def _hub(text: str) -> Path:
     match = HUB.fullmatch(text)
     if not match:
-        raise ValueError(f"the hub's weights are hf://owner/name[@revision][/file], got {text!r}")
+        raise ValueError(
+            f"weights on the hub must be hf://owner/name[@revision][/file], got {text!r}"
+        )
     try:
         import huggingface_hub
     except ImportError as error:
@@ -178,8 +183,8 @@ def _hub(text: str) -> Path:
         ) from error
     repo, revision, file = match.group("repo", "revision", "file")
     try:
-        if file is None:  # timm's description of the weights, which is to lie beside them
+        if file is None:  # timm's description of the weights, read from the same folder
             huggingface_hub.hf_hub_download(repo, "config.json", revision=revision)
         return Path(huggingface_hub.hf_hub_download(repo, file or HUB_FILE, revision=revision))
-    except Exception as error:  # of many kinds: network, names, rights
+    except Exception as error:  # the hub raises many kinds: network, names, permissions
         raise ValueError(f"{text} cannot be downloaded: {error}") from error

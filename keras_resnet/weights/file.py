@@ -1,4 +1,4 @@
-"""One open file of weights, whatever its origin, under our names and in our layouts."""
+"""An open file of weights of any source, with our names and layouts."""
 
 import json
 import logging
@@ -24,7 +24,9 @@ from keras_resnet.weights.infer.proof import check as check_structure, prove
 from keras_resnet.weights.sources import SOURCES, native, timm
 from keras_resnet.weights.sources.source import Renames, Source
 
-QUANTIZED = f"{rounding_of(IMAGE)}/range"  # is in every network that rounds, and in no other
+__all__ = ["Held", "opened"]
+
+QUANTIZED = f"{rounding_of(IMAGE)}/range"  # in every quantized network, and in no other
 STEM = f"{stem_conv(1)}/kernel"
 OURS = f"{LOGITS}/"
 MOST_TENSORS = 20_000  # ResNet-1202 has 7,300
@@ -39,34 +41,34 @@ class Held:
     source: Source
     tensors: Mapping[str, Tensor]  # by our names, "stem_conv1/kernel"; kernels in our layout
     evidence: Evidence
-    origin: Mapping[str, str] = field(default_factory=dict)  # of others' weights
+    origin: Mapping[str, str] = field(default_factory=dict)  # name, file, sha256 if foreign
 
     @property
     def classes(self) -> int | None:
-        """Outputs of the classifier, if there is one."""
+        """Outputs of the classifier; None without a classifier."""
         return self.evidence.proof.classes
 
     @property
     def head(self) -> str | None:
-        """The activation that ends the network, by its name in Keras, if the file says it."""
+        """The final activation, by its name in Keras; None if the file does not state it."""
         return self.evidence.graph.head
 
     def implies(self, name: str) -> bool:
-        """Whether files of this source leave a weight out, as it would change nothing."""
+        """Whether files of this source omit a weight, because it would be an identity."""
         return re.fullmatch(self.source.implied, name) is not None
 
     def settle(self, told: Told = NOTHING) -> Manifest:
-        """Decides what the file holds, by the order of `authority`; logs what is assumed.
+        """Determines what the file contains, in the order of `authority`; warns of assumptions.
 
         Args:
-            told: what the user says.
+            told: what the user states.
 
         Returns:
-            The manifest of the network: its architecture, images and labels.
+            The manifest of the network: architecture, preprocessing, labels and activation.
 
         Raises:
-            Undecided: if a fact is open; the message lists it and the choices.
-            ValueError: if the user says what the file proves wrong.
+            Undecided: if a fact remains unknown; the message lists the choices.
+            ValueError: if the file contradicts the user.
         """
         evidence = self.evidence
         try:
@@ -112,12 +114,12 @@ class Held:
 
 
 def _shown(manifest: Manifest, spec: Spec) -> str:
-    """Says what is only assumed, so that who knows better can say it."""
+    """Lists what is only assumed, for a warning."""
     by_source: dict[str, list[str]] = {}
     for name, source in manifest.assumed.items():
         by_source.setdefault(source, []).append(_fact(name, manifest, spec))
     told = [f"{', '.join(facts)} (usual for {source})" for source, facts in by_source.items()]
-    return f"assumed {'; '.join(told)}; say what is otherwise"
+    return f"assumed {'; '.join(told)}; give arguments or flags for what differs"
 
 
 def _fact(name: str, manifest: Manifest, spec: Spec) -> str:
@@ -144,15 +146,18 @@ def _pixels(preprocessing: Preprocessing) -> str:
 
 @contextmanager
 def opened(path: Path, source: str | None = None, prefix: str | None = None) -> Iterator[Held]:
-    """Opens a file of weights and finds out whose they are and what of.
+    """Opens a file of weights, and recognizes its source and network.
 
     Args:
         path: a local file in any format that `containers` reads.
-        source: a name in `SOURCES`; by default known from the names of the tensors.
-        prefix: of the names of the tensors to read, such as "backbone."; it is taken off.
+        source: a name in `SOURCES`; by default recognized by the names of the tensors.
+        prefix: of the names of the tensors to read, such as "backbone."; it is removed from them.
+
+    Yields:
+        The open file; its tensors can be read until the context ends.
 
     Raises:
-        ValueError: if the file is missing, damaged, hostile or of no source.
+        ValueError: if the file is missing, damaged, malicious, or of an unknown source.
     """
     if source is not None and source not in SOURCES:
         raise ValueError(f"source must be one of {list(SOURCES)}, got {source!r}")
@@ -185,12 +190,12 @@ def _held(container: Container, source: Source, renames: Renames) -> Held:
         check_structure(tensors, evidence.spec)
     if manifest and manifest.image_shape[2] != proof.channels:
         raise ValueError(
-            f"its manifest says images of {manifest.image_shape[2]} channels, and its first"
-            f" kernel takes {proof.channels}"
+            f"its manifest states {manifest.image_shape[2]} channels, its first kernel has"
+            f" {proof.channels}"
         )
     if manifest and proof.classes not in (None, len(manifest.labels)):
         raise ValueError(
-            f"its manifest has {len(manifest.labels)} labels, and its classifier {proof.classes}"
+            f"its manifest has {len(manifest.labels)} labels, its classifier has {proof.classes}"
             " outputs"
         )
     foreign = {"name": source.name, "file": container.path.name}
@@ -200,7 +205,7 @@ def _held(container: Container, source: Source, renames: Renames) -> Held:
 
 
 def _by_our_head(container: Container) -> dict[str, Tensor]:
-    """Returns the tensors, with the classifier under our name whatever its name in the file."""
+    """Returns the tensors, with the classifier under our name."""
     graph = _graph(container)
     theirs = f"{graph.classifier}/"
     if not graph.fields or theirs == OURS:
@@ -219,7 +224,7 @@ def _manifest(text: str | None) -> Manifest | None:
     if text is None:
         return None
     values = json.loads(text)
-    if "activation" not in values:  # as of version 0.1, whose networks all ended so
+    if "activation" not in values:  # a file of version 0.1, in which it was always softmax
         values["activation"] = SOFTMAX
     return Manifest.from_dict(values)
 
@@ -231,44 +236,45 @@ def _spec(manifest: Manifest | None, graph: Graph) -> Spec | None:
 
 
 def _identify(container: Container, name: str | None) -> tuple[Source, Renames]:
-    """Returns the source that knows most of the names, and its names for them.
+    """Returns the source that knows most of the names, with the mapping of names.
 
     Raises:
-        ValueError: if none knows the stem, or the one that does not all.
+        ValueError: if no source knows the stem, if there are unknown names, or if two tensors have
+            the same name.
     """
     if name:
         candidates = [SOURCES[name]]
-    elif container.config:  # torchvision has the same names, but nothing beside its files
+    elif container.config:  # torchvision has the same names, but no config.json
         candidates = [timm.SOURCE, *SOURCES.values()]
     else:
         candidates = list(SOURCES.values())
     names = list(_by_our_head(container))
     if len(names) > MOST_TENSORS:
-        raise ValueError(f"it has {len(names):,} tensors, and a network {MOST_TENSORS:,} at most")
+        raise ValueError(f"it has {len(names):,} tensors; a network has at most {MOST_TENSORS:,}")
     renames = {source.name: source.rename(names) for source in candidates}
     best = max(candidates, key=lambda source: len(renames[source.name]))
     found = renames[best.name]
     if STEM not in found.values():
         if nested := _graph(container).nested:
             raise ValueError(
-                f"its network is inside another model, as the layer {', '.join(nested)}: save that"
-                " model by itself"
+                f"its network is a layer, {', '.join(nested)}, of another model: save that model by"
+                " itself"
             )
         raise ValueError(
-            f"its tensors {sorted(names)[:3]} ... are none of {name or ', '.join(SOURCES)}"
+            f"its tensors {sorted(names)[:3]} ... are not those of {name or ', '.join(SOURCES)}"
         )
     unknown = sorted(set(names) - set(found))
     if unknown:
-        raise ValueError(f"it looks like {best.name}, but holds also {unknown[:5]}")
+        raise ValueError(f"it looks like {best.name}, but also contains {unknown[:5]}")
     counts = Counter(name for name in found.values() if name)
     twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
-        raise ValueError(f"it holds twice {twice[:5]}")
+        raise ValueError(f"it contains {twice[:5]} twice")
     return best, found
 
 
 def _laid_out(tensor: Tensor, layout: str) -> Tensor:
-    """Turns kernels to height, width, in, out; classifiers to in, out; all to float32."""
+    """Converts kernels to height, width, in, out; classifiers to in, out; all to float32."""
     axes = tuple(range(len(tensor.shape)))
     if layout == "OIHW" and len(axes) in (2, 4):
         axes = (1, 0) if len(axes) == 2 else (2, 3, 1, 0)

@@ -1,4 +1,4 @@
-"""Puts the weights of a file into a model: all of them, each once, or none."""
+"""Sets the weights of a model from a file: all of them, or none."""
 
 import logging
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from keras_resnet.weights.sources import native
 
 __all__ = ["check_layers", "fill", "with_channels"]
 
-NAMES = {"moving_mean": "mean", "moving_variance": "variance"}  # Keras's to ours
+NAMES = {"moving_mean": "mean", "moving_variance": "variance"}  # names of Keras: ours
 STEM = f"{stem_conv(1)}/kernel"
 HEAD_LAYERS = frozenset({POOL, rounding_of(POOL), LOGITS, rounding_of(LOGITS), PREDICTIONS})
 HEAD = {
@@ -24,10 +24,10 @@ HEAD = {
     f"{rounding_of(POOL)}/range",
     f"{rounding_of(LOGITS)}/range",
 }
-# Layers that change nothing outside of training.
+# Layers that are identities in inference.
 IDLE = frozenset({"Dropout", "SpatialDropout2D", "ActivityRegularization", "Identity"})
-PADDING = "ZeroPadding2D"  # of a convolution that strides; networks of others pad in other ways
-# What the networks of other sources are made of.
+PADDING = "ZeroPadding2D"  # before strided convolutions; foreign networks pad in other ways
+# Layers of foreign networks.
 KINDS = IDLE | {
     PADDING,
     "Activation",
@@ -54,21 +54,23 @@ def fill(
     fresh_head: bool = False,
     backbone: bool = False,
 ) -> None:
-    """Fills a model from an open file.
+    """Sets the weights of a model from an open file.
 
     Args:
         model: the network, with or without its classifier.
-        held: the file; its spec has been checked.
-        spec: of the network in the file; not needed for files of this package.
-        fresh_head: whether the classifier stays as it is.
-        backbone: whether the classifier and all layers that this package does not name stay as they
-            are, such as those of a detector around the network.
+        held: the file.
+        spec: of the network in the file, from `held.settle`; None for files of this package.
+        fresh_head: whether the classifier keeps its weights.
+        backbone: whether the classifier, and layers with other names than those of this package,
+            such as those of a detector around the network, keep their weights.
 
     Raises:
-        ValueError: listing what is missing, left over, or of another shape; nothing is changed.
+        ValueError: listing missing and left-over tensors, or another shape; no weight is changed.
     """
     if spec is None and held.source is not native.SOURCE:
-        raise ValueError(f"{held.path} is of {held.source.name}: give the spec of {model.name}")
+        raise ValueError(
+            f"{held.path} is a file of {held.source.name}: give the spec of {model.name}"
+        )
     layers = [layer for layer in model.layers if not backbone or native.names(layer.name)]
     variables = {
         f"{layer.name}/{variable_name(weight)}": weight
@@ -76,7 +78,7 @@ def fill(
         for weight in layer.weights
     }
     if fresh_head and variables.keys() & HEAD:
-        log.warning("%s: the classifier stays fresh, its classes are others", held.path)
+        log.warning("%s: the number of classes differs; the classifier is not loaded", held.path)
     if fresh_head or backbone:
         variables = {name: weight for name, weight in variables.items() if name not in HEAD}
     shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
@@ -95,14 +97,14 @@ def fill(
 
 
 def variable_name(weight: keras.Variable) -> str:
-    """Returns our name of a variable: "kernel", "bias", "gamma", "beta", "mean", "variance"."""
+    """Returns our name of a variable: kernel, bias, gamma, beta, mean, variance or range."""
     return NAMES.get(weight.name, weight.name)
 
 
 def _check(shapes: Shapes, held: Held) -> None:
-    """Compares names and shapes before a number is read."""
+    """Compares names and shapes before any array is read."""
     allowed = dict(shapes)
-    if held.source is not native.SOURCE:  # a bias before a BN is folded into it
+    if held.source is not native.SOURCE:  # biases are folded into the BN
         allowed |= {
             name.replace("/kernel", "/bias"): shape[-1:]
             for name, shape in shapes.items()
@@ -112,14 +114,14 @@ def _check(shapes: Shapes, held: Held) -> None:
     left_over = [name for name in held.tensors if name not in allowed and name not in HEAD]
     if missing or left_over:
         raise ValueError(
-            f"it holds another network: it lacks {missing[:5] or 'nothing'}, and has"
-            f" {left_over[:5] or 'nothing'} left over"
+            f"it contains another network: missing are {missing[:5] or 'none'}, left over are"
+            f" {left_over[:5] or 'none'}"
         )
     for name in allowed.keys() & held.tensors.keys():
         found = held.tensors[name].shape
         expected = allowed[name]
         if found != expected and not (name == STEM and _but_channels(found, expected)):
-            raise ValueError(f"{name} has shape {found} there, {expected} here")
+            raise ValueError(f"{name} has shape {found} in the file, {expected} in the model")
 
 
 def _but_channels(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
@@ -134,8 +136,10 @@ def _read(shapes: Shapes, held: Held) -> Weights:
     }
     for name, array in weights.items():
         if array.shape != held.tensors[name].shape:
-            raise ValueError(f"{name} has shape {array.shape}, and not what it seemed to have")
-    channels = shapes[STEM][2]  # the stem is there: the names have been compared
+            raise ValueError(
+                f"{name} has shape {array.shape}, not {held.tensors[name].shape} as announced"
+            )
+    channels = shapes[STEM][2]  # it exists: names have been compared
     if channels != weights[STEM].shape[2]:
         log.warning("%s: adapted to images of %d channels", held.path, channels)
         weights[STEM] = with_channels(weights[STEM], channels)
@@ -151,10 +155,17 @@ def _check_numbers(weights: Weights) -> None:
 
 
 def with_channels(kernel: np.ndarray[Any, Any], channels: int) -> np.ndarray[Any, Any]:
-    """Fits a stem [height, width, channels, filters] to images of other channels, as timm does.
+    """Converts the first kernel to images of other channels, as timm does.
 
-    One channel gets the sum, so that grey images give what they gave as RGB; more channels
-    repeat the kernel, scaled by their number.
+    For one channel the kernel is summed, so that grey images give the same result as in RGB.
+    Otherwise it is repeated, and scaled by old channels / new channels.
+
+    Args:
+        kernel: float32 [height, width, channels, filters].
+        channels: of the images.
+
+    Returns:
+        float32 [height, width, `channels`, filters].
     """
     old = kernel.shape[2]
     if channels == 1:
@@ -164,14 +175,13 @@ def with_channels(kernel: np.ndarray[Any, Any], channels: int) -> np.ndarray[Any
 
 
 def check_layers(held: Held, model: keras.Model) -> None:
-    """Refuses a file whose model has layers that the network built from it lacks.
+    """Refuses a file of a model with more layers than the network that is built from it.
 
-    A model that a user built and Keras saved can hold more than a network of this package, such as
-    a Rescaling before the stem or another activation after it. Such layers have no weights that
-    would be missed.
+    A model of a user that Keras saved can have more layers than a network of this package, such as
+    a Rescaling before the stem. Without weights, a comparison of tensors does not show them.
 
     Raises:
-        ValueError: naming them.
+        ValueError: naming the layers.
     """
     graph = held.evidence.graph
     present = {layer.name for layer in model.layers} | HEAD_LAYERS | {graph.classifier}
@@ -182,10 +192,10 @@ def check_layers(held: Held, model: keras.Model) -> None:
         if (name not in present and kind not in IDLE | {PADDING} if own else kind not in KINDS)
     ]
     if held.classes and "GlobalMaxPooling2D" in graph.layers.values():
-        more.append("a maximum in place of the average before its classifier")
+        more.append("max pooling instead of average pooling before its classifier")
     if more:
         raise ValueError(
-            f"{held.path} holds a model with layers that are not of this network:"
-            f" {', '.join(more[:5])}. What they compute would be left out: save the network alone,"
-            " and say by preprocessing= what is done to pixels before it"
+            f"{held.path} contains a model with layers that this network does not have:"
+            f" {', '.join(more[:5])}. They would be lost: save the network without them, and give"
+            " preprocessing= for what they do to pixels"
         )

@@ -1,4 +1,4 @@
-"""Writes weights: in our own formats with their manifest, or as torchvision and timm read them."""
+"""Writes weights: in our formats, with a manifest, or in the format of torchvision and timm."""
 
 import os
 from dataclasses import replace
@@ -30,28 +30,30 @@ def save(
     *,
     as_: Format = "keras_resnet",
 ) -> None:
-    """Writes a model's weights; a crash leaves the old file or the new one.
+    """Writes the weights of a model; a crash leaves either the old file or the new one.
 
     Args:
-        model: one that this package built.
-        path: ends in `.weights.h5` or `.keras`, or as torchvision in `.safetensors`.
-        manifest: what to say of the weights; by default the model's own, which stays as it is.
-        as_: "torchvision" for a file with the names and layouts of torchvision and timm, which
-            compute v1.5 and D.
+        model: a network that this package built.
+        path: ends in `.weights.h5` or `.keras`; with `as_="torchvision"` in `.safetensors`.
+        manifest: to store with the weights; by default that of the model, which is not changed.
+        as_: "keras_resnet", or "torchvision" for the names and layouts of torchvision and timm,
+            which have v1.5 and D only; float32.
 
     Raises:
+        TypeError: for a model that this package did not build, or another type of manifest.
         ValueError: for another suffix, a manifest that does not fit the model, or a network that
-            torchvision and timm do not compute.
+            torchvision and timm do not have.
+        OSError: if the file cannot be written.
     """
     if as_ not in ("keras_resnet", "torchvision"):
         raise ValueError(f"as_ must be 'keras_resnet' or 'torchvision', got {as_!r}")
     if not isinstance(model, ResidualNetwork):
-        raise TypeError(f"only models that keras_resnet built are saved, got {model!r}")
+        raise TypeError(f"save needs a network that keras_resnet built, got {model!r}")
     suffixes = SUFFIXES if as_ == "keras_resnet" else (".safetensors",)
     final = Path(path).expanduser()
     if not final.name.endswith(suffixes):
         raise ValueError(
-            f"weights are files that end in {' or '.join(suffixes)}, got {str(path)!r}"
+            f"a file of weights must end in {' or '.join(suffixes)}, got {str(path)!r}"
         )
     if isinstance(manifest, Manifest):
         manifest = replace(manifest, quantized=precision(model))
@@ -95,6 +97,6 @@ def _check_torch(spec: Spec) -> None:
     )
     if not computed:
         raise ValueError(
-            "torchvision and timm compute v1.5 and D: stride_on='3x3', shortcut='B' or 'D', a stem"
-            f" of one 7x7 or three 3x3, four stages, symmetric padding, no preact; got {spec}"
+            "torchvision and timm have v1.5 and D: stride_on='3x3', shortcut='B' or 'D', a stem"
+            f" of one 7x7 or three 3x3, four stages, symmetric padding, preact=False; got {spec}"
         )

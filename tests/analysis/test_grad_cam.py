@@ -122,7 +122,7 @@ def test_models_of_others_are_refused():
     foreign = keras.applications.MobileNetV2((32, 32, 3), weights=None, classes=3)
     for other, said in {
         nested: rf"pass around.get_layer\('{inner}'\)",
-        foreign: "needs a classifier: mobilenetv2_1.00_32 has no pool and logits",
+        foreign: "needs a classifier: mobilenetv2_1.00_32 has no layers pool and logits",
     }.items():
         with pytest.raises(ValueError, match=said):
             grad_cam(other, exporting.pixels(2))
@@ -132,13 +132,15 @@ def test_models_of_others_are_refused():
 
 def test_what_makes_no_sense_is_refused():
     headless = keras_resnet.resnet("resnet20", include_top=False, repeats=[1, 1])
-    with pytest.raises(ValueError, match="needs a classifier: resnet20 has no pool and logits"):
+    with pytest.raises(
+        ValueError, match="needs a classifier: resnet20 has no layers pool and logits"
+    ):
         grad_cam(headless, exporting.pixels(1))
     model, _ = exporting.network("resnet20", repeats=[1])
     for classes, said in {
-        (1,): "one integer for each of 2 images",
-        (0.5, 1.0): "one integer for each of 2 images",
-        (True, False): "one integer for each of 2 images",
+        (1,): "one integer per image, for 2 images",
+        (0.5, 1.0): "one integer per image, for 2 images",
+        (True, False): "one integer per image, for 2 images",
         (7, 0): r"classes must be in 0..6, got \[7, 0\]",
         (0, -1): r"classes must be in 0..6, got \[0, -1\]",
     }.items():

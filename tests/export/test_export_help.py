@@ -70,6 +70,7 @@ def test_help_needs_no_extra(bare):
     shown = (bare / "help.1").read_text()
     assert "--[no]tflite_features" in shown
     assert "--calibration_dir" in shown
+    assert "--weights" in shown  # of the flags that other commands share
 
 
 WORD = "flags begin with --, got 'calibration_dir=photos'; see --help"

@@ -130,11 +130,11 @@ def test_extreme_shapes(loaded, size, kind):
 
 WEBP_CANVAS = b"RIFF\xff\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0"
 REFUSED = {
-    "nothing": (b"", "no JPEG, PNG or WebP"),
-    "text": (b"hello, world", "no JPEG, PNG or WebP"),
-    "gif": (encode(photo(), "GIF"), "no JPEG, PNG or WebP"),
-    "bmp": (encode(photo(), "BMP"), "no JPEG, PNG or WebP"),
-    "tiff": (encode(photo(), "TIFF"), "no JPEG, PNG or WebP"),
+    "nothing": (b"", "not a JPEG, PNG or WebP"),
+    "text": (b"hello, world", "not a JPEG, PNG or WebP"),
+    "gif": (encode(photo(), "GIF"), "not a JPEG, PNG or WebP"),
+    "bmp": (encode(photo(), "BMP"), "not a JPEG, PNG or WebP"),
+    "tiff": (encode(photo(), "TIFF"), "not a JPEG, PNG or WebP"),
     "start of a jpeg": (b"\xff\xd8\xff", "JPEG"),
     "half a jpeg": (encode(photo(), "JPEG")[:500], "JPEG"),
     "half a png": (encode(photo(), "PNG")[:500], "PNG"),

@@ -1,11 +1,13 @@
 """The house rules that a program can check: who imports whom. One test a rule."""
 
 import ast
+import importlib.util
 import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -190,6 +192,28 @@ def test_the_first_floor_can_be_taken_in_at_a_glance() -> None:
             for path in (ROOT / folder).rglob("*.py")
         }
         assert len(modules - {"__init__"}) <= most, sorted(modules)
+
+
+def test_every_module_lists_its_public_names() -> None:
+    """Readers and sources are internal; `python -m` runs `__main__`, and nothing imports it."""
+    internal = ("keras_resnet/weights/formats", "keras_resnet/weights/sources")
+    for path in LIBRARY:
+        if path.stem == "__main__" or name(path).startswith(internal):
+            continue
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
+        public = getattr(module, "__all__", None)
+        assert public, f"{name(path)} has no __all__"
+        missing = [public_name for public_name in public if not exists(module, public_name)]
+        assert missing == [], f"{name(path)} does not define all of its __all__"
+
+
+def exists(module: ModuleType, public_name: str) -> bool:
+    """Whether a module has a public name, which in a package may be that of a module."""
+    if hasattr(module, public_name):
+        return True
+    package = hasattr(module, "__path__")
+    return package and importlib.util.find_spec(f"{module.__name__}.{public_name}") is not None
 
 
 def test_few_modules_know_the_recipe() -> None:

@@ -161,11 +161,12 @@ def test_every_network_has_a_builder(network: str) -> None:
 
 
 def test_only_public_names_are_shown() -> None:
-    shown = {name for name in dir(keras_resnet) if name != "__version__"}
-    assert shown == set(keras_resnet.__all__)
-    assert shown > set(builders.__all__)
+    shown = dir(keras_resnet)
+    modules = {"manifest", "preprocessing", "rewrite", "transfer", "weights"}
+    assert set(shown) == {*keras_resnet.__all__, *modules, "__version__"}
+    assert {name for name in shown if inspect.ismodule(getattr(keras_resnet, name))} == modules
+    assert set(shown) > set(builders.__all__)
     assert len(builders.__all__) == len(FAMILY)
-    assert not shown & {"Any", "console", "weights", "builder"}
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
@@ -179,6 +180,10 @@ def test_help_lists_the_arguments_that_there_are() -> None:
     assert arguments["stride_on"].default == "3x3"
     assert arguments["repeats"].default == (3, 4, 6, 3)
     assert {"source", "prefix", "preprocessing", "endpoints"} <= set(arguments)
+    documented = inspect.getdoc(keras_resnet.ResNet50V1_5)
+    assert documented.startswith(
+        'Builds `resnet("resnet50_v1_5", ...)`.\n\nArgs:\n    include_top: '
+    )
     with pytest.raises(TypeError, match="unknown argument stride"):
         keras_resnet.ResNet8(stride=2)
     with pytest.raises(TypeError, match="too many positional"):

@@ -87,7 +87,7 @@ def test_freezing_nothing_is_said() -> None:
     freeze(model, ["stem"])
     before = len(model.trainable_variables)
     for call in (lambda: freeze(model), lambda: freeze(model, None)):
-        with pytest.raises(TypeError, match=r"stage3, head; freeze\(model, \[\]\) lets all learn"):
+        with pytest.raises(TypeError, match=r"stage3, head; freeze\(model, \[\]\) unfreezes all"):
             call()
     assert len(model.trainable_variables) == before
 

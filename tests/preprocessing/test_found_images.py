@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from keras_resnet.preprocessing import decoding, files as image_files, kinds as image_kinds
+from keras_resnet.preprocessing import decoding, image_files, image_kinds
 from saved_models.serving.client import files as client
 from tests.support import trees
 from tests.support.helpers import ROOT

@@ -140,18 +140,21 @@ def test_bmps_are_those_of_pillow(name, channels):
 ROWS = NOISE[..., 0]
 OS2 = struct.pack("<2sIIIIHHHH", b"BM", 0, 0, 26, 12, 17, 13, 1, 8) + bytes(1000)
 BAD = {
-    "16 bits": (image_files.bmp(ROWS, 8, PALETTE, depth=16), "a BMP has 16 bits per pixel; 1, 4"),
+    "16 bits": (
+        image_files.bmp(ROWS, 8, PALETTE, depth=16),
+        "16 bits per pixel; supported are 1, 4",
+    ),
     "run lengths": (image_files.bmp(ROWS, 8, PALETTE, compression=1), "compression 1; only unco"),
     "OS/2": (
         OS2,
-        "a header of 12 bytes; 40, 52",
+        "a header of 12 bytes; supported are 40, 52",
     ),
-    "short": (image_files.bmp(ROWS, 8, PALETTE)[:-9], "a BMP of 17x13 pixels is cut short"),
-    "huge": (image_files.bmp(ROWS, 8, PALETTE, height=2**31 - 1), "17x2147483647 pixels is cut sh"),
-    "empty": (image_files.bmp(ROWS, 8, PALETTE, height=0), "17x0 pixels is cut short"),
+    "short": (image_files.bmp(ROWS, 8, PALETTE)[:-9], "a BMP of 17x13 pixels is truncated"),
+    "huge": (image_files.bmp(ROWS, 8, PALETTE, height=2**31 - 1), "17x2147483647 pixels is trunc"),
+    "empty": (image_files.bmp(ROWS, 8, PALETTE, height=0), "17x0 pixels is truncated"),
     "header": (b"BM", "header of 0 bytes"),
-    "text": (b"hello", "the file holds no JPEG, PNG, WebP, BMP or GIF"),
-    "nothing": (b"", "the file holds no JPEG, PNG, WebP, BMP or GIF"),
+    "text": (b"hello", "the file is not a JPEG, PNG, WebP, BMP or GIF"),
+    "nothing": (b"", "the file is not a JPEG, PNG, WebP, BMP or GIF"),
 }
 
 
@@ -164,7 +167,7 @@ def test_why_a_file_cannot_be_read(name):
 
 @pytest.mark.parametrize("kind", ["BMP", "GIF"])
 def test_what_may_be_transparent_is_not_read_as_if_it_were_not(kind):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="no JPEG, PNG or WebP"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not a JPEG, PNG or WebP"):
         graph(4)(tf.constant(encode(RGB, kind)))
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_resnet import resnet
-from keras_resnet.preprocessing import Preprocessing, mode, per_pixel, pixels as images
+from keras_resnet.preprocessing import Preprocessing, mode, per_pixel, pixels
 from tests.support import helpers
 
 CHOSEN = mode("torch", image_size=(24, 32))
@@ -47,13 +47,13 @@ def test_pil_converts_its_images(given: str, channels: int) -> None:
 def test_arrays_are_converted_as_pil_does() -> None:
     colour = noise(64, 64, 3)
     grey = np.asarray(Image.fromarray(colour).convert("L"))
-    np.testing.assert_array_equal(images.with_channels(colour, 1)[..., 0], grey)
+    np.testing.assert_array_equal(pixels.with_channels(colour, 1)[..., 0], grey)
     np.testing.assert_allclose(
-        images.with_channels(colour.astype("float32"), 1)[..., 0], grey, atol=0.51
+        pixels.with_channels(colour.astype("float32"), 1)[..., 0], grey, atol=0.51
     )
     rgb = np.asarray(Image.fromarray(grey).convert("RGB"))
     for given in (grey, grey[..., np.newaxis]):
-        np.testing.assert_array_equal(images.with_channels(given, 3), rgb)
+        np.testing.assert_array_equal(pixels.with_channels(given, 3), rgb)
         np.testing.assert_array_equal(CHOSEN(given), CHOSEN(rgb))
 
 
@@ -80,7 +80,7 @@ def test_means_are_not_broadcast_over_channels() -> None:
     assert "3 channels, got (24, 32, 1)" in refused(lambda: CHOSEN.normalize(grey))
     mean_image = per_pixel(noise(24, 32, 3))
     assert "3 channels, got (24, 32, 1)" in refused(lambda: mean_image.normalize(grey))
-    assert "of 3 channels, the network of 1" in refused(lambda: CHOSEN.for_channels(1))
+    assert "has 3 channels, the network has 1" in refused(lambda: CHOSEN.for_channels(1))
     assert "[3, 4]" in refused(lambda: Preprocessing(mean=(1, 2, 3), std=(1, 2, 3, 4)))
     assert "(3, 3)" in refused(lambda: Preprocessing(mean=np.ones((3, 3))))
 
@@ -97,11 +97,11 @@ def test_files_are_read(kind: str, tmp_path) -> None:
 
 
 def test_files_that_are_none_are_refused(tmp_path) -> None:
-    assert "there is no file" in refused(lambda: CHOSEN(tmp_path / "absent.png"))
+    assert "no such file" in refused(lambda: CHOSEN(tmp_path / "absent.png"))
     (tmp_path / "text.png").write_text("no image")
     message = refused(lambda: CHOSEN(tmp_path / "text.png"))
     assert "text.png cannot be decoded" in message
-    assert "no JPEG, PNG or WebP" in message
+    assert "not a JPEG, PNG or WebP" in message
     Image.fromarray(noise(40, 56, 3)).save(tmp_path / "whole.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:900])
     assert "half.png cannot be decoded: " in refused(lambda: CHOSEN(tmp_path / "half.png"))

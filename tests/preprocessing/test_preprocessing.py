@@ -87,7 +87,7 @@ def test_a_mean_image_may_be_oblong() -> None:
     assert (chosen.image_size, chosen.size, chosen.channels) == ((20, 32), (20, 32), 3)
     np.testing.assert_allclose(chosen(images), images - images.mean(0), atol=1e-3)
     assert chosen(noise(64, 70, 3)).shape == (20, 32, 3)
-    with pytest.raises(ValueError, match=r"20x32 pixels, and fits no images of image_size=32"):
+    with pytest.raises(ValueError, match=r"20x32 pixels, which does not fit image_size=32"):
         Preprocessing(mean=chosen.mean, image_size=32)
 
 

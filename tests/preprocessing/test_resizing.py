@@ -115,7 +115,7 @@ def test_sizes_are_a_side_or_height_and_width(given, kept) -> None:
     "size", [0, -1, 3.5, "32", True, None, (20,), (20, 30, 3), (20, 0), (20, 2.5), (True, 5)]
 )
 def test_other_sizes_are_refused(size) -> None:
-    with pytest.raises(ValueError, match="pixels of a side, or") as caught:
+    with pytest.raises(ValueError, match="pixels per side, or") as caught:
         Preprocessing(image_size=size)
     assert str(caught.value).endswith(f"got {size!r}")
 

@@ -255,8 +255,8 @@ def test_manifests_without_the_field_are_read() -> None:
 
 
 def test_what_cannot_be_quantized_is_refused(monkeypatch) -> None:
-    with pytest.raises(ValueError, match="resnet8 is quantized already"):
+    with pytest.raises(ValueError, match="resnet8 is already quantized"):
         quantized(quantized(network()))
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(ValueError, match="int8 needs the backend tensorflow, got jax"):
+    with pytest.raises(ValueError, match="int8 needs the TensorFlow backend, got jax"):
         quantized(network())

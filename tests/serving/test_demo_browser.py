@@ -69,9 +69,9 @@ def encoded(kind: str, seed: int = 0, **options) -> bytes:
 JPEG = encoded("JPEG", quality=60)
 OTHER = encoded("PNG", seed=5)
 REFUSED = {
-    "gif": (encoded("GIF"), "This file is no JPEG, PNG or WebP."),
-    "text": (b"hello", "This file is no JPEG, PNG or WebP."),
-    "empty": (b"", "This file is no JPEG, PNG or WebP."),
+    "gif": (encoded("GIF"), "This file is not a JPEG, PNG or WebP."),
+    "text": (b"hello", "This file is not a JPEG, PNG or WebP."),
+    "empty": (b"", "This file is not a JPEG, PNG or WebP."),
     "cut": (OTHER[:90], "This image cannot be read: the file is damaged or incomplete."),
     "huge": (
         OTHER[:16] + 2 * (30_000).to_bytes(4, "big") + OTHER[24:],

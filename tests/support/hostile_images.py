@@ -236,12 +236,12 @@ def large(random: Random) -> bytes:
 Maker = Callable[[Random], bytes]
 # What is told of them, whichever decoder tells it.
 BROKEN: dict[Maker, str] = {
-    empty: "no JPEG, PNG or WebP",
-    random_bytes: "no JPEG, PNG or WebP",
+    empty: "not a JPEG, PNG or WebP",
+    random_bytes: "not a JPEG, PNG or WebP",
     random_after_signature: "",
-    text: "no JPEG, PNG or WebP",
-    other_format: "no JPEG, PNG or WebP",
-    gif_of_many_frames: "no JPEG, PNG or WebP",
+    text: "not a JPEG, PNG or WebP",
+    other_format: "not a JPEG, PNG or WebP",
+    gif_of_many_frames: "not a JPEG, PNG or WebP",
     moving_webp: "animated",
     moving_webp_that_hides: "WebP",
     declared: "pixels; at most 33554432 are allowed",

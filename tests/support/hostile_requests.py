@@ -62,7 +62,7 @@ def spoiled(random: Random) -> Request:
     """One bad image among good ones."""
     batch = [hostile_images.small(random) for _ in range(3)]
     batch.insert(int(random.integers(4)), hostile_images.random_bytes(random))
-    return images(*batch, verdict="refuse", told="no JPEG, PNG or WebP")
+    return images(*batch, verdict="refuse", told="not a JPEG, PNG or WebP")
 
 
 def no_images(random: Random) -> Request:

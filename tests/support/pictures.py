@@ -86,14 +86,14 @@ SIXTEEN = {"L_16.png": deep(1, 0), "LA_16.png": deep(2, 4), "RGB_16.png": deep(3
            "RGBA_16.png": deep(4, 6)}  # fmt: skip
 PIXELS |= {name: upper(i + 1) for i, name in enumerate(SIXTEEN)}
 FILES |= INKS | SIXTEEN
-NO_FORMAT = "the file holds no JPEG, PNG, WebP, BMP or GIF"
+NO_FORMAT = "the file is not a JPEG, PNG, WebP, BMP or GIF"
 # What cannot be read, and the reason that is told.
 REFUSED: dict[str, tuple[bytes, str]] = {
     "16_bits.bmp": (image_files.bmp(LEVELS[..., :2], 16, PALETTE[:0]),
-                    "a BMP has 16 bits per pixel; 1, 4, 8, 24 and 32 can be read"),
+                    "a BMP has 16 bits per pixel; supported are 1, 4, 8, 24 and 32"),
     "packed.bmp": (image_files.bmp(LEVELS[..., 0], 8, PALETTE, compression=1),
-                   "a BMP has compression 1; only uncompressed ones can be read"),
-    "short.bmp": (bitmap(24)[:-9], "a BMP of 16x16 pixels is cut short"),
+                   "a BMP has compression 1; only uncompressed is supported"),
+    "short.bmp": (bitmap(24)[:-9], "a BMP of 16x16 pixels is truncated"),
     "tiff.png": (encoded(RGB, "TIFF"), NO_FORMAT),
     "empty.png": (b"", NO_FORMAT),
     "text.jpg": (b"hello", NO_FORMAT),

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.support import helpers
-from train.datasets import batches as pipeline
+from train.datasets.batches import distribute
 from train.recipes import plan
 from train.recipes.data import open_data
 from train.recipes.recipe import Recipe
@@ -43,7 +43,7 @@ def stepped(start: str, where: tf.distribute.Strategy, folder: Path, **changes) 
     data = open_data(recipe(start, **changes), None)
     trained = state.create(data, where, folder)
     step = plan.train_step(data.recipe, where, trained.model, trained.update, jit_compile=jit)
-    batch = next(iter(pipeline.distribute(where, data.train_batches(0))))
+    batch = next(iter(distribute(where, data.train_batches(0))))
     assert np.isfinite(step(*batch, tf.constant(0.01))["loss"])
     trained.average_statistics()
     return trained.model

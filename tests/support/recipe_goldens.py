@@ -20,6 +20,7 @@ PLAIN: Golden = {
     "ema": 0.0,
     "sync_bn": False,
     "boundaries": (),
+    "warmup": "linear",
     "warmup_steps": 0,
     "warmup_rate": 0.0,
     "warmup_error": 0.0,
@@ -63,7 +64,7 @@ CIFAR: Golden = {
 WARMED_110 = {"warmup_error": 0.8}
 # arXiv:1603.05027, appendix: the same, but "we warm up the training by a smaller learning rate of
 # 0.01 at the beginning 400 iterations and go back to 0.1".
-CIFAR_V2: Golden = {**CIFAR, "warmup_steps": 400, "warmup_rate": 0.01}
+CIFAR_V2: Golden = {**CIFAR, "warmup": "constant", "warmup_steps": 400, "warmup_rate": 0.01}
 
 # arXiv:1512.03385, table 6: test error on CIFAR-10.
 TABLE_6 = {20: 8.75, 32: 7.51, 44: 7.17, 56: 6.97, 110: 6.43, 1202: 7.93}

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from train import recipes
-from train.datasets import batches as pipeline
+from train.datasets.batches import distribute
 from train.recipes import plan
 from train.recipes.data import Data, open_data
 from train.recipes.recipe import Recipe
@@ -55,7 +55,7 @@ def train(data: Data, where: tf.distribute.Strategy, name: str, out: Path) -> No
     row = replace(data.recipe, sync_bn=norms == "synchronized")
     step = plan.train_step(row, where, trained.model, trained.update, jit_compile=xla == "on")
     rate = plan.learning_rate(row)
-    batches = pipeline.distribute(where, data.train_batches(0))
+    batches = distribute(where, data.train_batches(0))
     for number, batch in zip(range(STEPS), batches, strict=False):
         step(*batch, tf.constant(rate(number)))
     trained.average_statistics()

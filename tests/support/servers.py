@@ -24,7 +24,7 @@ needed = pytest.mark.skipif(
 )
 STARTING = 120  # seconds
 JUNK = b"no image"
-NOT_AN_IMAGE = "image_bytes hold no JPEG, PNG or WebP"
+NOT_AN_IMAGE = "image_bytes are not a JPEG, PNG or WebP"
 
 
 def free_ports(count: int) -> list[int]:

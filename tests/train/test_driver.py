@@ -68,9 +68,14 @@ def test_metrics_are_complete(whole):
     assert [line["step"] for line in train] == list(range(5, STEPS + 1, 5))
     for line in train:
         assert set(line) == {
-            "step", "split", "loss", "accuracy", "learning_rate", "images_per_second",
+            "step",
+            "split",
+            "loss",
+            "accuracy",
+            "learning_rate",
+            "images_per_second",
             "memory_gib",
-        }  # fmt: skip
+        }
         cosine = 0.05 * (1 + np.cos(np.pi * (line["step"] - 1) / STEPS))
         assert line["learning_rate"] == pytest.approx(cosine, rel=1e-6)
     tests = [line for line in lines if line["split"] == "test"]
@@ -105,8 +110,10 @@ def test_tensorboard_shows_the_same_numbers(whole):
 
 def test_the_first_lines_say_what_runs_on_what(whole):
     """Multiply-adds by hand: 9 n_in n_out a convolution, at 8, 4 and 2 pixels a side."""
-    stem, stage1 = 64 * 9 * 1 * 16, 64 * 9 * (16 * 16) * 2
-    stage2, stage3 = 16 * 9 * (16 * 32 + 32 * 32), 4 * 9 * (32 * 64 + 64 * 64)
+    stem = 64 * 9 * 1 * 16
+    stage1 = 64 * 9 * (16 * 16) * 2
+    stage2 = 16 * 9 * (16 * 32 + 32 * 32)
+    stage3 = 4 * 9 * (32 * 64 + 64 * 64)
     total = stem + stage1 + stage2 + stage3 + 64 * 10
     lines = whole[1].stdout.splitlines()
     assert lines[0] == "digits: 1,797 images in 10 classes: 1,437 training, 360 test"

@@ -43,8 +43,11 @@ def test_labels_are_those_of_the_network(tmp_path):
     assert labels(relabelled(examples, manifest("eel", "dog", "cat"))) == [2, 2, 1, 1]
     assert labels(relabelled(examples, manifest("cat", "dog"))) == [0, 0, 1, 1]
     renamed = by_class(relabelled(examples, manifest("eel", "dog", "cat")))
-    assert renamed == {"eel": set(), "dog": {b"test/dog/0.png", b"test/dog/1.png"},
-                       "cat": {b"test/cat/0.png", b"test/cat/1.png"}}  # fmt: skip
+    assert renamed == {
+        "eel": set(),
+        "dog": {b"test/dog/0.png", b"test/dog/1.png"},
+        "cat": {b"test/cat/0.png", b"test/cat/1.png"},
+    }
 
 
 def test_a_few_folders_of_imagenet_are_found_by_their_ids(tmp_path):
@@ -98,13 +101,23 @@ def runs(tmp_path_factory) -> dict[str, dict]:
     network = f"--weights={root}/run/final.keras"
     evaluate = ["train.evaluate", network, "--dataset=folder"]
     cases = {
-        "train": ["train", "--recipe=cifar10_resnet20", helpers.TINY, "--dataset=folder",
-                  "--preprocessing=torch", "--boundaries=", "--batch_size=8", "--steps=30",
-                  "--image_size=8", "--learning_rate=0.02", f"--data_dir={trained}",
-                  f"--workdir={root}/run"],
+        "train": [
+            "train",
+            "--recipe=cifar10_resnet20",
+            helpers.TINY,
+            "--dataset=folder",
+            "--preprocessing=torch",
+            "--boundaries=",
+            "--batch_size=8",
+            "--steps=30",
+            "--image_size=8",
+            "--learning_rate=0.02",
+            f"--data_dir={trained}",
+            f"--workdir={root}/run",
+        ],
         "light": [*evaluate, f"--data_dir={light}", f"--examples_out={root}/light.npz"],
         "other": [*evaluate, f"--data_dir={other}"],
-    }  # fmt: skip
+    }
     done = helpers.modules(list(cases.values()))
     with np.load(root / "light.npz") as file:
         written = file["labels"].tolist()
@@ -122,8 +135,9 @@ def test_a_class_alone_is_measured_by_its_name(runs):
 def test_other_names_are_an_error(runs):
     assert runs["other"]["code"] == 1
     error = runs["other"]["stderr"].splitlines()[-1]
-    assert error == ("error: the network has no class 'day', 'night'; its classes are 'dark',"
-                     " 'light'")  # fmt: skip
+    assert error == (
+        "error: the network has no class 'day', 'night'; its classes are 'dark', 'light'"
+    )
 
 
 def test_runs_begin_with_what_they_found(runs):

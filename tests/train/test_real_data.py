@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_resnet import preprocessing
 from tests.support import helpers, trees
 from tests.support.helpers import last_line
 from train import datasets
-from train.augment import images as augment
-from train.datasets import mean_image as scaling
 from train.datasets.examples import Examples
+from train.recipes import plan
+from train.recipes.data import open_data
 
 CIFAR10 = "--recipe=cifar10_resnet20"
 
@@ -40,7 +41,7 @@ def test_cifar10_is_whole(cifar):
 def test_cifar10_has_its_known_mean_colour(cifar, data_dir):
     """(125.3, 123.0, 113.9), as in fb.resnet.torch, datasets/cifar10.lua."""
     recipe = helpers.recipe(dataset="cifar10", image_size=32, preprocessing="per_pixel")
-    mean = np.asarray(scaling.preprocessing_of(recipe, cifar["train"]).mean)
+    mean = np.asarray(open_data(recipe, str(data_dir / "tfds")).preprocessing.mean)
     assert mean.shape == (32, 32, 3)
     np.testing.assert_allclose(mean.mean((0, 1)), (125.3, 123.0, 113.9), atol=0.1)
 
@@ -107,7 +108,7 @@ def test_real_jpegs_decode_as_their_list_says(jpegs, data_dir):
 def test_real_jpegs_go_through(jpegs, augmentation):
     recipe = helpers.recipe(augmentation=augmentation, image_size=64, preprocessing="caffe")
     examples = datasets.load("folder", "train", str(jpegs))
-    change = augment.build(recipe, scaling.preprocessing_of(recipe, examples))
+    change = plan.augmentation(recipe, preprocessing.mode("caffe", image_size=64))
     paths = examples.elements(None).take(16)
     images = [
         change(examples.decode(e)[0], tf.constant([0, i], tf.int64)) for i, e in enumerate(paths)

@@ -82,11 +82,11 @@ def test_hashes_are_checked_and_nothing_wrong_is_kept(site, tmp_path) -> None:
     folder, url = site
     _, digest = saved(folder)
     wrong = "0" * 64
-    with pytest.raises(ValueError, match=rf"hash should be {wrong}, and is {digest}"):
+    with pytest.raises(ValueError, match=rf"hash should be {wrong} but is {digest}"):
         download.local(f"{url}/tiny.weights.h5#sha256={wrong}")
     named = f"tiny-{digest[:8]}.pth"  # as torch.hub names its files
     (folder / named).write_bytes(b"damaged on the way")
-    with pytest.raises(ValueError, match=f"hash should be {digest[:8]}, and is"):
+    with pytest.raises(ValueError, match=f"hash should be {digest[:8]} but is"):
         download.local(f"{url}/{named}")
     assert [p for p in (tmp_path / "home").rglob("*") if p.is_file()] == []
     saved(folder, named)
@@ -106,7 +106,7 @@ def test_a_kept_file_that_was_damaged_is_fetched_again(site) -> None:
     ("address", "words"),
     [
         ("{url}/absent.pth", ["absent.pth cannot be downloaded", "404"]),
-        ("{url}/", ["names no file"]),
+        ("{url}/", ["does not name a file"]),
         ("{url}/a.pth#md5=1", ["#sha256=", "'md5=1'"]),
         ("http://127.0.0.1:9/a.pth", ["http://127.0.0.1:9/a.pth cannot be downloaded"]),
         ("hf://timm", ["hf://owner/name", "'hf://timm'"]),
@@ -185,7 +185,7 @@ def test_a_cache_that_cannot_be_written_is_one_line(site, tmp_path, monkeypatch)
     saved(folder)
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))  # root may write to any folder
-    told = rf"{url}/tiny\.weights\.h5 cannot be kept in .*file/models/keras_resnet.*KERAS_HOME"
+    told = rf"{url}/tiny\.weights\.h5 cannot be stored in .*file/models/keras_resnet.*KERAS_HOME"
     with pytest.raises(ValueError, match=told) as caught:
         download.local(f"{url}/tiny.weights.h5")
     assert "\n" not in str(caught.value)
@@ -197,7 +197,7 @@ def test_a_cache_that_is_full_says_what_to_do(tmp_path, monkeypatch) -> None:
 
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setattr(download, "_copy", full)
-    told = r"cannot be kept in .*: No space left on device. Set KERAS_HOME to a folder that can be"
+    told = r"cannot be stored in .*: No space left on device. Set KERAS_HOME to a writable"
     for wanted in (("http://a.b/c.pth", None), ("imagenet", "resnet50")):
         with pytest.raises(ValueError, match=told):
             download.local(*wanted)

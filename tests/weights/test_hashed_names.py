@@ -26,7 +26,7 @@ def test_a_file_that_ends_in_its_hash_is_compared_with_it(name: str, tmp_path) -
         assert hashed_names.digits(file.name)
     resnet.from_weights(file)
     other = file.with_name("a-0a1b2c3d.weights.h5")
-    told = rf"{other} is damaged or was renamed: its name says 0a1b2c3d, its SHA-256 begins"
+    told = rf"{other} is damaged or was renamed: its name ends in 0a1b2c3d, its SHA-256 begins"
     for change in (file.rename, lambda to: to.write_bytes(to.read_bytes()[:-1] + b"!")):
         change(other)
         with pytest.raises(ValueError, match=told):

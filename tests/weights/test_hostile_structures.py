@@ -221,13 +221,13 @@ def test_manifests_of_nothing_are_refused(name: str, found) -> None:
 @pytest.mark.parametrize(
     ("name", "word"),
     [
-        ("missing", "lacks ['stage2_block1_conv1_bn/gamma']"),
+        ("missing", "missing are ['stage2_block1_conv1_bn/gamma']"),
         ("left over", "['extra']"),
-        ("left over bias", "['stage1_block1_conv7_bn/beta'] left over"),
-        ("twice", "twice ['stage1_block1_conv1/kernel']"),
+        ("left over bias", "left over are ['stage1_block1_conv7_bn/beta']"),
+        ("twice", "contains ['stage1_block1_conv1/kernel'] twice"),
         ("gap", "[(2, 2)"),
-        ("even kernel", "odd kernels"),
-        ("longer statistics", "(5,) there, (4,) here"),
+        ("even kernel", "odd sizes"),
+        ("longer statistics", "(5,) in the file, (4,) in the model"),
         ("nan", "stem_conv1/kernel is not"),
     ],
 )

@@ -33,20 +33,24 @@ def needs(file: Path, source: str, *words: str, **fields) -> None:
 
 def test_v1_5_is_no_v1(tmp_path) -> None:
     file = samples.safetensors(tmp_path / "a.safetensors")
-    words = ("stride_on='3x3' there, 'first' here", "from_weights")
+    words = ("stride_on='3x3' in the file, not 'first'", "from_weights")
     needs(file, "torchvision", *words, network="resnet50")
     assert resnet.from_weights(file).spec.stride_on == "3x3"
 
 
 FIELDS = [
-    ("new.pth", {"shortcut": "B"}, "shortcut='A' there, 'B' here"),
-    ("new.pth", {"preact": True}, "preact=False there, True here"),
-    ("new.pth", {"repeats": (1, 1, 2)}, "repeats=(1, 1, 1) there, (1, 1, 2) here"),
-    ("plain.npz", {"shortcut": "A"}, "shortcut='B' there, 'A' here"),
-    ("a.pkl", {"stem": ((7, 8, 2),)}, "stem=(Conv(kernel=7, filters=4, stride=2),) there"),
+    ("new.pth", {"shortcut": "B"}, "shortcut='A' in the file, not 'B'"),
+    ("new.pth", {"preact": True}, "preact=False in the file, not True"),
+    ("new.pth", {"repeats": (1, 1, 2)}, "repeats=(1, 1, 1) in the file, not (1, 1, 2)"),
+    ("plain.npz", {"shortcut": "A"}, "shortcut='B' in the file, not 'A'"),
+    (
+        "a.pkl",
+        {"stem": ((7, 8, 2),)},
+        "stem=(Conv(kernel=7, filters=4, stride=2),) in the file, not",
+    ),
     ("a.weights.h5", {"branch": ((3, 2), (3, 1))}, "branch=(Conv(kernel=3, filters=1, stride=1)"),
-    ("a.keras", {"repeats": (2, 1, 1)}, "repeats=(1, 1, 1) there, (2, 1, 1) here"),
-    ("a.keras", {"padding": "same"}, "padding='symmetric' there, 'same' here"),
+    ("a.keras", {"repeats": (2, 1, 1)}, "repeats=(1, 1, 1) in the file, not (2, 1, 1)"),
+    ("a.keras", {"padding": "same"}, "padding='symmetric' in the file, not 'same'"),
 ]
 
 
@@ -57,14 +61,14 @@ def test_fields_that_a_file_proves_wrong_are_named(name: str, fields, word: str,
 
 
 USUAL = [
-    ("new.pth", {"zero_channels": "after"}, "zero_channels='around' there, 'after' here"),
-    ("new.pth", {"shortcut": None}, "shortcut='A' there, None here"),
-    ("plain.npz", {"padding": "symmetric"}, "padding='same' there, 'symmetric' here"),
-    ("a.caffemodel", {"stem_pool": "symmetric"}, "stem_pool='ceil' there, 'symmetric' here"),
-    ("a.caffemodel", {"stem_pool": None}, "stem_pool='ceil' there, None here"),
-    ("a.pkl", {"stride_on": "3x3"}, "stride_on='first' there, '3x3' here"),
-    ("a.safetensors", {"stride_on": "first"}, "stride_on='3x3' there, 'first' here"),
-    ("a.safetensors", {"stem": ((7, 4, 1),)}, "stride=2),) there"),
+    ("new.pth", {"zero_channels": "after"}, "zero_channels='around' in the file, not 'after'"),
+    ("new.pth", {"shortcut": None}, "shortcut='A' in the file, not None"),
+    ("plain.npz", {"padding": "symmetric"}, "padding='same' in the file, not 'symmetric'"),
+    ("a.caffemodel", {"stem_pool": "symmetric"}, "stem_pool='ceil' in the file, not 'symmetric'"),
+    ("a.caffemodel", {"stem_pool": None}, "stem_pool='ceil' in the file, not None"),
+    ("a.pkl", {"stride_on": "3x3"}, "stride_on='first' in the file, not '3x3'"),
+    ("a.safetensors", {"stride_on": "first"}, "stride_on='3x3' in the file, not 'first'"),
+    ("a.safetensors", {"stem": ((7, 4, 1),)}, "stride=2),) in the file, not"),
 ]
 
 
@@ -99,9 +103,9 @@ def test_what_a_silent_file_proves_is_compared(suffix: str, tmp_path) -> None:
     file, model = tmp_path / f"a{suffix}", samples.build("keras_resnet")
     plain = keras.Model(model.input, model.output)
     plain.save(file) if suffix == ".keras" else plain.save_weights(file)
-    needs(file, "keras_resnet", "repeats=(1, 1, 1) there, (1, 1, 2) here", repeats=(1, 1, 2))
-    needs(file, "keras_resnet", "repeats=(1, 1, 1) there, (1, 1) here", repeats=(1, 1))
-    needs(file, "keras_resnet", "stem=", "there", stem=((3, 8),))
+    needs(file, "keras_resnet", "repeats=(1, 1, 1) in the file, not (1, 1, 2)", repeats=(1, 1, 2))
+    needs(file, "keras_resnet", "repeats=(1, 1, 1) in the file, not (1, 1)", repeats=(1, 1))
+    needs(file, "keras_resnet", "stem=", "in the file, not", stem=((3, 8),))
 
 
 @pytest.mark.parametrize("name", samples.FORMATS)

@@ -47,7 +47,7 @@ def test_what_keras_has_is_not_downloaded_again(official, monkeypatch) -> None:
 def test_a_file_without_a_classifier_is_named(official, monkeypatch) -> None:
     bare = in_cache(official, "_notop", monkeypatch)
     assert download.local("imagenet", "resnet50", head=False) == bare
-    told = rf"resnet50_weights.*{bare} has no classifier: it is used with include_top=False"
+    told = rf"resnet50_weights.*{bare} has no classifier: it can be used with include_top=False"
     with pytest.raises(ValueError, match=told):
         download.local("imagenet", "resnet50")
     bare.write_bytes(b"damaged")
@@ -65,7 +65,9 @@ def test_a_network_without_a_classifier_takes_a_file_without_one(official, monke
     ours = keras_resnet.ResNet50(include_top=False, weights="imagenet", pooling="avg")
     x = np.random.default_rng(0).normal(size=(1, 64, 64, 3)).astype("float32")
     np.testing.assert_allclose(ours(x), theirs(x), rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="has no classifier: it is used with include_top=False"):
+    with pytest.raises(
+        ValueError, match="has no classifier: it can be used with include_top=False"
+    ):
         keras_resnet.ResNet50(weights="imagenet")
 
 

@@ -78,7 +78,7 @@ def test_an_open_file_is_used_as_it_is(tmp_path, monkeypatch) -> None:
     with weights.opened(tmp_path / "tiny.weights.h5") as held:
         assert held.settle() == manifest()
         model = from_weights(held)
-        with pytest.raises(ValueError, match="source and prefix are given where the file"):
+        with pytest.raises(ValueError, match="source and prefix are arguments of"):
             from_weights(held, source="torchvision")
     assert len(openings) == 1
     for weight, expected in zip(model.weights, network().weights, strict=True):

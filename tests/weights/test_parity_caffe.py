@@ -58,8 +58,8 @@ def test_the_whole_caffe_resnet50_has_its_logits(tmp_path) -> None:
     model = resnet("resnet50", stem_pool="ceil", weights=file, classifier_activation=None)
     fits(model, net, [(97, 115), (224, 224)], ceil=True)
     for network, fields, words in (
-        ("resnet50", {}, "stem_pool='ceil' there, 'symmetric' here"),
-        ("resnet50_v1_5", {"stem_pool": "ceil"}, "stride_on='first' there, '3x3' here"),
+        ("resnet50", {}, "stem_pool='ceil' in the file, not 'symmetric'"),
+        ("resnet50_v1_5", {"stem_pool": "ceil"}, "stride_on='first' in the file, not '3x3'"),
     ):
         with pytest.raises(ValueError, match=words):
             resnet(network, weights=file, **fields)
@@ -120,5 +120,5 @@ def test_the_whole_resnet50_of_detectron_has_its_logits_and_stays_frozen(tmp_pat
     pixels = np.random.default_rng(2).integers(0, 256, (9, 9, 3)).astype("uint8")
     expected = pixels[..., ::-1] - np.float32([103.53, 116.28, 123.675])
     np.testing.assert_allclose(model.preprocessing.normalize(pixels), expected, atol=1e-4)
-    with pytest.raises(ValueError, match="stride_on='first' there, '3x3' here"):
+    with pytest.raises(ValueError, match="stride_on='first' in the file, not '3x3'"):
         resnet("resnet50_v1_5", weights=file)

@@ -158,7 +158,7 @@ def test_ours_become_theirs(network: str, tmp_path) -> None:
 )
 def test_what_they_do_not_compute_is_not_written(network: str, fields, tmp_path) -> None:
     file = tmp_path / "a.safetensors"
-    with pytest.raises(ValueError, match=r"torchvision and timm compute .*stride_on='3x3'"):
+    with pytest.raises(ValueError, match=r"torchvision and timm have .*stride_on='3x3'"):
         weights.save(resnet(network, **fields), file, as_="torchvision")
     with pytest.raises(ValueError, match=r"end in \.safetensors, got .*a\.pth"):
         weights.save(resnet("resnet18"), tmp_path / "a.pth", as_="torchvision")
@@ -169,10 +169,10 @@ def test_what_they_do_not_compute_is_not_written(network: str, fields, tmp_path)
 def test_torchvision_weights_fit_only_v1_5(network: str, tmp_path) -> None:
     file = torch_nets.save(torch_nets.build("torchvision.resnet50"), tmp_path / "a.pth")
     words = {
-        "resnet50": "stride_on='3x3' there, 'first' here",
-        "resnet50_d": "shortcut='B' there, 'D' here",
-        "resnet50_v2": "preact=False there, True here",
-        "plain50": "shortcut='B' there, None here",
+        "resnet50": "stride_on='3x3' in the file, not 'first'",
+        "resnet50_d": "shortcut='B' in the file, not 'D'",
+        "resnet50_v2": "preact=False in the file, not True",
+        "plain50": "shortcut='B' in the file, not None",
     }
     with pytest.raises(ValueError, match=words[network]) as caught:
         resnet(network, weights=file)

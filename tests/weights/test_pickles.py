@@ -133,7 +133,7 @@ def test_whole_modules_are_refused(legacy: bool, tmp_path) -> None:
 
     file = tmp_path / "whole.pth"
     torch.save(torch.nn.Linear(2, 3), file, _use_new_zipfile_serialization=not legacy)
-    told = r"whole\.pth cannot be read: it holds a pickled module, torch\.nn\.modules\.linear"
+    told = r"whole\.pth cannot be read: it contains a pickled module, torch\.nn\.modules\.linear"
     with pytest.raises(ValueError, match=told + r"\.Linear, whose code.*state_dict"), opened(file):
         pass
 

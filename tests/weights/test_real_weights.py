@@ -68,7 +68,7 @@ def answer(published, data_dir, examples, mean=None) -> Answer:
     images, labels = examples
     scaling = model.preprocessing
     if scaling.mean is None:  # not in the file, and subtracted after x / 255
-        with pytest.raises(ValueError, match="mean image of these weights is not known"):
+        with pytest.raises(ValueError, match="mean image of these weights is unknown"):
             scaling(images[:1])
         x = images / np.float32(255) - np.float32(mean / 255)
     else:
@@ -118,7 +118,7 @@ def test_a_plain_net_is_no_residual_net(cifar, data_dir) -> None:
     """The tensors of both are alike: only their maker can tell, and the accuracy."""
     file = data_dir / "weights" / "a-martyn" / "plainnet20.pt"
     with pytest.raises(
-        ValueError, match=r"do not say their shortcut.*shortcut='A' or shortcut=None"
+        ValueError, match=r"does not determine shortcut.*shortcut='A' or shortcut=None"
     ):
         resnet.from_weights(file)
     wrong = resnet("resnet20", weights=file)
@@ -131,21 +131,21 @@ def test_a_plain_net_is_no_residual_net(cifar, data_dir) -> None:
 @pytest.mark.parametrize(
     ("network", "fields", "words"),
     [
-        ("resnet20", {}, ["zero_channels='around' there, 'after' here", "from_weights"]),
+        ("resnet20", {}, ["zero_channels='around' in the file, not 'after'", "from_weights"]),
         (
             "resnet20",
             {"zero_channels": "around", "shortcut": "B"},
-            ["shortcut='A' there, 'B' here"],
+            ["shortcut='A' in the file, not 'B'"],
         ),
-        ("resnet32", {"zero_channels": "around"}, ["repeats=(3, 3, 3) there, (5, 5, 5) here"]),
-        ("resnet20_v2", {"zero_channels": "around"}, ["preact=False there, True here"]),
-        ("resnet50", {}, ["branch=", "stem_pool=None there, 'symmetric' here"]),
+        ("resnet32", {"zero_channels": "around"}, ["repeats=(3, 3, 3) in the file, not (5, 5, 5)"]),
+        ("resnet20_v2", {"zero_channels": "around"}, ["preact=False in the file, not True"]),
+        ("resnet50", {}, ["branch=", "stem_pool=None in the file, not 'symmetric'"]),
     ],
     ids=str,
 )
 def test_weights_do_not_fit_other_networks(network, fields, words, data_dir) -> None:
     file = data_dir / "weights" / "akamaster" / "resnet20-12fca82f.th"
-    with pytest.raises(ValueError, match=r"resnet20-12fca82f\.th holds the weights of") as caught:
+    with pytest.raises(ValueError, match=r"resnet20-12fca82f\.th contains weights of") as caught:
         resnet(network, weights=file, **fields)
     assert [word for word in words if word not in str(caught.value)] == []
 

@@ -65,7 +65,7 @@ def holding(content: Any) -> Callable[[Path], object]:
 
 
 PARTITION = {"optimizer_state_dict": {"zero_stage": 3, "fp32_flat_groups": [torch.zeros(9)]}}
-MODULE = r"holds a pickled module, checkpoints\.Net"
+MODULE = r"contains a pickled module, tests\.support\.checkpoints\.Net"
 WRITE = r"whose code is not run\. In PyTorch, torch\.save\(model\.state_dict\(\), new_file\)"
 SPLIT = r"distributed tensors are not read\. In PyTorch, save plain ones: .*\.full_tensor\(\)"
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -81,15 +81,15 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "optimizers": (holding({"optimizer_states": [checkpoints.optimizer()]}),
                    r"the state of an optimizer in 'optimizer_states\.0', and no weights"),
     "ZeRO optimizer": (holding(PARTITION), r"an optimizer in 'optimizer_state_dict'.*zero_to_fp32"),
-    "ZeRO-3": (zero3, r"all of its tensors are empty, .*: zero_to_fp32\.py gathers"),
+    "ZeRO-3": (zero3, r"all of its tensors are empty, .*; zero_to_fp32\.py gathers"),
     "FSDP": (flat, r"'_fsdp_wrapped_module\._flat_param' is a shard of FSDP\..*FULL_STATE_DICT"),
     "DTensor": (sharded, rf"'model\.conv1\.weight' is a torch.*DTensor: .*{SPLIT}"),
     "quantized": (quantized, r"'conv1\.weight' is a torch\._utils\._rebuild_qtensor: .*quantized"),
     "sparse": (holding({"model": {**state(), "fc.weight": torch.eye(3).to_sparse()}}),
                r"'fc\.weight' is a torch\._utils\._rebuild_sparse_tensor: sparse"),
-    "tensor": (holding(torch.zeros(3)), "holds one tensor without a name"),
-    "tensors": (holding([torch.zeros(3)]), "holds a Python list, and no dictionary of tensors"),
-    "number": (holding(3), "holds a Python int, and no dictionary of tensors"),
+    "tensor": (holding(torch.zeros(3)), "contains one tensor without a name"),
+    "tensors": (holding([torch.zeros(3)]), "contains a Python list, not a dictionary of tensors"),
+    "number": (holding(3), "contains a Python int, not a dictionary of tensors"),
     "numbers": (holding({"epoch": 3, "lr": 0.1}), r"no tensors; its keys are \['epoch', 'lr'\]"),
 }  # fmt: skip
 

@@ -130,7 +130,7 @@ def test_a_prefix_that_only_most_names_have_is_dropped(end: str, tmp_path) -> No
 
 def test_what_stands_twice_is_refused(tmp_path) -> None:
     content = {**state(prefix="module."), "fc.weight": torch.zeros(1)}
-    with pytest.raises(ValueError, match=r"holds 'fc\.weight' twice.*prefix='module\.'"):
+    with pytest.raises(ValueError, match=r"contains 'fc\.weight' twice.*prefix='module\.'"):
         read(save(content, tmp_path / "a.pth"))
     same(read(tmp_path / "a.pth", "module."), state())
 
@@ -157,7 +157,9 @@ def test_a_prefix_chooses_a_network(name: str, tmp_path) -> None:
     file = write(MOCO, tmp_path / name)
     same(read(file, "module.encoder_q."), state())
     same(read(file, "module.encoder_k"), state(1))
-    told = rf"{name} cannot be read: it holds 2 sets of weights, in .*encoder_k\., .*encoder_q\.;"
+    told = (
+        rf"{name} cannot be read: it contains 2 sets of weights, in .*encoder_k\., .*encoder_q\.;"
+    )
     with pytest.raises(ValueError, match=told + " choose one, such as prefix='.*encoder_k"):
         read(file)
     told = r"no name of a tensor begins with 'backbone\.'; there are .*module\.encoder_k\., "

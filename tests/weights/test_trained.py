@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_resnet import weights
-from keras_resnet.models import flags as trained
+from keras_resnet.models import weights_flags
 from keras_resnet.preprocessing import Preprocessing, mode, per_pixel
 from keras_resnet.weights import Told
 from tests.support.saved_networks import described, manifest, network, same
@@ -29,13 +29,13 @@ from tests.support.saved_networks import described, manifest, network, same
     ids=str,
 )
 def test_fields_of_a_command_line(assignments, fields) -> None:
-    assert trained.parse_fields(assignments) == fields
+    assert weights_flags.parse_fields(assignments) == fields
 
 
 @pytest.mark.parametrize("text", ["shortcut", "blocks=3", "", "=C"])
 def test_other_assignments_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"NAME=VALUE.*shortcut") as caught:
-        trained.parse_fields([text])
+        weights_flags.parse_fields([text])
     assert repr(text) in str(caught.value)
 
 
@@ -74,11 +74,11 @@ def test_a_user_may_choose_another_size_or_scaling(file: str) -> None:
 
 
 def test_a_user_cannot_contradict_the_file(file: str) -> None:
-    with pytest.raises(ValueError, match=r"mine.*repeats=\(1, 1, 1\) there, \(5, 5, 5\) here"):
+    with pytest.raises(ValueError, match=r"mine.*repeats=\(1, 1, 1\) in the file, not \(5, 5, 5\)"):
         described(file, Told("resnet32"))
-    with pytest.raises(ValueError, match=r"mine.*shortcut='A' there, 'C' here"):
+    with pytest.raises(ValueError, match=r"mine.*shortcut='A' in the file, not 'C'"):
         described(file, Told(fields={"shortcut": "C"}))
-    with pytest.raises(ValueError, match=r"mine.*repeats=\(1, 1, 1\) there, \(2, 2, 2\) here"):
+    with pytest.raises(ValueError, match=r"mine.*repeats=\(1, 1, 1\) in the file, not \(2, 2, 2\)"):
         described(file, Told("resnet20", fields={"repeats": [2, 2, 2]}))
     # What the default says is no contradiction.
     assert same(described(file, Told(fields={"shortcut": "A"})), manifest())
@@ -103,7 +103,7 @@ def test_classes_are_as_many_as_labels(tmp_path) -> None:
 
 def test_a_silent_file_needs_a_network_or_what_shapes_leave_open(silent_file) -> None:
     words = (
-        r"silent\.weights\.h5 is of keras_resnet, whose files do not say their stem, shortcut,"
+        r"silent\.weights\.h5 is a file of keras_resnet, which does not determine stem, shortcut,"
         r".*name the network, or give stem=\(\(3, 16, 1\),\) or stem=\(\(3, 16, 2\),\);"
         r" shortcut='A' or shortcut=None"
     )
@@ -119,9 +119,9 @@ def test_a_silent_file_needs_a_scaling_before_it_is_used(silent_file) -> None:
     said = {"fields": {"repeats": [1, 1, 1]}}
     found = described(silent_file, Told("resnet20", **said))
     assert found.preprocessing is None
-    with pytest.raises(ValueError, match="resnet20 is not known: give --preprocessing, or --mean"):
+    with pytest.raises(ValueError, match="resnet20 is unknown: give --preprocessing, or --mean"):
         found.known_preprocessing()
-    with pytest.raises(ValueError, match="mean alone does not say how pixels are scaled"):
+    with pytest.raises(ValueError, match="mean alone is not enough: give mean and std"):
         described(silent_file, Told("resnet20", **said, preprocessing_fields={"mean": 1.0}))
 
 
@@ -150,7 +150,7 @@ def test_every_part_of_a_scaling_can_be_said(file, silent_file, known: bool) -> 
     found = described(path, Told(network, preprocessing_fields=SCALING))
     assert found.preprocessing == Preprocessing(**SCALING)
     assert found.image_shape == (28, 28, 3)
-    with pytest.raises(ValueError, match="mean has 4 channels, and images of this network 3"):
+    with pytest.raises(ValueError, match="mean has 4 channels, images of this network have 3"):
         described(path, Told(network, preprocessing_fields={**SCALING, "mean": [1, 2, 3, 4]}))
 
 

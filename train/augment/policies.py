@@ -127,9 +127,12 @@ def affine(image: tf.Tensor, matrix: tuple[tf.Tensor | float, ...], fill: float)
 def rotate(image: tf.Tensor, degrees: tf.Tensor, fill: float) -> tf.Tensor:
     """Turns an image around its middle, counterclockwise."""
     radians = degrees * (math.pi / 180.0)
-    cos, sin = tf.cos(radians), tf.sin(radians)
-    y, x = tf.unstack((_sides(image) - 1.0) / 2.0)
-    return affine(image, (cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y), fill)
+    cos = tf.cos(radians)
+    sin = tf.sin(radians)
+    middle_y, middle_x = tf.unstack((_sides(image) - 1.0) / 2.0)
+    move_x = middle_x - cos * middle_x + sin * middle_y
+    move_y = middle_y - sin * middle_x - cos * middle_y
+    return affine(image, (cos, -sin, move_x, sin, cos, move_y), fill)
 
 
 def auto_contrast(image: tf.Tensor) -> tf.Tensor:

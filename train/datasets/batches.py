@@ -136,10 +136,10 @@ def _positions(
             lambda group: tf.data.Dataset.from_tensor_slices(group).repeat(times)
         )
     elements = elements.skip(first % (size * times))
-    return _of(share, tf.data.Dataset.range(first, FOREVER), elements, stream.batch_size)
+    return _own_rows(share, tf.data.Dataset.range(first, FOREVER), elements, stream.batch_size)
 
 
-def _of(
+def _own_rows(
     share: Share, positions: tf.data.Dataset, elements: tf.data.Dataset, batch_size: int
 ) -> tf.data.Dataset:
     """Lists (position, element), of which the rows of one worker stay."""
@@ -180,7 +180,7 @@ def eval_batches(
         counts = tf.cast(position < examples.size, tf.float32)
         return preprocess(image), label, counts * weight
 
-    rows = decoded(examples, _of(share, positions, elements, batch_size), broken)
+    rows = decoded(examples, _own_rows(share, positions, elements, batch_size), broken)
     rows = rows.map(example, tf.data.AUTOTUNE, deterministic=True)
     batches = rows.batch(batch_size // share.replicas, drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE)

@@ -9,7 +9,9 @@ from train.datasets.tfds import FIRST, Part
 HINT = "training needs a ClassLabel, or an integer, for each image"
 
 
-def of(builder: Any, parts: list[Part], *, whole: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def names(
+    builder: Any, parts: list[Part], *, whole: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Returns the names of the classes, and notes for people.
 
     If labels are integers without names, their values are counted in a small set.

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.labels import near, quoted
-from keras_resnet.preprocessing import decoding, files as image_files, kinds as image_kinds
-from keras_resnet.preprocessing.files import LeftOut, Reason, printable
+from keras_resnet.preprocessing import decoding, image_files, image_kinds
+from keras_resnet.preprocessing.image_files import LeftOut, Reason, printable
 from train.datasets import layouts
 from train.datasets.examples import Examples, indices, part
 from train.datasets.layouts import Classes
@@ -125,7 +125,7 @@ def read(data_dir: str | None, validation: int = 0) -> Folder:
         for file in layout.stray:
             found.left_out.add(STRAY, file)
         if not any(layout.splits.values()):
-            raise ValueError(_nothing(found.left_out))
+            raise ValueError(_no_images(found.left_out))
         for split, classes in layout.splits.items():
             layouts.check_classes(classes, 1 if split else 0)
         splits = _splits(layout.splits, validation)
@@ -138,7 +138,7 @@ def read(data_dir: str | None, validation: int = 0) -> Folder:
     return Folder(root, splits, labels, "" in layout.splits, notes)
 
 
-def _nothing(left_out: LeftOut) -> str:
+def _no_images(left_out: LeftOut) -> str:
     suffixes = ", ".join(image_kinds.SUFFIXES)
     there = str(left_out)
     return f"no images ({suffixes}) in folders of classes; " + (

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from keras_resnet.labels import normalized, similar
-from keras_resnet.preprocessing.files import listed, printable
+from keras_resnet.preprocessing.image_files import listed, printable
 
 WORDS = {
     "train": ("train", "training"),

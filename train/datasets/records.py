@@ -42,7 +42,7 @@ def _load(builder: Any, split: str, validation: int) -> Examples:
     shape = features["image"].shape
     size = sum(part.size for part in parts.values())
     small = None not in shape and size * np.prod(shape) <= IN_MEMORY_BYTES
-    labels, said = classes.of(builder, list(parts.values()), whole=small)
+    labels, said = classes.names(builder, list(parts.values()), whole=small)
     classes.check(builder, part, len(labels), whole=small)
     decoder = tfds.decoder(builder)
     channels = shape[-1]

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-from keras_resnet.preprocessing.files import printable
+from keras_resnet.preprocessing.image_files import printable
 from train.datasets.examples import Examples
 
 WIDTH = 100  # characters of a line

@@ -141,11 +141,11 @@ def opened(name: str, data_dir: str | None = None) -> Any:
         hint = f"; similar names: {', '.join(near)}" if near else ""
         raise ValueError(
             f"dataset must be 'digits', 'folder' or one of TFDS, got {name!r}"
-            f"{_others(base, place) or hint}"
+            f"{_other_versions(base, place) or hint}"
         ) from error
     except Exception as error:
         raise ValueError(
-            f"TFDS cannot open {name!r}: {_line(error)}{_others(base, place)}"
+            f"TFDS cannot open {name!r}: {_first_line(error)}{_other_versions(base, place)}"
         ) from error
     if not builder.data_path.exists():
         _prepare(builder)
@@ -175,7 +175,7 @@ def _prepared(place: Path, base: str) -> list[str]:
     return ["/".join([base, *config]) + f":{version}" for *config, version in found]
 
 
-def _others(base: str, place: Path | None) -> str:
+def _other_versions(base: str, place: Path | None) -> str:
     found = _prepared(place, base) if place else []
     return f"; {place} has {', '.join(found)}" if found else ""
 
@@ -184,7 +184,7 @@ def _prepare(builder: Any) -> None:
     root = Path(builder.data_dir_root)
     before = _listed(root, builder.name)
     try:
-        with _impatient():
+        with _few_retries():
             builder.download_and_prepare()
     except BaseException as error:
         _remove(_listed(root, builder.name) - before)
@@ -192,11 +192,11 @@ def _prepare(builder: Any) -> None:
             raise
         raise ValueError(
             f"{builder.name} {builder.version} is not prepared in {builder.data_dir}, and TFDS"
-            f" cannot do it: {_line(error)}{_others(builder.name, root)}"
+            f" cannot do it: {_first_line(error)}{_other_versions(builder.name, root)}"
         ) from error
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     text = re.sub(r'^Failed to construct dataset ".*?", builder_kwargs ".*?": ', "", str(error))
     text = text.strip() or repr(error)
     if host := re.search(r"host='([^']+)'.*Max retries exceeded", text):
@@ -206,7 +206,7 @@ def _line(error: Exception) -> str:
 
 
 @contextmanager
-def _impatient() -> Iterator[None]:
+def _few_retries() -> Iterator[None]:
     """Makes TFDS give up within seconds if there is no network."""
     from tensorflow_datasets.core.download import downloader
 

@@ -112,19 +112,21 @@ def _points(path: Path) -> dict[tuple[str, str], np.ndarray]:
 
 
 def _values(line: str) -> Iterator[tuple[str, str, int, float]]:
+    """Yields (panel, split, step, value) for what a line of metrics holds, if it is whole."""
     try:
         entry = json.loads(line, parse_int=float)
-        split, step = entry["split"], int(entry["step"])
+        split = entry["split"]
+        step = int(entry["step"])
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return
     if split not in SPLITS or step < 0:
         return
-    error = HEADLINE.error(entry, split)
-    for panel, value in (
-        (ERROR, error),
-        (LOSS, entry.get("loss")),
-        (RATE, entry.get("learning_rate")),
-    ):
+    values = {
+        ERROR: HEADLINE.error(entry, split),
+        LOSS: entry.get("loss"),
+        RATE: entry.get("learning_rate"),
+    }
+    for panel, value in values.items():
         if isinstance(value, float):
             yield panel, split, step, value
 

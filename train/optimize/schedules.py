@@ -27,8 +27,8 @@ def _done(step: int, steps: int, warmup_steps: int) -> float:
     return min(1.0, (step - warmup_steps) / max(1, steps - warmup_steps))
 
 
-def warmed(rate: LearningRate, peak: float, steps: int, start: float = 0.0) -> LearningRate:
-    """Returns a rate that first rises in a line to its peak.
+def linear_warmup(rate: LearningRate, peak: float, steps: int, start: float = 0.0) -> LearningRate:
+    """Returns a rate that first rises in a line to its peak (arXiv:1706.02677, section 2.2).
 
     Args:
         rate: the rate after the warm-up.
@@ -43,6 +43,17 @@ def warmed(rate: LearningRate, peak: float, steps: int, start: float = 0.0) -> L
         return rate(step)
 
     return warming
+
+
+def constant_warmup(rate: LearningRate, low: float, steps: int) -> LearningRate:
+    """Returns a rate that first stays at a low one (arXiv:1603.05027, appendix).
+
+    Args:
+        rate: the rate after the warm-up.
+        low: the rate of the warm-up.
+        steps: length of the warm-up; 0 for none.
+    """
+    return lambda step: low if step < steps else rate(step)
 
 
 class ErrorWarmup:

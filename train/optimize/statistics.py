@@ -17,7 +17,7 @@ from keras_resnet.rewrite.int8 import FakeQuantize
 
 def layers(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """Returns the normalizations that learn; those of frozen parts keep their statistics."""
-    norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     return [layer for layer in norms if layer.trainable]
 
 
@@ -28,7 +28,9 @@ def moments(model: keras.Model) -> list[keras.Variable]:
 
 def moving(model: keras.Model) -> list[keras.Variable]:
     """Returns `moments` and the ranges of int8 rounding: all that depends on a replica's images."""
-    return moments(model) + [x.range for x in model.layers if isinstance(x, FakeQuantize)]
+    return moments(model) + [
+        layer.range for layer in model.layers if isinstance(layer, FakeQuantize)
+    ]
 
 
 def synchronize(model: keras.Model, together: bool) -> None:

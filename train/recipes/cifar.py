@@ -26,12 +26,13 @@ def _cifar_v2_recipe(network: str, dataset: str, error: float) -> Recipe:
         dataset=dataset,
         steps=64_000,
         boundaries=(32_000, 48_000),
+        warmup="constant",
         warmup_steps=400,
         warmup_rate=0.01,
         augmentation="shift_flip",
         save_every=100,
-        source="arXiv:1603.05027, appendix, where the first 400 steps stay at 0.01; cost: 64,000"
-        " steps of 128 images, 27 hours of 1001 layers on two GPUs of then",
+        source="arXiv:1603.05027, appendix; cost: 64,000 steps of 128 images, 27 hours for 1001"
+        " layers on two GPUs of 2016",
         expected=f"test error {error:.2f} % (Table 4, median of 5 runs)",
     )
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.preprocessing import Preprocessing
-from train.augment import images, pairs, policies
+from train.augment import images, mixing, policies
 from train.datasets import batches
 from train.datasets.batches import ALONE, Share, Stream
 from train.datasets.decoding import Broken
@@ -50,7 +50,7 @@ def stream(recipe: Recipe, preprocess: Preprocessing, classes: int) -> Stream:
         return image
 
     mixes = recipe.mixup or recipe.cutmix
-    mix = pairs.mixing(recipe.mixup, recipe.cutmix, classes) if mixes else None
+    mix = mixing.pairwise(recipe.mixup, recipe.cutmix, classes) if mixes else None
     return Stream(recipe.batch_size, change, mix, recipe.seed, recipe.repeats)
 
 
@@ -76,7 +76,9 @@ def learning_rate(recipe: Recipe) -> schedules.LearningRate:
         "cosine": schedules.cosine(peak, recipe.steps, recipe.warmup_steps),
         "square": schedules.square(peak, recipe.steps, recipe.warmup_steps),
     }[recipe.schedule]
-    return schedules.warmed(rate, peak, recipe.warmup_steps, recipe.warmup_rate)
+    if recipe.warmup == "constant":
+        return schedules.constant_warmup(rate, recipe.warmup_rate, recipe.warmup_steps)
+    return schedules.linear_warmup(rate, peak, recipe.warmup_steps, recipe.warmup_rate)
 
 
 def optimizer(recipe: Recipe, variables: list[keras.Variable]) -> keras.optimizers.Optimizer:

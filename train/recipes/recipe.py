@@ -16,6 +16,7 @@ Policy = Literal["none", "randaugment", "trivial"]
 Optimizer = Literal["sgd", "lars", "adamw", "lamb"]
 Loss = Literal["softmax", "sigmoid"]
 Schedule = Literal["step", "cosine", "square"]
+Warmup = Literal["linear", "constant"]
 CHOICES = {
     "augmentation": Augmentation,
     "colour": Colour,
@@ -23,6 +24,7 @@ CHOICES = {
     "optimizer": Optimizer,
     "loss": Loss,
     "schedule": Schedule,
+    "warmup": Warmup,
 }
 POSITIVE = (
     "steps",
@@ -77,10 +79,10 @@ class Recipe:
         "Data set: digits, folder, or the name of an image classification set of TensorFlow"
         " Datasets."
     )
-    steps: int = _field("Number of updates in all.")
+    steps: int = _field("Number of steps, each an update, in total.")
     batch_size: int = _field("Images per step, over all replicas.", 128)
     learning_rate: float = _field("Peak learning rate, for the whole batch.", 0.1)
-    optimizer: Optimizer = _field("Rule of an update.", "sgd")
+    optimizer: Optimizer = _field("Optimizer.", "sgd")
     momentum: float = _field("Momentum of SGD and LARS, in [0, 1).", 0.9)
     nesterov: bool = _field("Use Nesterov momentum.", False)
     weight_decay: float = _field(
@@ -92,21 +94,30 @@ class Recipe:
         "Decay scales and biases, too, as the paper does, and not only kernels.", True
     )
     trust: float = _field(
-        "Trust coefficient of LARS: largest step of a weight over the norm of the weight.", 0.001
+        "Trust coefficient of LARS, in [0, 1]: at a learning rate of 1, the norm of a step of a"
+        " weight tensor relative to the norm of the tensor.",
+        0.001,
     )
     clip_norm: float = _field(
-        "Largest norm of the gradient of the global batch; longer ones are clipped. 0: never.", 0.0
+        "Largest norm of the gradient of the global batch; larger gradients are scaled down to it."
+        " 0: no clipping.",
+        0.0,
     )
     ema: float = _field(
-        "Decay of the moving average of the weights, which is evaluated and published. 0: none.",
+        "Decay of the moving average of the weights, which is evaluated and published. 0: no"
+        " average.",
         0.0,
     )
     sync_bn: bool = _field("Normalize by the statistics of the global batch.", False)
     precise_bn: int = _field(
-        "Number of batches from which BN statistics are computed again at the end. 0: none.", 0
+        "Number of training batches from which BN statistics are recomputed at the end. 0: moving"
+        " averages.",
+        0,
     )
     micro_batches: int = _field(
-        "Number of parts of a replica's batch that go through the network one after another.", 1
+        "Number of parts into which a replica's batch is split to save memory; they go through the"
+        " network one after another.",
+        1,
     )
     schedule: Schedule = _field(
         "Shape of the learning rate: step divides it by ten at each boundary, cosine and square"
@@ -116,38 +127,50 @@ class Recipe:
     boundaries: tuple[int, ...] = _field(
         "Steps at which schedule=step divides the rate by ten, separated by commas.", ()
     )
-    warmup_steps: int = _field("Number of steps in which the rate rises to its peak.", 0)
-    warmup_rate: float = _field("Learning rate at which the warm-up starts.", 0.0)
+    warmup: Warmup = _field(
+        "How the rate warms up: linear rises from warmup_rate to the peak, constant stays at"
+        " warmup_rate.",
+        "linear",
+    )
+    warmup_steps: int = _field("Number of steps of the warm-up. 0: no warm-up.", 0)
+    warmup_rate: float = _field("Learning rate at the start of the warm-up.", 0.0)
     warmup_error: float = _field(
-        "Training error, as a share of 1: above it, until it was reached once, the rate is a tenth."
+        "The learning rate is a tenth until the training error, in [0, 1), first falls below this."
         " 0: no such warm-up.",
         0.0,
     )
     loss: Loss = _field(
-        "Loss: softmax cross-entropy of one class, or a binary (sigmoid) one for each class.",
+        "Softmax cross-entropy, or the mean of a binary (sigmoid) cross-entropy for each class.",
         "softmax",
     )
     label_smoothing: float = _field(
         "Share of the target that is spread over all classes, in [0, 1).", 0.0
     )
     target_threshold: float = _field(
-        "With loss=sigmoid, targets above it count as 1 and others as 0. 0: targets stay.", 0.0
+        "With loss=sigmoid, targets above it count as 1, and others as 0. 0: targets as they are.",
+        0.0,
     )
     augmentation: Augmentation = _field("How training images are cropped and mirrored.", "none")
-    colour: Colour = _field("How the colours of training images change.", "none")
-    policy: Policy = _field("Policy of further random operations on training images.", "none")
+    colour: Colour = _field(
+        "Random changes of colour: pca moves all pixels along the principal colours, jitter_pca"
+        " also changes brightness, contrast and saturation.",
+        "none",
+    )
+    policy: Policy = _field("Further random operations on training images.", "none")
     magnitude: float = _field("Mean magnitude of policy=randaugment, in [0, 1].", 0.9)
     erasing: float = _field("Share of training images in which a rectangle is erased.", 0.0)
     mixup: float = _field("Alpha of mixup. 0: no mixup.", 0.0)
     cutmix: float = _field("Alpha of CutMix. 0: no CutMix.", 0.0)
-    repeats: int = _field("Times that an image comes per epoch, each time augmented anew.", 1)
+    repeats: int = _field(
+        "How often each image is seen per epoch, augmented differently each time.", 1
+    )
     preprocessing: str = _field(
         f"How pixels are normalized: {', '.join(PREPROCESSING)}. `weights`: as the first weights"
         " need it.",
         "per_pixel",
     )
     image_size: int = _field("Pixels per side of training images.", 32)
-    test_size: int = _field("Pixels per side of test images. 0: as training images.", 0)
+    test_size: int = _field("Pixels per side of test images. 0: image_size.", 0)
     crop: float = _field(
         "Share of a side that the central crop of test images keeps, in [0, 1]. 0: 0.875 for"
         " augmentations that choose a scale, else 1.",
@@ -165,10 +188,16 @@ class Recipe:
     )
     freeze_steps: int = _field("Number of steps after which frozen parts learn, too. 0: never.", 0)
     stage_rate: float = _field(
-        "Learning rate of each part over that of the next one towards the head, in (0, 1].", 1.0
+        "Ratio of the learning rate of each part to that of the next part towards the head, in"
+        " (0, 1].",
+        1.0,
     )
     seed: int = _field("Seed of random weights, of the order of the data, and of augmentation.", 0)
-    max_broken: int = _field("Number of images that may be left out as they cannot be decoded.", 10)
+    max_broken: int = _field(
+        "Number of images that may be left out because they cannot be decoded; one more is an"
+        " error.",
+        10,
+    )
     validation: int = _field(
         "Number of training examples to hold out, and to evaluate on during training.", 0
     )
@@ -217,6 +246,8 @@ class Recipe:
             raise ValueError(f"boundaries must be increasing steps, got {self.boundaries}")
         if self.warmup_steps and self.warmup_error:
             raise ValueError("warmup_steps and warmup_error are different rules; give one of them")
+        if self.warmup == "constant" and self.warmup_steps and not self.warmup_rate:
+            raise ValueError("warmup=constant needs a warmup_rate above 0: at 0 nothing is learned")
 
     def _check_images(self) -> None:
         if self.test_size and (not self.scales or self.preprocessing == "per_pixel"):
@@ -279,4 +310,4 @@ def _bound(name: str, value: float, low: float, high: float | None) -> None:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
 
 
-FLAGS = {f.name: f.metadata["help"] for f in fields(Recipe) if f.metadata}  # name to help
+HELP = {f.name: f.metadata["help"] for f in fields(Recipe) if f.metadata}  # name to help

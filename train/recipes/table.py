@@ -54,6 +54,7 @@ def find(name: str, **changes: Any) -> Recipe:
         ValueError: for a name outside `RECIPES` or a value that a field does not allow.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, 3) or list(RECIPES)
-        raise ValueError(f"unknown recipe {name!r}; did you mean {' or '.join(near)}?")
+        near = difflib.get_close_matches(name, RECIPES, 3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"allowed: {', '.join(RECIPES)}"
+        raise ValueError(f"unknown recipe {name!r}; {hint}")
     return replace(RECIPES[name], **changes)

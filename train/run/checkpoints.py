@@ -158,7 +158,8 @@ def _read(file: Path) -> dict[str, Any]:
         content = file.read_bytes()
     except OSError as error:
         raise ValueError(f"{file} cannot be read: {error}") from error
-    archive, digest = content[:-DIGEST_BYTES], content[-DIGEST_BYTES:]
+    archive = content[:-DIGEST_BYTES]
+    digest = content[-DIGEST_BYTES:]
     if hashlib.sha256(archive).digest() != digest:
         raise ValueError(f"{file} is damaged")
     with np.load(io.BytesIO(archive), allow_pickle=False) as members:

@@ -1,7 +1,7 @@
-"""From the bytes of image files to pixels, inside a TensorFlow graph, exactly as Pillow does it.
+"""Decodes image files inside a TensorFlow graph, with the same pixels as Pillow.
 
-`total` bounds what strangers send; `decode` makes pixels of it. Both are graphs of operations that
-TensorFlow 2.19 knows, so that it can load exports.
+`total` refuses images of untrusted clients that are too large; `decode` decodes them. Both use only
+operations of TensorFlow 2.19, which can therefore load exports.
 """
 
 from keras_resnet.preprocessing.decoding.bounds import total

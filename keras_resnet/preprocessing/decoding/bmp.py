@@ -1,23 +1,25 @@
-"""BMP files: TensorFlow returns the indices of a palette as greys, so they are read here."""
+"""BMP files. They are decoded here: TensorFlow returns the indices of a palette as grey values."""
 
 import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding.reading import integer, length, piece, require
 
+__all__ = ["SIGNATURE", "pixels"]
+
 SIGNATURE = b"BM"
 FILE_HEADER = 14
-HEADERS = (40, 52, 56, 64, 108, 124)  # bytes; they begin alike, which OS/2's of 12 does not
-PALETTES, COLOURS = (1, 4, 8), (24, 32)  # bits of a pixel: an index, or blue, green and red
+HEADERS = (40, 52, 56, 64, 108, 124)  # bytes; all begin alike, unlike the one of OS/2 with 12 bytes
+PALETTES, COLOURS = (1, 4, 8), (24, 32)  # bits per pixel of an index, and of blue, green and red
 BIT_FIELDS = 3
-MASKS = (0xFF0000, 0xFF00, 0xFF)  # of red, green and blue, in the order that others have anyway
+MASKS = (0xFF0000, 0xFF00, 0xFF)  # of red, green and blue, in the usual order
 
 
 def pixels(data: tf.Tensor) -> tf.Tensor:
-    """Decodes to RGB; alpha is dropped.
+    """Decodes to uint8 [height, width, 3], RGB; alpha is dropped.
 
     Raises:
-        InvalidArgumentError: when run, for compressed files and other numbers of bits, which few
-            programs write, and for files that are cut short.
+        InvalidArgumentError: at run time, for compressed files, for other numbers of bits, and for
+            truncated files.
     """
     header = _number(data, 14)
     bits = _number(data, 28, 2)
@@ -27,9 +29,9 @@ def pixels(data: tf.Tensor) -> tf.Tensor:
         bits = tf.identity(bits)
     stride = (width * bits + 31) // 32 * 4
     available = tf.maximum(length(data) - _number(data, 10), 0)
-    # Divided, as the product can be more than 63 bits.
+    # A division, because the product can exceed 63 bits.
     whole = (width > 0) & (height != 0) & (tf.abs(height) <= available // tf.maximum(stride, 1))
-    message = "a BMP of {}x{} pixels is cut short"
+    message = "a BMP of {}x{} pixels is truncated"
     with tf.control_dependencies([require(whole, message, width, tf.abs(height))]):
         rows = piece(data, _number(data, 10), tf.abs(height) * stride)
     rows = tf.reshape(tf.io.decode_raw(rows, tf.uint8), [tf.abs(height), stride])
@@ -52,7 +54,7 @@ def _signed(number: tf.Tensor) -> tf.Tensor:
 
 
 def _plain(data: tf.Tensor, header: tf.Tensor, bits: tf.Tensor) -> list[tf.Operation]:
-    """Requires one of the kinds that can be read."""
+    """Requires a kind of BMP that can be decoded."""
     compression = _number(data, 30)
     masks = tf.stack([_number(data, place) for place in (54, 58, 62)])
     usual = (bits == 32) & tf.reduce_all(masks == tf.constant(MASKS, tf.int64))
@@ -60,20 +62,20 @@ def _plain(data: tf.Tensor, header: tf.Tensor, bits: tf.Tensor) -> list[tf.Opera
     return [
         require(
             tf.reduce_any(header == tf.constant(HEADERS, tf.int64)),
-            f"a BMP has a header of {{}} bytes; {', '.join(map(str, HEADERS))} can be read",
+            f"a BMP has a header of {{}} bytes; supported are {', '.join(map(str, HEADERS))}",
             header,
         ),
         require(
             tf.reduce_any(bits == tf.constant(PALETTES + COLOURS, tf.int64)),
-            "a BMP has {} bits per pixel; 1, 4, 8, 24 and 32 can be read",
+            "a BMP has {} bits per pixel; supported are 1, 4, 8, 24 and 32",
             bits,
         ),
-        require(plain, "a BMP has compression {}; only uncompressed ones can be read", compression),
+        require(plain, "a BMP has compression {}; only uncompressed is supported", compression),
     ]
 
 
 def _indices(rows: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
-    """Takes bytes apart, the upper bits first."""
+    """Splits bytes into indices, the upper bits first."""
     rows = tf.cast(rows, tf.int32)
     bits = tf.cast(bits, tf.int32)
     shifts = tf.range(8 - bits, -1, -bits)
@@ -82,7 +84,7 @@ def _indices(rows: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
 
 
 def _coloured(data: tf.Tensor, indices: tf.Tensor, place: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
-    """Looks colours up; those that a palette does not have are black."""
+    """Looks colours up; indices beyond the palette are black."""
     used = _number(data, 46)
     most = 2**bits
     used = tf.where((used == 0) | (used > most), most, used)

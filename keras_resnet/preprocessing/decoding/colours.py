@@ -1,14 +1,16 @@
-"""From the channels that a file has to those that a network takes, as Pillow converts them."""
+"""Converts the channels of a file to those of a network, as Pillow does."""
 
 import tensorflow as tf
 
+__all__ = ["CHANNELS", "convert"]
+
 CHANNELS = (1, 3, 4)  # that images in files can have
-# ITU-R 601, of 2^16; with these integers Pillow rounds.
+# ITU-R 601, times 2^16; the integers of Pillow.
 RED, GREEN, BLUE = 19595, 38470, 7471
 
 
 def convert(image: tf.Tensor, channels: int) -> tf.Tensor:
-    """Makes a uint8 image of 3 or 4 channels one of 1, 3 or 4; drops alpha, or adds 255."""
+    """Converts a uint8 image of 3 or 4 channels to 1, 3 or 4; drops alpha, or adds opaque alpha."""
     if channels == 1:
         return _grey(image)
     if channels == 3:
@@ -18,7 +20,7 @@ def convert(image: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _grey(image: tf.Tensor) -> tf.Tensor:
-    # One channel after the other: all at a time would take three times the memory.
+    # Channel by channel: all at once would need three times the memory.
     total = tf.cast(image[..., :1], tf.int32) * RED
     total += tf.cast(image[..., 1:2], tf.int32) * GREEN
     total += tf.cast(image[..., 2:3], tf.int32) * BLUE

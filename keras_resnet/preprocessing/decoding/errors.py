@@ -1,12 +1,14 @@
-"""What TensorFlow's errors say: the one place that reads their texts."""
+"""Parses the texts of TensorFlow's errors; no other module does."""
 
 import re
 
 import tensorflow as tf
 
+__all__ = ["damaged", "message", "out_of_memory", "reason"]
+
 
 def message(error: Exception) -> str:
-    """Returns what went wrong in one line, without what TensorFlow adds around it."""
+    """Returns the cause of an error in one line, without the additions of TensorFlow."""
     if not isinstance(error, tf.errors.OpError):
         return (str(error) or repr(error)).splitlines()[0]
     text = reason(error.message or repr(error))
@@ -14,11 +16,11 @@ def message(error: Exception) -> str:
 
 
 def reason(text: str) -> str:
-    """Returns the line of an error's text that says what is wrong.
+    """Returns the line of an error's text that states the cause.
 
-    An eager operation writes its name in front in {{}}, and " [Op:" behind. A graph writes its
-    nodes in [[]], and where they come from in lines before. The text of a failed assertion is in
-    brackets in a graph, and in quotes without one.
+    An eager operation writes its name before it in {{}}, and " [Op:" after it. A graph writes nodes
+    in [[]], and their origin in the lines before. The text of a failed assertion is in brackets in
+    a graph, and in quotes in eager mode.
     """
     if found := re.search(r"assertion failed: \[(.*?)\]|Summarized data: b'(.*?)'", text):
         return found[1] or found[2]
@@ -28,12 +30,12 @@ def reason(text: str) -> str:
 
 
 def damaged(error: Exception) -> bool:
-    """Whether a file of records is cut short, or its checksums are wrong."""
+    """Whether an error is a truncated file of records, or a wrong checksum."""
     return isinstance(error, tf.errors.DataLossError) or "dataset was expected" in str(error)
 
 
 def out_of_memory(error: Exception) -> str:
-    """Returns the line that says so if memory ran out, and "" for any other error."""
+    """Returns the line of an error that says that memory ran out; "" for another error."""
     text = error.message if isinstance(error, tf.errors.OpError) else ""
     found = re.search(r"OOM when allocating [^\n]*|Out of memory[^\n]*", text or "")
     return found[0] if found else ""

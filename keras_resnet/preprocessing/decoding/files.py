@@ -1,4 +1,4 @@
-"""Whole files: which format one is, and its pixels in the channels that a network takes."""
+"""Decodes files of all supported formats to the channels of a network."""
 
 import tensorflow as tf
 
@@ -6,36 +6,38 @@ from keras_resnet.preprocessing.decoding import bmp, jpeg, png, webp
 from keras_resnet.preprocessing.decoding.colours import convert
 from keras_resnet.preprocessing.decoding.reading import require, starts
 
+__all__ = ["decode"]
+
 GIF = b"GIF8"
 
 
 def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
     """Decodes a JPEG, PNG, WebP, BMP or GIF (its first frame).
 
-    The pixels are those of Pillow's `convert`: greys for 1 channel, RGB for 3, RGBA for 4, opaque
-    where the file has no alpha. Transparency is dropped for 1 and 3 (but transparent pixels of a
-    GIF are black), and of sixteen bits the lower eight.
+    The pixels are those of Pillow's `convert`: grey for 1 channel, RGB for 3, RGBA for 4, opaque if
+    the file has no alpha. For 1 and 3 channels transparency is dropped; transparent pixels of a GIF
+    are black. Of 16 bits per channel the lower 8 are dropped.
 
     Args:
-        data: a scalar string. Its size is not bounded here; see `total`.
-        channels: 1, 3 or 4. BMP and GIF, whose transparency is not read, are refused for 4.
+        data: a scalar string, the content of a file. Its size is not limited here; see `total`.
+        channels: 1, 3 or 4. BMP and GIF are refused for 4: their transparency is not decoded.
 
     Returns:
         uint8 [height, width, channels].
 
     Raises:
-        InvalidArgumentError: when run, for a broken image, or another format.
+        InvalidArgumentError: at run time, for a broken image, or another format.
     """
     kinds = [
         (starts(data, jpeg.SIGNATURE), lambda: jpeg.pixels(data)),
         (starts(data, png.SIGNATURE), lambda: png.pixels(data, channels)),
         (webp.is_webp(data), lambda: webp.pixels(data)),
     ]
-    message = "image_bytes hold no JPEG, PNG or WebP"
+    message = "image_bytes are not a JPEG, PNG or WebP"
     if channels < 4:
         kinds += [(starts(data, bmp.SIGNATURE), lambda: bmp.pixels(data))]
         kinds += [(starts(data, GIF), lambda: _gif(data))]
-        message = "the file holds no JPEG, PNG, WebP, BMP or GIF"
+        message = "the file is not a JPEG, PNG, WebP, BMP or GIF"
     image = convert(tf.case(kinds, default=lambda: _nothing(message)), channels)
     image.set_shape([None, None, channels])
     return image

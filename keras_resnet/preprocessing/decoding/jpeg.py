@@ -1,35 +1,38 @@
-"""JPEG files: the walk over their segments, and their pixels.
+"""JPEG files: limits on their segments, and their pixels.
 
-A file is segments: 0xff, a code, and for most codes a length and that many bytes. Numbers of a
-scan follow its segment; in them 0xff is followed by 0x00, or by the code of a restart. Metadata,
-and what phones append, hold whole JPEGs and markers by chance: only lengths tell the difference.
+A file is a sequence of segments: 0xff, a code, and for most codes a length and that many bytes. The
+data of a scan follow its segment; in them 0xff is followed by 0x00, or by the code of a restart.
+Metadata and data that phones append can contain whole JPEGs, and markers by chance. Only lengths
+tell them from segments of the image.
 """
 
 import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding.reading import integer, length, piece, require
 
+__all__ = ["SIGNATURE", "pixels", "size"]
+
 SIGNATURE = b"\xff\xd8\xff"
-# Each scan of a progressive JPEG is as much work as a whole image; encoders write about ten.
+# Each scan of a progressive JPEG costs as much as a whole image; encoders write about ten.
 MAX_SCANS = 100
-MAX_SCANNED = 20 * 2**25  # pixels in all scans, if there are several
-MAX_SEGMENTS = 4096  # the walk takes time for each; 65 kB fit in one
-NEAR, FAR = 64, 2**18  # bytes searched for a marker: right after a segment, and after that
-SMALL = 2**20  # bytes of a file in which it is quicker to count bytes than to walk
+MAX_SCANNED = 20 * 2**25  # pixels in all scans of a file with several
+MAX_SEGMENTS = 4096  # each costs time; a segment has up to 65 kB
+NEAR, FAR = 64, 2**18  # bytes to search for a marker: after a segment, and further on
+SMALL = 2**20  # bytes of a file in which counting bytes is faster than the walk
 START_OF_SCAN, END_OF_IMAGE, APP14 = 0xDA, 0xD9, 0xEE
-# Says that inks are inverted; transform 0: they are CMYK. Decoders differ where it is missing.
+# Marks inverted CMYK (transform 0). Decoders disagree about files without it.
 ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"
 
 
 def size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns height and width.
+    """Returns height and width, int64.
 
     Raises:
-        InvalidArgumentError: when run, for a broken header, and for too many scans or segments.
+        InvalidArgumentError: at run time, for a broken header, and for too many scans or segments.
     """
     height, width, _ = tf.unstack(tf.io.extract_jpeg_shape(data, tf.int64), num=3)
     most = tf.clip_by_value(MAX_SCANNED // tf.maximum(height * width, 1), 1, MAX_SCANS)
-    # There are not more scans than pairs of such bytes, which are quicker to count than a walk.
+    # There are at most as many scans as pairs of these bytes, which are faster to count.
     harmless = (length(data) <= SMALL) & (_pairs(piece(data, 0, SMALL)) <= most)
     zero = tf.constant(0, tf.int64)
     segments, scans = tf.cond(harmless, lambda: (zero, zero), lambda: _walk(data)[:2])
@@ -43,21 +46,21 @@ def size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def pixels(data: tf.Tensor) -> tf.Tensor:
-    """Decodes to RGB exactly; the default of TensorFlow is up to 25 levels off."""
+    """Decodes to RGB with the exact transform; TensorFlow's default is off by up to 25 of 255."""
     components = tf.io.extract_jpeg_shape(data)[2]
     data = tf.cond(components == 4, lambda: _with_adobe_marker(data), lambda: data)
     return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
 
 
 def _with_adobe_marker(data: tf.Tensor) -> tf.Tensor:
-    """Adds the marker to a CMYK file without one, whose inks Pillow takes for inverted, too."""
+    """Adds the marker to a CMYK file without one, which Pillow also reads as inverted."""
     _, _, adobe = _walk(data)
     marked = tf.strings.join([piece(data, 0, 2), ADOBE, piece(data, 2, length(data))])
     return tf.where(adobe, data, marked)
 
 
 def _pairs(data: tf.Tensor) -> tf.Tensor:
-    """Counts what may begin a scan: markers, and the same bytes elsewhere."""
+    """Counts pairs of bytes that can begin a scan: markers, and the same bytes elsewhere."""
     found = tf.io.decode_raw(data, tf.uint8)
     return tf.math.count_nonzero((found[:-1] == 0xFF) & (found[1:] == START_OF_SCAN))
 
@@ -65,7 +68,7 @@ def _pairs(data: tf.Tensor) -> tf.Tensor:
 def _walk(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Counts segments and scans up to the end of the image, or until there are too many.
 
-    It stops at every marker at which libjpeg may stop, so that no scan escapes.
+    It stops at every marker at which libjpeg may stop, so that no scan is missed.
 
     Returns:
         segments, scans, and whether a marker of Adobe comes before the first scan.
@@ -109,7 +112,7 @@ def _marker(window: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """
     window = tf.io.decode_raw(window, tf.uint8)
     codes = window[1:]
-    # Not 0xff (the marker comes later), restarts, starts of images, and what is reserved.
+    # Not 0xff (the marker comes later), restarts, starts of images, and reserved codes.
     marks = (codes >= 0xC0) & (codes < 0xFF) & ((codes < 0xD0) | (codes > 0xD8))
     marks &= window[:-1] == 0xFF
     offset = tf.argmax(tf.cast(marks, tf.uint8))

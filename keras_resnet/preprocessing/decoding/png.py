@@ -1,23 +1,25 @@
-"""PNG files: the walk over their chunks, and their pixels."""
+"""PNG files: limits on their chunks, and their pixels."""
 
 import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding.colours import convert
 from keras_resnet.preprocessing.decoding.reading import integer, length, piece, require
 
+__all__ = ["SIGNATURE", "pixels", "size"]
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
-MAX_TEXTS = 16  # compressed texts, of up to 8 MB each when libpng inflates them
-MAX_CHUNKS = 2**15  # the walk takes time for each; libpng writes 8 kB in one
+MAX_TEXTS = 16  # compressed texts; libpng inflates each to up to 8 MB
+MAX_CHUNKS = 2**15  # each costs time; libpng writes 8 kB per chunk
 TEXTS = (b"zTXt", b"iTXt")
 END = b"IEND"
 PALETTE = 3  # the colour type of indices
 
 
 def size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns height and width.
+    """Returns height and width, int64.
 
     Raises:
-        InvalidArgumentError: when run, for too many texts or chunks.
+        InvalidArgumentError: at run time, for too many texts or chunks.
     """
     texts, chunks = _walk(data)
     checks = [
@@ -29,11 +31,11 @@ def size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def pixels(data: tf.Tensor, channels: int) -> tf.Tensor:
-    """Decodes to RGB, or to RGBA for 4 channels; of sixteen bits the upper eight are kept."""
+    """Decodes to RGB, or to RGBA for 4 channels; of 16 bits the upper 8 are kept."""
     if channels < 4:
         return tf.io.decode_png(data, channels=3)
-    # Asked for 4 channels, TensorFlow gives images of less than eight bits that have no alpha
-    # one of 2^bits - 1. For a palette it need not be asked; for greys any other than 0 is 255.
+    # For 4 channels, TensorFlow adds an alpha of 2^bits - 1 to images of less than 8 bits. Palettes
+    # are decoded with their own channels; for grey images, an alpha other than 0 becomes 255.
     palette = integer(data, 25, 1, "big") == PALETTE
     shallow = integer(data, 24, 1, "big") < 8
 

@@ -1,11 +1,14 @@
-"""Numbers and signatures at places in the bytes of a file, and refusals, inside a graph."""
+"""Reads numbers and signatures from the bytes of a file, and checks, inside a graph."""
 
 from typing import Literal
 
 import tensorflow as tf
 
+__all__ = ["integer", "length", "piece", "require", "starts"]
+
 
 def length(data: tf.Tensor) -> tf.Tensor:
+    """Returns the number of bytes, int64."""
     return tf.cast(tf.strings.length(data), tf.int64)
 
 
@@ -26,10 +29,10 @@ def integer(
 
 
 def starts(data: tf.Tensor, *signature: bytes, place: int = 0) -> tf.Tensor:
-    """Whether one of these signatures, all of one length, stands at `place`."""
+    """Whether one of these signatures, of equal length, is at `place`."""
     return tf.reduce_any(piece(data, place, len(signature[0])) == tf.constant(signature))
 
 
 def require(condition: tf.Tensor, message: str, *values: tf.Tensor) -> tf.Operation:
-    """Fails with the message, its {} filled with the values, unless the condition holds."""
+    """Raises InvalidArgumentError at run time unless the condition holds; {} are the values."""
     return tf.debugging.Assert(condition, [tf.strings.format(message, values)])

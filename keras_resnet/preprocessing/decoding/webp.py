@@ -4,16 +4,19 @@ import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding.reading import integer, require, starts
 
+__all__ = ["is_webp", "pixels", "size"]
+
 
 def is_webp(data: tf.Tensor) -> tf.Tensor:
+    """Whether a file begins as a WebP does."""
     return starts(data, b"RIFF") & starts(data, b"WEBP", place=8)
 
 
 def size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns height and width of the three kinds: lossy, lossless, and a canvas with metadata.
+    """Returns height and width, int64, of a lossy, a lossless or an extended file.
 
     Raises:
-        InvalidArgumentError: when run, for an animation.
+        InvalidArgumentError: at run time, for an animation.
     """
     lossy, lossless = (starts(data, kind, place=12) for kind in (b"VP8 ", b"VP8L"))
     with tf.control_dependencies([_still(data)]):
@@ -30,21 +33,20 @@ def size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _still(data: tf.Tensor) -> tf.Operation:
-    """Requires one frame; TensorFlow's decoder frees the memory of others twice."""
+    """Requires a single frame: TensorFlow's decoder frees memory twice for animations."""
     canvas = ~(starts(data, b"VP8 ", place=12) | starts(data, b"VP8L", place=12))
     moves = integer(data, 20, 1, "little") // 2 % 2 == 1
     return require(~(canvas & moves), "a WebP is animated; one frame is allowed")
 
 
 def pixels(data: tf.Tensor) -> tf.Tensor:
-    """Decodes to RGB or RGBA, whichever the file has: no other can be asked for.
+    """Decodes to RGB or RGBA, as the file has it; TensorFlow does not convert WebP.
+
+    `decode_webp` is not used: TensorFlow 2.19 does not have it, and could not load the graph. In
+    2.19 `decode_image` refuses WebP at run time; its name in the graph tells the reason.
 
     Raises:
-        InvalidArgumentError: when run, for an animation.
-
-    Not by `decode_webp`: a graph with an operation that TensorFlow does not know cannot be loaded,
-    and TensorFlow 2.19 does not know it. There this operation says that WebP is none of its
-    formats, and its name in the graph says why.
+        InvalidArgumentError: at run time, for an animation.
     """
     with tf.name_scope("WebP_needs_TensorFlow_2.20"), tf.control_dependencies([_still(data)]):
         data = tf.identity(data)  # after the check

@@ -1,1 +1,1 @@
-"""Readers of foreign files, which run nothing of them and know shapes before they take memory."""
+"""Readers of file formats; they run no code of a file, and check sizes before they allocate."""

@@ -1,6 +1,7 @@
-"""Reads Caffe's `.caffemodel` and `.binaryproto` by the numbers of their fields.
+"""Reads `.caffemodel` and `.binaryproto` files of Caffe.
 
-Field numbers: `caffe.proto` of BVLC/caffe. Only what weights need is declared; the rest is skipped.
+Field numbers: `caffe.proto` of BVLC/caffe. Only the fields of weights are declared; others are
+skipped.
 """
 
 import math
@@ -64,9 +65,9 @@ def read_mean(content: bytes) -> np.ndarray[Any, Any]:
 
 
 def _statistics(layer: Any) -> dict[str, Tensor]:
-    """Sums over batches, and their weight: Caffe divides when it computes, 0 by 0 being 0."""
+    """Returns mean and variance; the file has sums over batches, and the divisor (0: no batch)."""
     if len(layer.blobs) != 3 or len(layer.blobs[2].data) != 1:
-        raise ValueError(f"{layer.name} has not the mean, the variance and their weight")
+        raise ValueError(f"{layer.name} must have a mean, a variance and one divisor")
     weight = layer.blobs[2].data[0]
     scale = 1 / weight if weight else 0.0
     return {
@@ -76,11 +77,11 @@ def _statistics(layer: Any) -> dict[str, Tensor]:
 
 
 def _tensor(blob: Any, rank: int, scale: float = 1.0) -> Tensor:
-    """Returns a blob of so many dimensions; before 2015 all had four, the first ones being 1."""
+    """Returns a blob of this rank; before 2015 all blobs had rank 4, with leading sizes of 1."""
     legacy = [blob.num, blob.channels, blob.height, blob.width]
     shape = checked_shape(list(blob.shape.dim) if blob.HasField("shape") else legacy)
     if any(n != 1 for n in shape[:-rank]):
-        raise ValueError(f"a blob of {rank} dimensions has shape {shape}")
+        raise ValueError(f"a blob of rank {rank} has shape {shape}")
     shape = shape[-rank:]
     if math.prod(shape) != len(blob.data):
         raise ValueError(f"a blob of shape {shape} has {len(blob.data)} numbers")
@@ -94,7 +95,7 @@ def _parse(message: str, content: bytes) -> Any:
     try:
         return _classes()[message].FromString(content)
     except DecodeError as error:
-        raise ValueError(f"it is no {message} of Caffe: {error}") from error
+        raise ValueError(f"it is not a valid {message} of Caffe: {error}") from error
 
 
 @lru_cache

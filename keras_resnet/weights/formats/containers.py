@@ -1,4 +1,4 @@
-"""Opens a file of weights by what it contains, whatever it is called."""
+"""Opens files of weights; the format is recognized by the content, not by the name."""
 
 import io
 import json
@@ -27,41 +27,42 @@ from keras_resnet.weights.formats.tensors import EXPANSION, Tensor, check_sizes
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
-CAFFE = (b"\x0a", b"\xa2\x06")  # the name of a net, or its first layer
-HEADER_LIMIT = 100_000_000  # bytes; the library of safetensors has the same
-MESSAGE_LIMIT = 500  # characters; names in a file can be as long as it likes
+CAFFE = (b"\x0a", b"\xa2\x06")  # tags of the name of a net, and of its first layer
+HEADER_LIMIT = 100_000_000  # bytes; the limit of the safetensors library
+MESSAGE_LIMIT = 500  # characters; names in a file have any length
 
 
 @dataclass(frozen=True)
 class Container:
-    """An open file: its tensors, and what it says of itself."""
+    """An open file: its tensors and metadata."""
 
     path: Path
     tensors: dict[str, Tensor]
     manifest: str | None = None  # JSON, in files of this package
     config: dict[str, Any] = field(default_factory=dict)  # timm's config.json beside it
-    keras: Any = None  # the configuration of the model, where Keras keeps one
-    chosen: str = ""  # of several sets of weights, which: "model_ema of model, model_ema"
+    keras: Any = None  # the configuration of the model, from files of Keras
+    chosen: str = ""  # which of several sets of weights: "model_ema of model, model_ema"
 
     @property
     def sha256(self) -> str:
+        """The hash of the file in hexadecimal digits; it is computed once."""
         return digest(self.path)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns whatever a damaged file makes the libraries raise into one kind of error."""
+    """Converts all errors that libraries raise for a damaged file to ValueError."""
     try:
         yield
-    except Exception as error:  # h5py, zipfile, zlib and protobuf have all kinds
+    except Exception as error:  # h5py, zipfile, zlib and protobuf raise many kinds
         told = str(error)[:MESSAGE_LIMIT] or type(error).__name__
         raise ValueError(f"{path} cannot be read: {told}") from error
 
 
 class _Content(NamedTuple):
-    """What a reader finds in a file."""
+    """What a reader returns."""
 
-    tensors: Any  # by name, or containers in containers with tensors somewhere
+    tensors: Any  # by name, or nested containers with tensors
     manifest: str | None = None
     config: dict[str, Any] = {}  # noqa: RUF012  never changed
     keras: Any = None
@@ -73,15 +74,15 @@ def opened(path: Path, prefix: str | None = None) -> Iterator[Container]:
 
     Args:
         path: of the file.
-        prefix: take only the tensors whose names begin with it, and drop it from them, such as
-            "module.encoder_q."; by default the prefixes that all names share are dropped.
+        prefix: read only the tensors whose names begin with it, and remove it from them, such as
+            "module.encoder_q."; by default prefixes that all names share are removed.
 
     Raises:
-        ValueError: if it is missing, damaged, hostile, of no known format, not what its name says,
-            or if it holds several networks that nothing tells apart.
+        ValueError: if it is missing, damaged, malicious, of an unknown format, if its hash is not
+            that in its name, or if it contains several networks and none can be preferred.
     """
     if not _is_file(path):
-        raise ValueError(f"there is no file of weights at {str(path)[:MESSAGE_LIMIT]!r}")
+        raise ValueError(f"no file of weights at {str(path)[:MESSAGE_LIMIT]!r}")
     with ExitStack() as stack:
         with reading(path):
             content = _open(path, stack)
@@ -97,7 +98,7 @@ def opened(path: Path, prefix: str | None = None) -> Iterator[Container]:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or holds a zero
+    except (OSError, ValueError):  # a name that is too long, or contains a null character
         return False
 
 
@@ -111,7 +112,7 @@ def _open(path: Path, stack: ExitStack) -> _Content:
         return _hdf5(stack, path)
     if start.startswith(ZIP):
         return _zip(path, stack)
-    # Before pickles: the length that it begins with can look like the beginning of one.
+    # Before pickles: the length at the beginning can look like the start of a pickle.
     if 0 < int.from_bytes(start[:8], "little") < HEADER_LIMIT and start[8:9] == b"{":
         return _Content(_safetensors(path, stack), config=_config(path))
     if start.startswith((b"\x80", b"(", b"}")):
@@ -119,7 +120,8 @@ def _open(path: Path, stack: ExitStack) -> _Content:
     if start.startswith(CAFFE):
         return _Content(caffe_files.read(stream.read()))
     raise ValueError(
-        "it is no HDF5 file, .keras, .npz, torch.save archive, pickle, .safetensors or .caffemodel"
+        "unknown format: it is not HDF5, .keras, .npz, torch.save, pickle, .safetensors or"
+        " .caffemodel"
     )
 
 
@@ -139,7 +141,7 @@ def _zip(path: Path, stack: ExitStack) -> _Content:
     if "model.weights.h5" in names:
         content = archive.read("model.weights.h5")
         hdf5_files.check_heaps(content)
-        whole = io.BytesIO(content)  # far faster to seek in
+        whole = io.BytesIO(content)  # far faster to seek in than the archive
         config = json.loads(archive.read("config.json"))
         told = config.get("config", {}).get("manifest")
         tensors = _hdf5(stack, whole).tensors
@@ -174,7 +176,7 @@ def _reader(file: Any, name: str) -> Any:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    """Returns timm's description of the weights, which the hub keeps beside them."""
+    """Returns timm's config.json from the same folder; {} without one."""
     file = path.with_name("config.json")
     if not file.is_file() or file.stat().st_size > 1_000_000:
         return {}

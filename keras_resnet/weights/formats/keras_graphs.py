@@ -1,7 +1,7 @@
-"""What the configuration that Keras keeps beside weights says of a model: its input, its head.
+"""Reads the configuration that Keras stores with a model: its input, layers and head.
 
-`.keras` archives have it as `config.json`, legacy `.h5` files as the attribute `model_config`, and
-files of weights alone have none. Nothing of it is built or run here.
+It is `config.json` in a `.keras` archive, and the attribute `model_config` in a legacy `.h5` file;
+files with weights only do not have it. No model is built from it here.
 """
 
 import math
@@ -27,24 +27,26 @@ BRANCH = pattern(BRANCH_CONV)
 STEM = pattern(STEM_CONV)
 SHORTCUT = pattern(PROJECTION)
 SUM = pattern(ADD)
-HEADS = (LOGITS, PREDICTIONS)  # layers that can end a network: ours, and keras.applications'
+HEADS = (LOGITS, PREDICTIONS)  # names of last layers, here and in keras.applications
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A functional model, as its configuration tells it."""
+    """What the configuration of a functional model states."""
 
-    spec: Mapping[str, Any] | None = None  # fields of `keras_resnet.Spec`, of our networks
+    spec: Mapping[str, Any] | None = None  # fields of `keras_resnet.Spec`, in files of this package
     image_shape: tuple[int | None, int | None, int | None] | None = None
-    head: str | None = None  # the activation that ends it, "none" for logits; None: no classifier
-    layers: Mapping[str, str] = field(default_factory=dict)  # name: class, inputs left out
-    nested: tuple[str, ...] = ()  # models inside the model
-    fields: Mapping[str, Any] = field(default_factory=dict)  # of a spec, as layers of ours show it
+    head: str | None = None  # final activation, "none" for logits; None: no classifier
+    layers: Mapping[str, str] = field(default_factory=dict)  # name: class, without inputs
+    nested: tuple[str, ...] = ()  # layers that are models
+    fields: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # of a spec, shown by layers of our names
     classifier: str = LOGITS  # the dense layer that ends the model
 
 
 def read(content: Any) -> Graph | None:
-    """Returns what the configuration of a model says; None where it is of none that we know.
+    """Returns the content of a configuration; None if it is not that of a functional model.
 
     Raises:
         ValueError: if it is malformed.
@@ -52,7 +54,7 @@ def read(content: Any) -> Graph | None:
     config = content.get("config") if isinstance(content, Mapping) else None
     if not isinstance(config, Mapping) or not isinstance(config.get("layers"), list):
         return None
-    # Legacy files name a class of ours with its package.
+    # Legacy files store a class of this package with its package.
     layers = {
         _name(row): {**row, "class_name": row["class_name"].rpartition(">")[-1]}
         for row in config["layers"]
@@ -102,7 +104,7 @@ def _head(layers: Mapping[str, Mapping[str, Any]], outputs: Any) -> str | None:
     if isinstance(told, Mapping):  # an object that Keras serialized
         told = told.get("config")
     if not isinstance(told, str):
-        return "an activation of its own"
+        return "a custom activation"
     return "none" if told == "linear" else told
 
 
@@ -113,9 +115,9 @@ def _classifier(layers: Mapping[str, Mapping[str, Any]], outputs: Any) -> str:
 
 
 def _fields(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns the fields of a spec that shapes do not show, from the layers of one of our networks.
+    """Returns the fields of a spec that the layers of a network of this package show.
 
-    They tell where it strides, how it pads and pools, and whether it has shortcuts.
+    Unlike shapes, layers show strides, padding, pooling and shortcuts.
     """
     configs = {name: row["config"] for name, row in layers.items()}
     kinds = {row["class_name"] for row in layers.values()}
@@ -145,9 +147,9 @@ def _fields(layers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _strides(strided: list[str], convs: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns which block of a stage strides, and in which of its convolutions."""
+    """Returns the fields for the block of a stage that strides, and for its convolution."""
     match = BRANCH.fullmatch(strided[0])
-    assert match  # they were chosen so
+    assert match  # `convs` has only such names
     stage, number, conv = map(int, match.group("stage", "block", "conv"))
     last = BRANCH_CONV.format(stage=stage, block=number + 1, conv=1) not in convs
     first = BRANCH_CONV.format(stage=stage, block=number, conv=1)
@@ -163,7 +165,7 @@ def _row(config: Mapping[str, Any]) -> Conv:
 
 
 def _pads(config: Mapping[str, Any]) -> bool:
-    """Whether a convolution shows how its network pads."""
+    """Whether a convolution shows the padding of its network."""
     kernel, _, stride = _row(config)
     return kernel > 1 and stride > 1
 
@@ -180,7 +182,7 @@ def _side(config: Mapping[str, Any], name: str) -> int:
 
 
 def _texts(outputs: Any) -> list[str]:
-    """Returns the layers that end a model: Keras 3 writes [name, 0, 0] or a list of them."""
+    """Returns the names of output layers: Keras 3 writes [name, 0, 0] or a list of these."""
     match outputs:
         case [str() as name, int(), int()]:
             return [name]

@@ -1,4 +1,4 @@
-"""Reads NumPy arrays from `.npz` archives and from pickles, such as those of Detectron."""
+"""Reads NumPy arrays from `.npz` archives and pickles, such as those of Detectron."""
 
 import math
 import re
@@ -12,9 +12,9 @@ from keras_resnet.weights.formats import pickles
 from keras_resnet.weights.formats.pickles import Buildable, Call, Unknown
 from keras_resnet.weights.formats.tensors import Tensor, checked_shape, named
 
-NUMBERS = "fiub"  # kinds of dtypes: no objects, which are pickles again
+NUMBERS = "fiub"  # kinds of dtypes; not objects, which are pickles
 NPY = b"\x93NUMPY\x01\x00"
-# As NumPy writes it; its own reader takes any Python literal, and all the time that one needs.
+# As NumPy writes it. NumPy's reader accepts every Python literal, which can take any time.
 HEADER = re.compile(
     r"\{'descr': '([<>|=]?[fiub][1248])', 'fortran_order': (True|False),"
     r" 'shape': \(((?:\d{1,18}, ?)*(?:\d{1,18})?)\), ?\} *\n?"
@@ -22,7 +22,7 @@ HEADER = re.compile(
 
 
 def read_npz(archive: zipfile.ZipFile) -> dict[str, Tensor]:
-    """Returns the arrays of an archive that stays open while they are read."""
+    """Returns the arrays of an archive; they need the open archive."""
     return {
         member.filename.removesuffix(".npy"): _member(archive, member)
         for member in archive.infolist()
@@ -35,12 +35,12 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Tensor:
         length = int.from_bytes(start[len(NPY) :], "little")
         match = HEADER.fullmatch(stream.read(length).decode("latin-1"))
     if not start.startswith(NPY) or not match:
-        raise ValueError(f"{member.filename} is no array of numbers in version 1 of the npy format")
+        raise ValueError(f"{member.filename} is not a numeric array in version 1 of the npy format")
     dtype, fortran = np.dtype(match[1]), match[2] == "True"
     shape = checked_shape([int(size) for size in match[3].split(",") if size.strip()])
     begin = len(start) + length
     if begin + math.prod(shape) * dtype.itemsize != member.file_size:
-        raise ValueError(f"{member.filename} does not hold the numbers that it announces")
+        raise ValueError(f"{member.filename} does not have the size that its header states")
 
     def read() -> np.ndarray[Any, Any]:
         numbers = np.frombuffer(archive.read(member)[begin:], dtype)
@@ -50,7 +50,7 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Tensor:
 
 
 class _Dtype(Buildable):
-    """A dtype: its constructor gets kind and width, its state the order of the bytes."""
+    """A dtype: the constructor receives kind and width, the state has the byte order."""
 
     def __init__(self, code: str) -> None:
         self.dtype = np.dtype(code)
@@ -58,21 +58,21 @@ class _Dtype(Buildable):
     def build(self, state: Any) -> None:
         order = state[1]
         if order not in ("<", ">", "|", "="):
-            raise ValueError(f"a byte order is < or >, got {named(order)}")
+            raise ValueError(f"a byte order must be < or >, got {named(order)}")
         self.dtype = self.dtype.newbyteorder(order)
 
 
 def _dtype(code: Any, *_: Any) -> _Dtype | Unknown:
     if isinstance(code, str) and re.fullmatch(f"[{NUMBERS}][1248]", code):
         return _Dtype(code)
-    return Unknown("numpy.dtype")  # of objects, texts or dates, none of which are weights
+    return Unknown("numpy.dtype")  # of objects, strings or dates, which are not weights
 
 
 class Array(Buildable):
-    """An array that is created empty; its state holds shape, dtype and bytes."""
+    """An array that is created empty; its state has shape, dtype and bytes."""
 
     def __init__(self, *_: Any) -> None:
-        self.tensor: Tensor | None = None  # stays None for what holds no numbers
+        self.tensor: Tensor | None = None  # None if the array is not numeric
 
     def build(self, state: Any) -> None:
         _, shape, dtype, fortran, content = state
@@ -81,13 +81,13 @@ class Array(Buildable):
 
 
 def _tensor(content: Any, dtype: Any, shape: Any, order: Any = "C") -> Tensor:
-    """Takes bytes, or the text that Python 2 wrote, of which each character is one.
+    """Returns an array of bytes, or of a string of Python 2 with a byte per character.
 
-    They become numbers when they are read: a pickle can use one text for any number of arrays.
+    Memory is allocated when it is read: a pickle can use one string for any number of arrays.
     """
     shape = checked_shape(shape)
     if not isinstance(content, bytes | bytearray | str) or not isinstance(dtype, _Dtype):
-        raise ValueError("an array has no bytes or no dtype")
+        raise ValueError("an array has neither bytes nor a string, or no dtype")
     kind = dtype.dtype
     if len(content) != math.prod(shape) * kind.itemsize:
         raise ValueError(f"an array of shape {shape} has {len(content)} bytes")
@@ -100,7 +100,7 @@ def _tensor(content: Any, dtype: Any, shape: Any, order: Any = "C") -> Tensor:
 
 
 def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Array:
-    """Protocol 5; `axes` say how an array that lies otherwise in memory has to be turned."""
+    """Returns an array of protocol 5; `axes` is the transposition of its memory layout."""
     array = Array()
     if isinstance(dtype, Unknown):
         return array
@@ -108,21 +108,21 @@ def _from_buffer(content: Any, dtype: Any, shape: Any, order: Any, axes: Any = N
     if axes is not None:
         turned = checked_shape(axes)
         if sorted(turned) != list(range(len(found.shape))):
-            raise ValueError(f"an array of {len(found.shape)} axes is turned by {turned}")
+            raise ValueError(f"an array of {len(found.shape)} axes is transposed by {turned}")
         shape = tuple(found.shape[axis] for axis in turned)
         array.tensor = Tensor(shape, lambda: found.read().transpose(turned))
     return array
 
 
 def _encode(text: Any, encoding: Any) -> str:
-    """Python 3 writes bytes so, where its pickle is to be read by Python 2; see `_tensor`."""
+    """Returns bytes as a string, as Python 3 writes them for Python 2; see `_tensor`."""
     if encoding != "latin1" or not isinstance(text, str):
-        raise ValueError(f"bytes are encoded as latin1, got {named(encoding)}")
+        raise ValueError(f"bytes must be encoded as latin1, got {named(encoding)}")
     return text
 
 
 def _scalar(*_: Any) -> None:
-    """A number beside the weights, such as an accuracy."""
+    """Ignores a number beside the weights, such as an accuracy."""
 
 
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {
@@ -144,5 +144,5 @@ NAMES: Mapping[str, Any] = {
 
 
 def read_pickle(stream: BinaryIO) -> Any:
-    """Returns what a pickle holds: containers, and an `Array` for each array."""
+    """Returns the content of a pickle: containers, and an `Array` per array."""
     return pickles.load(stream, NAMES)

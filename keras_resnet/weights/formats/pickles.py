@@ -1,10 +1,10 @@
-"""Reads pickles that hold containers and tensors, and runs nothing that a file names.
+"""Reads pickles of containers and tensors without running code of the file.
 
-Python's own unpickler imports and calls whatever a pickle asks for, and takes the memory that it
-asks for. This one walks the opcodes, knows those of containers and numbers, and looks names up in
-a table that its caller gives; there is no way from a file to any other function. A checkpoint may
-hold its settings as objects beside the weights: a name that is not in the table, and whatever the
-file makes of it, becomes an `Unknown`.
+Python's unpickler imports and calls every function that a pickle names, and allocates any amount of
+memory. This one interprets the opcodes of containers and numbers only, and looks names up in a
+table of the caller: a file cannot reach any other function. A checkpoint may contain settings as
+objects beside the weights: a name that is not in the table, and every object that the file creates
+with it, becomes an `Unknown`.
 """
 
 import pickletools
@@ -30,27 +30,27 @@ SHORT_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class Call(NamedTuple):
-    """A function of ours that stands for one that a pickle may name and call."""
+    """A function of this package in place of one that a pickle may call."""
 
     function: Callable[..., Any]
 
 
 class Unknown(dict[Any, Any]):
-    """Stands for a name that is not looked up, or an object that is not built.
+    """Stands for an unknown name, or an object that is not created.
 
-    It keeps items, since there are many classes of dictionaries, and forgets everything else.
+    It stores items, because there are many classes of dictionaries, and drops everything else.
     """
 
     __slots__ = ("kind", "module")
 
     def __init__(self, kind: str) -> None:
         super().__init__()
-        self.kind = kind[:80]  # what the file calls it
+        self.kind = kind[:80]  # the name in the file
         self.module = False  # whether its attributes are those of a PyTorch module
 
 
 class Buildable:
-    """Something that a pickle creates empty and fills by its BUILD."""
+    """An object that a pickle creates empty and fills by the opcode BUILD."""
 
     def build(self, state: Any) -> None:
         raise NotImplementedError
@@ -61,16 +61,16 @@ def load(
     names: Mapping[str, Any],
     persistent: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Reads one pickle and leaves the stream behind its end.
+    """Reads one pickle; the stream is then at its end.
 
     Args:
         stream: at the beginning of a pickle.
-        names: what to put where the pickle names "module.name"; a `Call` may be called. An
-            `Unknown` stands for any other name.
-        persistent: returns what the pickle keeps outside of itself, by its id.
+        names: values for names "module.name" in the pickle; a `Call` may be called. An `Unknown`
+            is used for every other name.
+        persistent: returns objects that are stored outside of the pickle, by their id.
 
     Raises:
-        ValueError: for opcodes that no file of weights has, and malformed pickles.
+        ValueError: for opcodes that files of weights do not have, and for malformed pickles.
     """
     machine = _Machine(names, persistent)
     for opcode, argument, _ in pickletools.genops(stream):
@@ -104,12 +104,10 @@ class _Machine:
         elif method := getattr(self, f"op_{opcode.lower()}", None):
             method(argument)
         else:
-            raise ValueError(
-                f"its pickle asks for {opcode}, and only containers and tensors are read"
-            )
+            raise ValueError(f"its pickle contains {opcode}; only containers and tensors are read")
 
     def op_proto(self, _: Any) -> None:
-        """The version says nothing that the opcodes do not."""
+        """Ignores the version: the opcodes are known by their names."""
 
     op_frame = op_proto
 
@@ -158,14 +156,14 @@ class _Machine:
 
     def op_stack_global(self, _: Any) -> None:
         name, module = self.stack.pop(), self.stack.pop()
-        # Not into a text before it is known to be one: containers can be nested exponentially.
+        # Not formatted before the types are checked: containers can be nested exponentially.
         if not isinstance(name, str) or not isinstance(module, str):
             raise ValueError(f"its pickle names {named(module)} and {named(name)}")
         self._name(f"{module}.{name}")
 
     def op_binpersid(self, _: Any) -> None:
         if self.persistent is None:
-            raise ValueError("its pickle refers to something outside of it")
+            raise ValueError("its pickle refers to an object outside of it")
         self.stack.append(self.persistent(self.stack.pop()))
 
     def op_reduce(self, _: Any) -> None:
@@ -200,7 +198,7 @@ class _Machine:
             target.build(state)
         elif isinstance(target, Unknown):
             target.module |= isinstance(state, dict) and "_modules" in state
-        elif not isinstance(target, dict):  # the attributes of a dictionary are not weights
+        elif not isinstance(target, dict):  # attributes of a dictionary are ignored
             raise ValueError(f"its pickle gives attributes to a {type(target).__name__}")
 
     def _name(self, name: str) -> None:
@@ -215,7 +213,7 @@ class _Machine:
                 items = self.stack[position + 1 :]
                 del self.stack[position:]
                 return items
-        raise ValueError("its pickle closes a container that it never opened")
+        raise ValueError("its pickle ends a container that was not begun")
 
     def _extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -229,6 +227,6 @@ class _Machine:
         if not isinstance(target, dict) or len(items) % 2:
             raise ValueError(f"its pickle sets items of a {type(target).__name__}")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # No weight has another key, and a hash of nested tuples can exhaust the C stack.
+            # Keys of weights are strings; hashing nested tuples can exhaust the C stack.
             if isinstance(key, str | int):
                 target[key] = value

@@ -1,8 +1,8 @@
-"""Finds the tensors of one network among all that a checkpoint holds.
+"""Finds the tensors of a network in a checkpoint.
 
-Training scripts put a state dict under a name of their own, beside optimizers, settings and
-averaged copies, and wrappers put prefixes before the names in it. What is a network is known by
-its first convolution, and not by what somebody called the place.
+Training scripts store state dicts under various names, beside optimizers, settings and averaged
+copies, and wrappers add prefixes to the names of tensors. A network is recognized by its first
+convolution, not by the name under which it is stored.
 """
 
 import re
@@ -16,20 +16,20 @@ from keras_resnet.weights.formats.numpy_files import Array
 from keras_resnet.weights.formats.pickles import Unknown
 from keras_resnet.weights.formats.tensors import Tensor
 
-DEPTH = 5  # of dictionaries in dictionaries
+DEPTH = 5  # levels of nested dictionaries
 LISTED = 10
-# The first convolution in the PyTorch networks that `sources` knows, and what stands before it.
+# The first convolution in the PyTorch networks of `sources`, and the prefix before it.
 FIRST = re.compile(r"(?P<root>(?:.*\.)?)(?:conv1|conv1\.0|convIn)\.weight", re.DOTALL)
-# Words of a name for averaged weights; those are the ones that were measured.
+# Words in names of averaged weights, which are preferred: accuracies are published for them.
 AVERAGED = frozenset({"ema", "swa", "avg", "average", "averaged", "shadow"})
 OPTIMIZER = frozenset({"optim", "optimizer", "optimizers"})
 
 
 class Found(NamedTuple):
-    """The tensors of one network, and which of several places they were taken from."""
+    """The tensors of a network, and the place that was chosen."""
 
     tensors: dict[str, Tensor]
-    chosen: str = ""  # "model_ema of model, model_ema"; "" where there was only one place
+    chosen: str = ""  # "model_ema of model, model_ema"; "" if there was only one place
 
 
 class _Part(NamedTuple):
@@ -38,13 +38,13 @@ class _Part(NamedTuple):
     place: str  # "model.", or with a prefix of the names "model.encoder_q."
     tensors: dict[str, Tensor]
     averaged: bool = False
-    network: bool = False  # whether the first convolution is there
-    unknown: Mapping[str, Unknown] = {}  # what is no tensor, by name; never changed
+    network: bool = False  # whether it has the first convolution
+    unknown: Mapping[str, Unknown] = {}  # other objects, by name; never changed
 
 
 @dataclass
 class _Walk:
-    """What lies in a checkpoint: dictionaries of tensors, and what explains that there are none."""
+    """The content of a checkpoint: dictionaries of tensors, and objects for error messages."""
 
     parts: list[_Part] = field(default_factory=list)
     unknown: dict[str, Unknown] = field(default_factory=dict)  # by its path
@@ -52,16 +52,16 @@ class _Walk:
 
 
 def find(content: Any, prefix: str | None = None) -> Found:
-    """Returns the tensors of the one network in `content`, without the prefixes of wrappers.
+    """Returns the tensors of the network in `content`, without the prefixes of wrappers.
 
     Args:
-        content: dictionaries and lists, nested, with tensors at the end of some paths.
-        prefix: take only the tensors whose names begin with it, and drop it from them. The names
-            of the dictionaries around them count too: "teacher.backbone.".
+        content: nested dictionaries and lists that contain tensors.
+        prefix: read only the tensors whose names begin with it, and remove it from them. Names of
+            the dictionaries around them may be included: "teacher.backbone.".
 
     Raises:
-        ValueError: if there is no network, none with this prefix, or several that nothing tells
-            apart.
+        ValueError: if there is no network, none with this prefix, or several of which none can be
+            preferred.
     """
     walk = _walk(content)
     dictionaries = walk.parts
@@ -81,14 +81,14 @@ def find(content: Any, prefix: str | None = None) -> Found:
 
 
 def _walk(content: Any) -> _Walk:
-    """Visits all dictionaries and lists in a checkpoint, outer ones first."""
+    """Visits all dictionaries and lists of a checkpoint, outer ones first."""
     found = _Walk()
     queue: list[tuple[str, int, Any]] = [("", 0, content)]
     if _optimizes("", content):
         queue, found.optimizers = [], [""]
     seen: set[int] = set()
     for place, depth, value in queue:
-        if id(value) in seen:  # one value may stand in many places, and in itself
+        if id(value) in seen:  # a value can be in several places, and in itself
             continue
         seen.add(id(value))
         tensors: dict[str, Tensor] = {}
@@ -117,7 +117,7 @@ def _items(value: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _optimizes(key: Any, value: Any) -> bool:
-    """Whether it is an optimizer's; momentum can have the shapes and the names of weights."""
+    """Whether it is an optimizer state; momentum can have the shapes and names of weights."""
     if not isinstance(value, dict):
         return False
     return "param_groups" in value or not OPTIMIZER.isdisjoint(_words(str(key)[:80]))
@@ -129,7 +129,7 @@ def _words(name: str) -> list[str]:
 
 
 def _below(parts: list[_Part], prefix: str) -> list[_Part]:
-    """Returns what begins with a prefix: names in their dictionaries, or else whole paths."""
+    """Returns tensors with a prefix of their names or, if there are none, of their paths."""
     end = "" if prefix.endswith((".", "/", "_")) or not prefix else r"[./]"
     start = re.compile(re.escape(prefix) + end)
     for whole in (False, True):
@@ -151,7 +151,7 @@ def _below(parts: list[_Part], prefix: str) -> list[_Part]:
 
 
 def _prefixes(parts: list[_Part]) -> list[str]:
-    """Returns what a user could have meant: where networks are, or else how names begin."""
+    """Returns the places of networks or, if there are none, the first words of names."""
     networks = [p.place for part in parts for p in _networks(part) if p.network and p.place]
     names = (part.place + name for part in parts for name in part.tensors)
     begins = {name.split(".")[0].split("/")[0] for name in names}
@@ -159,12 +159,12 @@ def _prefixes(parts: list[_Part]) -> list[str]:
 
 
 def _networks(part: _Part) -> list[_Part]:
-    """Splits a dictionary by the first convolutions in it, and drops what stands before them."""
+    """Splits a dictionary by its first convolutions, and removes the prefixes before them."""
     roots = _roots(part)
     if len(roots) < 2:
         root = roots[0] if roots else _shared(part.tensors)
         tensors = _without(part.tensors, root)
-        if roots:  # and drops what counts steps, beside a network and not in it
+        if roots:  # drop counters of steps, which are not part of the network
             tensors = {k: t for k, t in tensors.items() if "." in k or t.shape != ()}
         return [part._replace(tensors=tensors, network=bool(roots))]
     return [
@@ -180,29 +180,29 @@ def _networks(part: _Part) -> list[_Part]:
 
 
 def _roots(part: _Part) -> list[str]:
-    """Returns the prefixes below which a whole network lies; "" for one without a prefix."""
+    """Returns the prefixes of whole networks; "" for a network without a prefix."""
     tensors = part.tensors
     channels = {}
     for name in (*tensors, *part.unknown):
         match = FIRST.fullmatch(name)
-        shape = tensors[name].shape if name in tensors else (0, 0, 0, 0)  # quantized, for one
+        shape = tensors[name].shape if name in tensors else (0, 0, 0, 0)  # such as quantized
         if match and len(shape) == 4:
             channels[match["root"]] = shape[1]
     outer: list[str] = []
-    for root in sorted(channels):  # a block has a first convolution too, further in
+    for root in sorted(channels):  # a block has a conv1, too, below the prefix of its network
         if not outer or not root.startswith(outer[-1]):
             outer.append(root)
     fewest = min((channels[root] for root in outer), default=0)
     outer = [root for root in outer if channels[root] == fewest]
     if len(outer) > LISTED:
         return []
-    # A stem that has a prefix of its own is not a network.
+    # A stem with a prefix of its own is not a whole network.
     counts = {root: sum(name.startswith(root) for name in tensors) for root in outer}
     return [root for root in outer if 2 * len(outer) * counts[root] >= len(tensors)]
 
 
 def _shared(tensors: dict[str, Tensor]) -> str:
-    """Returns what all names of layers begin with; a name keeps its layer and its variable."""
+    """Returns the prefix of all names; at least layer and variable remain of a name."""
     names = [name.split(".") for name, t in tensors.items() if "." in name or t.shape != ()]
     most = max(min(map(len, names), default=0) - 2, 0)
     shared = ""
@@ -214,7 +214,7 @@ def _shared(tensors: dict[str, Tensor]) -> str:
 
 
 def _without(tensors: dict[str, Tensor], root: str) -> dict[str, Tensor]:
-    """Drops a prefix, or as much of it as a name has: a classifier may stand beside `encoder.`."""
+    """Removes a prefix, or the part that a name has: a classifier may be beside `encoder.`."""
     steps = [match.end() for match in re.finditer(r"\.", root)][:-17:-1]
     ends = [root, *(root[:end] for end in steps)]
     stripped: dict[str, Tensor] = {}
@@ -223,22 +223,22 @@ def _without(tensors: dict[str, Tensor], root: str) -> dict[str, Tensor]:
         short = name.removeprefix(start)
         if short in stripped:
             raise ValueError(
-                f"it holds {short[:80]!r} twice, with and without {root[:80]!r}; give"
-                f" prefix={root[:80]!r} for those with it"
+                f"it contains {short[:80]!r} twice, with and without {root[:80]!r}; give"
+                f" prefix={root[:80]!r} for the tensors with it"
             )
         stripped[short] = tensor
     return stripped
 
 
 def _choose(parts: list[_Part]) -> _Part:
-    """Returns the only part, or the only one of averaged weights."""
+    """Returns the only part, or the only part of averaged weights."""
     averaged = [p for p in parts if p.averaged or not AVERAGED.isdisjoint(_words(p.place))]
     for found in (parts, averaged):
         if len(found) == 1:
             return found[0]
     places = [part.place or "the top level" for part in parts]
     raise ValueError(
-        f"it holds {len(parts)} sets of weights, in {_listed(places)}; choose one, such as"
+        f"it contains {len(parts)} sets of weights, in {_listed(places)}; choose one, such as"
         f" prefix={next(part.place for part in parts if part.place)!r}"
     )
 

@@ -1,7 +1,7 @@
-"""Reads `torch.save` files, of Torch 1.6 and later (zip) and before, without Torch.
+"""Reads files of `torch.save` without PyTorch: zip archives (since 1.6) and the older format.
 
 Formats: `torch/serialization.py` of PyTorch. A storage is a flat array outside of the pickle; a
-tensor is a view of one.
+tensor is a view of a storage.
 """
 
 import io
@@ -37,6 +37,8 @@ SCRIPT = re.compile(r"(?:.*/)?(?:constants\.pkl|code/.*)", re.DOTALL)  # only To
 
 
 class Storage(NamedTuple):
+    """A flat array in a file."""
+
     size: int
     read: Callable[[], np.ndarray[Any, Any]]  # [size]
 
@@ -46,13 +48,13 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tenso
         return storage
     shape, steps = checked_shape(size), checked_shape(stride)
     if not isinstance(storage, Storage) or len(steps) != len(shape):
-        raise ValueError("a tensor is not a view of a storage")
+        raise ValueError("a tensor is not a valid view of a storage")
     last = offset + sum((n - 1) * step for n, step in zip(shape, steps, strict=True))
     count = math.prod(shape)
     if type(offset) is not int or offset < 0 or count > storage.size:
         raise ValueError(f"a tensor of shape {shape} is larger than its storage")
     if count and last >= storage.size:
-        raise ValueError(f"a tensor of shape {shape} reaches beyond its storage")
+        raise ValueError(f"a tensor of shape {shape} extends beyond its storage")
 
     def read() -> np.ndarray[Any, Any]:
         flat = storage.read()[offset:]
@@ -63,17 +65,17 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tenso
 
 
 def _subclass(function: Any, kind: Any, arguments: Any, *_: Any) -> Tensor | Unknown:
-    """A tensor with attributes, or of another class, whose numbers may lie elsewhere."""
+    """Returns a tensor with attributes; an `Unknown` for a class that stores data elsewhere."""
     if isinstance(function, Call) and function.function is _tensor:
         return _tensor(*arguments)
     return kind if isinstance(kind, Unknown) else Unknown("torch.Tensor")
 
 
 def _ordered_dict(items: Any = ()) -> dict[Any, Any]:
-    if isinstance(items, list):  # pairs, as Python 2 wrote it
+    if isinstance(items, list):  # pairs, as in Python 2
         return {key: value for key, value in items if isinstance(key, str | int)}
     if items != ():
-        raise ValueError(f"an ordered dictionary is made of pairs, got {named(items)}")
+        raise ValueError(f"an ordered dictionary must have pairs, got {named(items)}")
     return {}
 
 
@@ -91,7 +93,7 @@ NAMES: Mapping[str, Any] = {
 
 
 def _unreadable(key: Any) -> Unknown | None:
-    """Returns what stands for a storage of another type of numbers, or for the code of a module."""
+    """Returns an `Unknown` for a storage of an unknown dtype, or for the code of a module."""
     if isinstance(key, tuple) and len(key) > 1 and isinstance(key[1], Unknown):
         return Unknown(key[1].kind)
     return None
@@ -100,16 +102,16 @@ def _unreadable(key: Any) -> Unknown | None:
 def _storage_id(key: Any) -> tuple[np.dtype[Any], str, int]:
     kind, dtype, name, _, count, *_ = key
     if isinstance(dtype, Unknown):
-        raise ValueError(f"it has tensors of {dtype.kind}, whose numbers are not read")
+        raise ValueError(f"it has tensors of {dtype.kind}, which are not supported")
     if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(name, str):
-        raise ValueError(f"a storage is given by type, name and size, got {named(name)}")
+        raise ValueError(f"a storage must have a type, a name and a size, got {named(name)}")
     if type(count) is not int or count < 0:
-        raise ValueError(f"a storage of {named(count)} numbers")
+        raise ValueError(f"a storage has an invalid size, {named(count)}")
     return dtype, name, count
 
 
 def read_zip(archive: zipfile.ZipFile) -> Any:
-    """Returns what an archive holds, which stays open while its tensors are read.
+    """Returns the content of an archive; its tensors need the open archive.
 
     Raises:
         ValueError: if it is malformed, or a TorchScript archive.
@@ -118,16 +120,14 @@ def read_zip(archive: zipfile.ZipFile) -> Any:
     if any(SCRIPT.fullmatch(name) for name in names):
         raise ValueError(
             "it is a TorchScript archive, whose code is not run. In PyTorch,"
-            " torch.save(torch.jit.load(file).state_dict(), new_file) writes its weights alone"
+            " torch.save(torch.jit.load(file).state_dict(), new_file) writes only its weights"
         )
     [pickle] = [name for name in names if name.endswith("data.pkl")]
     folder = pickle.removesuffix("data.pkl")
     if f"{folder}byteorder" in names:
         order = archive.read(f"{folder}byteorder")
         if order != b"little":
-            raise ValueError(
-                f"its numbers are in byte order {order[:9]!r}, and only little is read"
-            )
+            raise ValueError(f"its byte order is {order[:9]!r}; only little is supported")
 
     def storage(key: Any) -> Storage | Unknown:
         if (unknown := _unreadable(key)) is not None:
@@ -142,9 +142,9 @@ def read_zip(archive: zipfile.ZipFile) -> Any:
 
 
 def read_legacy(stream: BinaryIO, size: int) -> Any:
-    """Returns what a file of `size` bytes holds, read up to and including the magic number."""
+    """Returns the content of a file of `size` bytes; the stream is after the magic number."""
     if pickles.load(stream, {}) != PROTOCOL:
-        raise ValueError("it is not of the protocol 1001 of torch.save")
+        raise ValueError("it does not have the protocol 1001 of torch.save")
     pickles.load(stream, {})  # sizes of C types on the machine that wrote it
     places: dict[str, int] = {}
     counts: dict[str, tuple[np.dtype[Any], int]] = {}
@@ -154,7 +154,9 @@ def read_legacy(stream: BinaryIO, size: int) -> Any:
             return code
         dtype, name, count = _storage_id(key)
         if len(key) > 5 and key[5] is not None:
-            raise ValueError(f"storage {name} is a view of another, as before Torch 0.4")
+            raise ValueError(
+                f"storage {name} is a view of another one, as before PyTorch 0.4; not supported"
+            )
         counts[name] = dtype, count
 
         def read() -> np.ndarray[Any, Any]:
@@ -166,23 +168,21 @@ def read_legacy(stream: BinaryIO, size: int) -> Any:
     content = pickles.load(stream, NAMES, storage)
     names = pickles.load(stream, {})
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("the storages behind its pickle have no names")
+        raise ValueError("the storages after its pickle have no names")
     if sorted(names) != sorted(counts):
-        raise ValueError(
-            f"its storages are {sorted(names)[:5]}, and should be {sorted(counts)[:5]}"
-        )
+        raise ValueError(f"its storages are {sorted(names)[:5]} but should be {sorted(counts)[:5]}")
     for name in names:
         dtype, count = counts[name]
         [stored] = struct.unpack("<q", stream.read(8))
         places[name] = stream.tell()
         end = places[name] + count * dtype.itemsize
         if stored != count or end > size:
-            raise ValueError(f"storage {name} has not the {count} numbers that it should have")
+            raise ValueError(f"storage {name} does not have {count} numbers")
         stream.seek(end)
     return content
 
 
 def begins(stream: BinaryIO) -> bool:
-    """Reads the number that `torch.save` began its files with before Torch 1.6, if it is there."""
+    """Whether a file begins with the magic number of `torch.save` before PyTorch 1.6; reads it."""
     head = stream.read(len(HEAD))
     return head == HEAD

@@ -1,1 +1,3 @@
-"""What network a file of weights holds: what it proves, states, and leaves to others."""
+"""Determines which network a file of weights contains."""
+
+__all__ = ["authority", "images_and_labels", "proof"]

@@ -1,14 +1,14 @@
-"""Who decides what a file of weights holds: one order, for every fact and at every door.
+"""Determines what a file of weights contains, for every fact in the same order:
 
-1. What the user says, unless the file proves it wrong.
-2. What the file states: our manifest, Keras's configuration, timm's config.json.
+1. What the user states, unless the file contradicts it.
+2. What the file states: our manifest, the configuration of Keras, timm's config.json.
 3. What names and shapes prove.
-4. The convention of its source, for networks that the source publishes. Where the file is not known
-   to be one of them by its hash, this is recorded as assumed, and shown.
+4. The convention of the source, for networks that the source publishes. Unless the file is known by
+   its hash, such a fact is recorded as assumed, and a warning lists it.
 
-What none of them settles is undecided: an error that lists the choices. The name of a network
-counts less than a field that is said of it: `resnet50` alone does not make v1 of weights that are
-v1.5 by convention, and `stride_on="first"` does.
+If a fact remains unknown, an error lists the choices. The name of a network counts less than a
+field: weights that are v1.5 by convention do not become v1 by the name `resnet50`, but they do by
+`stride_on="first"`.
 """
 
 import dataclasses
@@ -24,7 +24,20 @@ from keras_resnet.weights.formats.keras_graphs import Graph
 from keras_resnet.weights.infer.proof import Proof
 from keras_resnet.weights.sources.source import Traits
 
-# Fields that weights depend on, in an order in which each depends on those before it only.
+__all__ = [
+    "DECIDED",
+    "NOTHING",
+    "Evidence",
+    "Told",
+    "Undecided",
+    "architecture",
+    "check_classes",
+    "check_wanted",
+    "disagreements",
+    "named",
+]
+
+# Fields on which weights depend; each is determined with the help of the fields before it.
 FIRST = ("repeats", "branch", "stem", "shortcut")
 DECIDED = (*FIRST, *(name for name in FIELDS if name not in (*FREE, *FIRST)))
 TABLES = ("stem", "branch", "repeats")
@@ -33,23 +46,23 @@ PREPROCESSING = tuple(field.name for field in dataclasses.fields(Preprocessing))
 
 
 class Undecided(ValueError):
-    """A fact is open: neither file nor user says it; the message lists the choices."""
+    """A fact is unknown: neither file nor user states it. The message lists the choices."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a user says of a file of weights; by default nothing.
+    """What a user states about a file of weights; by default nothing.
 
     Raises:
-        ValueError, TypeError: for what no network and no preprocessing can be.
+        ValueError, TypeError: for an unknown network or field, or an invalid value.
     """
 
     network: str | None = None
-    spec: Spec | None = None  # in place of a network's name, of one that is built already
-    exact: bool = False  # the network or spec and the fields are meant to the last field
+    spec: Spec | None = None  # instead of the name: of a network that already exists
+    exact: bool = False  # whether all fields of the network must be equal
     fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec
     classes: int | None = None  # outputs of the classifier
-    preprocessing: Preprocessing | str | None = None  # a published one by its name
+    preprocessing: Preprocessing | str | None = None  # a string: a name in `MODES`
     preprocessing_fields: Mapping[str, Any] = field(default_factory=dict)  # of a `Preprocessing`
     activation: str | None = None  # what follows the logits
 
@@ -72,19 +85,19 @@ class Told:
 
     @property
     def named(self) -> dict[str, Any]:
-        """Fields that follow from the network's name, and count less than those that are said."""
+        """Fields that follow from the name of the network; `fields` override them."""
         spec = self._named_spec
         return _values(spec) if spec else {}
 
     @property
     def free(self) -> dict[str, Any]:
-        """Fields of the named network that weights do not depend on."""
+        """Fields of the named network on which weights do not depend."""
         spec = self._named_spec
         return {name: getattr(spec, name) for name in FREE} if spec else {}
 
     @property
     def wanted(self) -> Spec | None:
-        """The spec that the user means, if he names a network or gives a spec."""
+        """The spec that the user names or gives, with `fields`; None without a name or spec."""
         spec = self._named_spec
         return replace(spec, **self.fields) if spec else None
 
@@ -98,29 +111,29 @@ NOTHING = Told()
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a file brings with it."""
+    """What a file states and proves, and the conventions of its source."""
 
     source: str
     proof: Proof
     traits: Traits
-    spec: Spec | None  # as a manifest or a configuration states it
+    spec: Spec | None  # from a manifest or a configuration
     manifest: Manifest | None
     graph: Graph
     quantized: str
 
     @property
     def stated(self) -> dict[str, Any]:
-        """Fields of the spec that are written in the file."""
+        """Fields of the spec that the file states."""
         shown = {name: value for name, value in self.graph.fields.items() if name not in FREE}
         return {**self.traits.stated, **shown, **(_values(self.spec) if self.spec else {})}
 
 
 def architecture(evidence: Evidence, told: Told) -> tuple[Spec, list[str]]:
-    """Returns the spec of the network in a file, and which of its fields are only assumed.
+    """Returns the spec of the network in a file, and the fields that are only assumed.
 
     Raises:
-        Undecided: if a field is open.
-        ValueError: if the user says what the file proves wrong.
+        Undecided: if a field is unknown.
+        ValueError: if the file contradicts the user.
     """
     named = told.named
     values: dict[str, Any] = {}
@@ -147,14 +160,14 @@ def architecture(evidence: Evidence, told: Told) -> tuple[Spec, list[str]]:
 
 
 def _idle(name: str, values: Mapping[str, Any], evidence: Evidence) -> bool:
-    """Whether a field changes nothing: a graph shows all that do."""
+    """Whether a field is irrelevant, or a graph would have shown it."""
     return bool(evidence.graph.fields) or not evidence.proof.matters(
         name, values.get("shortcut", "A")
     )
 
 
 def _written(name: str, evidence: Evidence, named: Mapping[str, Any]) -> tuple[Any] | None:
-    """Returns what the file states or proves of a field, or its source's convention."""
+    """Returns the value of a field that the file states or proves, or that is the convention."""
     if name in evidence.stated:
         return (evidence.stated[name],)
     proven = evidence.proof.value(name)
@@ -162,14 +175,14 @@ def _written(name: str, evidence: Evidence, named: Mapping[str, Any]) -> tuple[A
         return (proven[0],)
     if name in evidence.traits.convention:
         return (evidence.traits.convention[name],)
-    # Where every block widens, B and C project alike, and so do they in every file.
+    # If every block widens, options B and C are the same network.
     if name == "shortcut" and set(proven) == {"B", "C"}:
         return (named["shortcut"] if named.get("shortcut") in proven else "B",)
     return None
 
 
 def _contradiction(name: str, values: Mapping[str, Any], evidence: Evidence) -> list[str]:
-    """Says how the file proves wrong what a user says of a field, if it does."""
+    """Returns a message if the file contradicts the value of a user; otherwise an empty list."""
     value = values[name]
     if name in evidence.stated:
         stated = evidence.stated[name]
@@ -181,35 +194,34 @@ def _contradiction(name: str, values: Mapping[str, Any], evidence: Evidence) -> 
 
 
 def _likely(name: str, evidence: Evidence) -> tuple[Any, ...]:
-    """Returns what a field is where a user is wrong: as usual, or one of the choices."""
+    """Returns the likely values of a field: that of the convention, or all choices."""
     usual = evidence.traits.convention
     return (usual[name],) if name in usual else evidence.proof.choices(name)
 
 
 def _differ(name: str, there: tuple[Any, ...], here: Any) -> str:
-    return f"{name}={' or '.join(map(repr, there))} there, {here!r} here"
+    return f"{name}={' or '.join(map(repr, there))} in the file, not {here!r}"
 
 
 def another_network(differences: list[str]) -> str:
     return (
-        f"holds the weights of another network: {'; '.join(differences)}. Change these fields, or"
-        " let keras_resnet.from_weights build the network that fits"
+        f"contains weights of another network: {'; '.join(differences)}. Change these fields, or"
+        " build the network of the file with keras_resnet.from_weights"
     )
 
 
 def check_wanted(found: Spec, network: str, told: Told) -> None:
-    """Compares the network in a file with the one that its user names.
+    """Compares the network in a file with the network that the user names.
 
-    A name that is not meant exactly stands for all networks that differ from it by less than from
-    any other name.
+    Unless it is meant exactly, a name matches all networks of which it is the nearest name.
 
     Args:
-        found: what the file holds.
+        found: the spec of the network in the file.
         network: its name.
-        told: what the user says.
+        told: what the user states.
 
     Raises:
-        ValueError: naming each field that differs.
+        ValueError: listing the fields that differ.
     """
     if told.wanted is None:
         return
@@ -218,13 +230,13 @@ def check_wanted(found: Spec, network: str, told: Told) -> None:
         raise ValueError(another_network(differ))
     if differ and told.network not in (None, network):
         raise ValueError(
-            f"holds the weights of {network}, not of {told.network}: {'; '.join(differ)}. Leave"
-            " --network out, or give by --field what differs"
+            f"contains weights of {network}, not of {told.network}: {'; '.join(differ)}. Omit"
+            " --network, or give the fields that differ as --field"
         )
 
 
 def check_classes(found: int | None, told: Told) -> None:
-    """Raises ValueError if a file has a classifier of other classes than its user says."""
+    """Raises ValueError if a classifier in a file has another number of classes than stated."""
     if told.classes is not None and found not in (None, told.classes):
         raise ValueError(f"has {found} classes, not classes={told.classes}")
 
@@ -235,7 +247,7 @@ def _question(evidence: Evidence, fields: list[str]) -> str:
         for name in fields
     ]
     return (
-        f"is of {evidence.source}, whose files do not say their {', '.join(fields)}: name the"
+        f"is a file of {evidence.source}, which does not determine {', '.join(fields)}: name the"
         f" network, or give {'; '.join(choices)}"
     )
 
@@ -245,7 +257,7 @@ def _shown(value: Any) -> str:
 
 
 def _free(evidence: Evidence, told: Told) -> dict[str, Any]:
-    """Returns the fields that weights do not depend on."""
+    """Returns the fields on which weights do not depend."""
     shown = evidence.graph.fields
     found = {name: shown[name] for name in FREE if name in shown}
     if evidence.spec:
@@ -260,7 +272,7 @@ def _free(evidence: Evidence, told: Told) -> dict[str, Any]:
 def _assumed(
     evidence: Evidence, told: Told, named: Mapping[str, Any], values: Mapping[str, Any]
 ) -> list[str]:
-    """Lists the fields for which there is nothing but a convention."""
+    """Lists the fields that only a convention determines."""
     return [
         name
         for name, value in evidence.traits.convention.items()
@@ -273,9 +285,9 @@ def _assumed(
 
 
 def named(spec: Spec, evidence: Evidence, told: Told) -> tuple[str, dict[str, Any]]:
-    """Returns the name of a network and the fields in which it differs from the one so called.
+    """Returns the name of a network, and the fields in which it differs from that name.
 
-    The name is the file's own, or the user's, as far as they are right.
+    The name is that of the manifest, that of the user if it fits exactly, or the nearest.
     """
     if evidence.manifest:
         name = evidence.manifest.network
@@ -287,7 +299,7 @@ def named(spec: Spec, evidence: Evidence, told: Told) -> tuple[str, dict[str, An
 
 
 def disagreements(found: Spec, wanted: Spec) -> list[str]:
-    """Lists the fields in which a network differs from the one that is wanted, with both values."""
+    """Lists the fields in which two networks differ, with both values."""
     return [
         _differ(name, (getattr(found, name),), getattr(wanted, name))
         for name in differences(found, wanted)

@@ -1,7 +1,6 @@
-"""Preprocessing, image shape, labels and activation, as far as a file and its user say them.
+"""Determines preprocessing, image shape, labels and activation of a file of weights.
 
-The order of authority is that of `authority`. What is unknown is None; it is asked for where it is
-needed.
+The order is that of `authority`. An unknown fact is None; functions that need it raise an error.
 """
 
 from dataclasses import replace
@@ -16,15 +15,26 @@ from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.specs import Spec
 from keras_resnet.weights.infer.authority import Evidence, Told
 
+__all__ = [
+    "activation_of",
+    "adapted",
+    "assumed",
+    "image_shape",
+    "labels",
+    "labels_of",
+    "preprocessing_of",
+]
+
 IMAGE_PARTS = ("image_size", "crop", "interpolation")
-USUAL_CLASSES = 1000  # of a file without a classifier of which nothing else is known
+USUAL_CLASSES = 1000  # for a file without classifier, manifest or name of a network
 
 
 def preprocessing_of(evidence: Evidence, told: Told, spec: Spec) -> Preprocessing | None:
     """Returns the preprocessing of a network; None if it is unknown.
 
     Raises:
-        ValueError: if it does not fit the network's images, or the user says half of it.
+        ValueError: if it does not fit the channels of the network, or if the user gives only a part
+            of what is necessary.
     """
     if isinstance(told.preprocessing, Preprocessing):
         return _fitting(
@@ -45,25 +55,25 @@ def preprocessing_of(evidence: Evidence, told: Told, spec: Spec) -> Preprocessin
     if isinstance(told.preprocessing, str):
         found = _fitting(preprocessing.mode(told.preprocessing), evidence.proof.channels)
     if parts["image_size"] is None:
-        raise ValueError("does not say how large its images are: give image_size")
+        raise ValueError("does not state the size of its images: give image_size")
     found = replace(found or Preprocessing(), **{**parts, **told.preprocessing_fields})
     return _fitting(found, evidence.proof.channels)
 
 
 def _scales(told: Told) -> bool:
-    """Whether a user says by mean and std how pixels are scaled.
+    """Whether the user gives mean and std.
 
     Raises:
-        ValueError: if one is said without the other.
+        ValueError: if only one of them is given.
     """
     given = [name for name in ("mean", "std") if name in told.preprocessing_fields]
     if len(given) == 1:
-        raise ValueError(f"{given[0]} alone does not say how pixels are scaled: give mean and std")
+        raise ValueError(f"{given[0]} alone is not enough: give mean and std")
     return bool(given)
 
 
 def assumed(evidence: Evidence, told: Told, found: Preprocessing | None) -> dict[str, bool]:
-    """Returns for each part of a preprocessing whether it is only assumed, by its source."""
+    """Returns for preprocessing and crop whether they are only assumed."""
     if found is None or evidence.manifest or isinstance(told.preprocessing, Preprocessing):
         return {}
     said = told.preprocessing is not None or {"mean", "std"} <= set(told.preprocessing_fields)
@@ -88,7 +98,7 @@ def _configured(evidence: Evidence) -> tuple[int | None, int | None, int | None]
 
 
 def _size(evidence: Evidence, told: Told) -> Any:
-    """Returns the size of an image if no preprocessing says it; None if it is unknown."""
+    """Returns the image size that manifest, configuration or network state, or None."""
     known = evidence.manifest.image_shape if evidence.manifest else _configured(evidence)
     height, width, _ = known
     if height and width:
@@ -106,8 +116,8 @@ def _fitting(found: Preprocessing, channels: int) -> Preprocessing:
         shape = np.shape(value)
         if value is not None and shape and shape[-1] not in (1, channels):
             raise ValueError(
-                f"{name} has {shape[-1]} channels, and images of this network {channels}:"
-                f" give {name}= with one number, or {channels}"
+                f"{name} has {shape[-1]} channels, images of this network have {channels}:"
+                f" give {name}= with one value, or one per channel"
             )
     return found
 
@@ -115,7 +125,7 @@ def _fitting(found: Preprocessing, channels: int) -> Preprocessing:
 def image_shape(
     evidence: Evidence, found: Preprocessing | None, told: Told
 ) -> tuple[int, int, int]:
-    """Returns height, width and channels of an image; an unknown side is 0."""
+    """Returns height, width and channels of an image; 0 for an unknown side."""
     if found:
         return (*found.size, evidence.proof.channels)
     size = told.preprocessing_fields.get("image_size", _size(evidence, told)) or 0
@@ -126,7 +136,7 @@ def image_shape(
 def labels_of(evidence: Evidence, told: Told) -> tuple[tuple[str, ...], bool]:
     """Returns the names of the classes, and whether they are only assumed.
 
-    Without a classifier they are those of the manifest or of the network's published weights.
+    Without a classifier they are those of the manifest, or of the published network.
     """
     classes = evidence.proof.classes or told.classes
     manifest = evidence.manifest
@@ -139,7 +149,12 @@ def labels_of(evidence: Evidence, told: Told) -> tuple[tuple[str, ...], bool]:
 
 
 def labels(classes: int, known: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Returns the names of classes: those known, ImageNet's where there are 1,000, or numbers."""
+    """Returns names for classes: the known names, ImageNet's for 1,000 classes, or numbers.
+
+    Args:
+        classes: the number of classes.
+        known: names, used if there are as many.
+    """
     for names in (known, tuple(name for _, name in imagenet_labels())):
         if len(names) == classes:
             return names
@@ -150,12 +165,12 @@ def activation_of(evidence: Evidence, told: Told) -> tuple[str | None, bool]:
     """Returns the activation after the logits, or None, and whether it is only assumed.
 
     Raises:
-        ValueError: if the user says something else than the graph in the file does.
+        ValueError: if the graph in the file contradicts the user.
     """
     head = evidence.graph.head
     if told.activation is not None:
         if head not in (None, NONE, told.activation):
-            raise ValueError(f"ends in {head}, and not in activation={told.activation!r}")
+            raise ValueError(f"ends in {head}, not in activation={told.activation!r}")
         return told.activation, False
     if evidence.manifest and evidence.manifest.activation:
         return evidence.manifest.activation, False
@@ -167,13 +182,14 @@ def activation_of(evidence: Evidence, told: Told) -> tuple[str | None, bool]:
 
 
 def adapted(manifest: Manifest, channels: int, classes: int) -> Manifest:
-    """Returns a manifest that fits another classifier or other channels.
+    """Returns a manifest for a network with another classifier or other channels.
 
-    Other channels than the weights were trained on get the average of the means.
+    Labels become ImageNet's or numbers if the number of classes differs; mean and std become their
+    averages if the number of channels differs.
 
     Args:
         manifest: of the weights.
-        channels: of the images of the network that they are used in.
+        channels: of the images of the network.
         classes: outputs of its classifier.
     """
     network, fields = family.nearest(manifest.spec)

@@ -1,7 +1,7 @@
-"""What the names and shapes of a network's weights prove of its architecture, and what they leave.
+"""What names and shapes of weights prove about the architecture of their network.
 
-Kernels show how wide and how deep a network is and which blocks project. They do not show where it
-strides, how it pads and pools, or whether a block without a projection has a shortcut at all.
+Kernels show width and depth, and which blocks project. They do not show where the network strides,
+how it pads and pools, or whether a block without a projection has a shortcut.
 """
 
 from collections.abc import Collection, Mapping
@@ -25,6 +25,8 @@ from keras_resnet.specs import (
 )
 from keras_resnet.weights.formats.tensors import Tensor
 
+__all__ = ["Proof", "check", "prove", "strided"]
+
 CONVS = (pattern(f"{BRANCH_CONV}/kernel"), pattern(f"{PROJECTION}/kernel"))  # in a block
 PREACT_NORM = pattern(norm_of(PREACT))
 BIAS = f"{LOGITS}/bias"
@@ -35,22 +37,19 @@ Block = tuple[int, int]  # stage and number
 
 @dataclass(frozen=True)
 class Proof:
-    """What is certain about a file, whatever its source."""
+    """Facts that names and shapes prove, for files of all sources."""
 
-    stem: tuple[Conv, ...]  # kernels and filters; the strides are not known, and 1 here
+    stem: tuple[Conv, ...]  # kernels and filters; strides are unknown, and 1 here
     branch: tuple[Conv, ...]
     repeats: tuple[int, ...]
-    shortcuts: tuple[str | None, ...]  # the options that agree with the blocks that project
+    shortcuts: tuple[str | None, ...]  # the options that fit the projections
     channels: int  # of an image
     classes: int | None  # None without a classifier
-    preact: bool | None  # None where normalizations are folded
+    preact: bool | None  # None if normalizations are folded
     stem_norm: bool | None
 
     def value(self, field: str) -> tuple[Any, ...]:
-        """Returns the values that a field of the spec can have, as far as this is known.
-
-        Empty where nothing is.
-        """
+        """Returns the values that a field of the spec can have; () if nothing is known."""
         match field:
             case "branch" | "repeats":
                 return (getattr(self, field),)
@@ -72,13 +71,13 @@ class Proof:
         return not known or value in known
 
     def choices(self, field: str) -> tuple[Any, ...]:
-        """Returns the values that an open field can have."""
+        """Returns the values that an unknown field can have."""
         if field == "stem":
             return tuple(strided(self.stem, stride) for stride in (1, 2))
         return self.value(field) or CHOICES.get(field, (False, True))
 
     def matters(self, field: str, shortcut: str | None) -> bool:
-        """Whether another value of a field would make another network."""
+        """Whether the network depends on a field."""
         match field:
             case "zero_channels":
                 return shortcut == "A"
@@ -91,23 +90,23 @@ class Proof:
 
 
 def strided(stem: tuple[Conv, ...], stride: int) -> tuple[Conv, ...]:
-    """Returns a stem whose first convolution strides, and no other."""
+    """Returns a stem in which only the first convolution has this stride."""
     return tuple(Conv(*row[:2], 1 if i else stride) for i, row in enumerate(stem))
 
 
 def prove(tensors: Mapping[str, Tensor], options: Collection[str | None]) -> Proof:
-    """Reads off the weights, by our names, what they prove.
+    """Returns what weights prove about their network.
 
     Args:
-        tensors: kernels as height, width, channels, filters.
-        options: the shortcuts that the source of the file has.
+        tensors: by our names; kernels are [height, width, channels, filters].
+        options: the shortcuts of the networks of the source.
 
     Raises:
-        ValueError: if these are not the weights of a residual network.
+        ValueError: if they are not weights of a residual network.
     """
     stem = _convs(tensors, STEM_CONV)
     if not stem:
-        raise ValueError("it has no convolution that could be the stem")
+        raise ValueError("it has no stem convolution")
     branch = _branch(tensors, stem[-1].filters)
     layers = {name.rpartition("/")[0] for name in tensors}
     folded = not any(is_norm(layer) for layer in layers)
@@ -125,14 +124,14 @@ def prove(tensors: Mapping[str, Tensor], options: Collection[str | None]) -> Pro
 
 
 def _convs(tensors: Mapping[str, Tensor], template: str, **place: int) -> list[Conv]:
-    """Returns the convolutions that are called by a template and counted from 1."""
+    """Returns the convolutions whose names follow a template, counted from 1."""
     rows: list[Conv] = []
     while kernel := tensors.get(f"{template.format(**place, conv=len(rows) + 1)}/kernel"):
         name = template.format(**place, conv=len(rows) + 1)
         if len(kernel.shape) != 4 or kernel.shape[0] != kernel.shape[1] or not kernel.size:
             raise ValueError(f"{name} has a kernel of shape {kernel.shape}")
         if kernel.shape[0] % 2 == 0:
-            raise ValueError(f"kernels must be odd, and {name} has one of {kernel.shape}")
+            raise ValueError(f"kernels must have odd sizes, {name} has {kernel.shape}")
         rows.append(Conv(kernel.shape[0], kernel.shape[3]))
     return rows
 
@@ -140,7 +139,7 @@ def _convs(tensors: Mapping[str, Tensor], template: str, **place: int) -> list[C
 def _branch(tensors: Mapping[str, Tensor], width: int) -> tuple[Conv, ...]:
     rows = _convs(tensors, BRANCH_CONV, stage=1, block=1)
     if not rows or not width or any(row.filters % width for row in rows):
-        raise ValueError(f"its first block has the convolutions {rows}, after {width} filters")
+        raise ValueError(f"its first block has convolutions {rows} after a stem of {width} filters")
     return tuple(Conv(row.kernel, row.filters // width) for row in rows)
 
 
@@ -158,7 +157,7 @@ def _repeats(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
     expected = {(s, b) for s, count in enumerate(repeats, 1) for b in range(1, count + 1)}
     if blocks != expected:
         raise ValueError(
-            f"its stages have gaps: it lacks the blocks {sorted(expected - blocks)[:5]}"
+            f"its stages have gaps: missing are the blocks {sorted(expected - blocks)[:5]}"
         )
     return repeats
 
@@ -166,7 +165,7 @@ def _repeats(tensors: Mapping[str, Tensor]) -> tuple[int, ...]:
 def _shortcuts(
     tensors: Mapping[str, Tensor], branch: tuple[Conv, ...], options: Collection[str | None]
 ) -> tuple[str | None, ...]:
-    """Returns the options by which just these blocks project."""
+    """Returns the options with which exactly these blocks project."""
     blocks = _blocks(tensors)
     projecting = {
         (stage, number)
@@ -188,16 +187,16 @@ def _shortcuts(
     found = tuple(option for option in by_option if by_option[option] == projecting)
     if not found:
         raise ValueError(
-            f"its blocks {sorted(projecting)[:5]} project: neither where widths change, nor all"
+            f"its blocks {sorted(projecting)[:5]} project: neither none, all, nor those that widen"
         )
     return tuple(option for option in found if option in options)
 
 
 def check(tensors: Mapping[str, Tensor], spec: Spec) -> None:
-    """Compares the filters of a file with those of a spec, so that no more is built than it holds.
+    """Compares the kernels in a file with a spec, before a network is built from it.
 
     Raises:
-        ValueError: naming the first convolution that is missing or other.
+        ValueError: naming the first convolution that is missing or has another shape.
     """
     for i, row in enumerate(spec.stem, 1):
         _check_filters(tensors, stem_conv(i), row.kernel, row.filters)
@@ -210,7 +209,7 @@ def check(tensors: Mapping[str, Tensor], spec: Spec) -> None:
         features = place.width * spec.branch[-1].filters
         if kernel != (features, *bias) or len(bias) != 1:
             raise ValueError(
-                f"its classifier has shapes {kernel} and {bias}, for {features} features"
+                f"its classifier has kernel {kernel} and bias {bias}, for {features} features"
             )
 
 
@@ -219,5 +218,5 @@ def _check_filters(tensors: Mapping[str, Tensor], name: str, kernel: int, filter
     shape = tensor.shape if tensor else None
     if shape is None or len(shape) != 4 or (shape[0], shape[3]) != (kernel, filters):
         raise ValueError(
-            f"{name} should have {filters} filters of {kernel}x{kernel}, and is {shape}"
+            f"{name} should have {filters} filters of {kernel}x{kernel}, but has shape {shape}"
         )

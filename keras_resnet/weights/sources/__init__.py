@@ -1,4 +1,4 @@
-"""Whom weights come from: one file a source, each a mapping of names, layouts and traits."""
+"""Sources of weights: one module per project, with its names, layouts and conventions."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ from keras_resnet.weights.sources import (
 )
 from keras_resnet.weights.sources.source import Source
 
-# Where two know the same names, the first one is believed.
+# If two sources know the same names, the first one is used.
 MODULES = (
     native,
     keras_applications,

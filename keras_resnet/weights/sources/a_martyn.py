@@ -1,7 +1,7 @@
 """github.com/a-martyn/resnet: plain and residual nets for CIFAR-10, 20 to 110 layers, option A.
 
-Both kinds have the same tensors, so that only their user knows which one a file holds; option A
-pads its zeros after the channels.
+Both kinds have the same tensors: a file does not determine the shortcut. Option A adds zeros after
+the channels.
 """
 
 from keras_resnet.preprocessing import Preprocessing
@@ -14,7 +14,7 @@ from keras_resnet.weights.sources.source import (
     cifar10,
 )
 
-# The block that changes shapes is a stack of its own: stack2a, then stack2b.0, stack2b.1, ...
+# The first block of a stage is a stack of its own: stack2a, then stack2b.0, stack2b.1, ...
 LATER = r"stack(?P<stage>\d)b\.(?P<later>\d+)"
 FIRST_CONV = BRANCH_CONV.replace("{block}", "1")
 LATER_CONV = BRANCH_CONV.replace("{block}", "{later}")

@@ -1,6 +1,6 @@
 """github.com/akamaster/pytorch_resnet_cifar10: ResNet-20 to 1202 for CIFAR-10, option A or B.
 
-Others use the same names for other networks, pixels and classes, of which nothing is known.
+Other projects use the same names for other networks, preprocessing and classes.
 """
 
 from keras_resnet.specs import LOGITS, PROJECTION, norm_of
@@ -24,14 +24,16 @@ SHORTCUT = {
 NAMES = NameMap(
     torchvision.STEM | torchvision.BRANCH | SHORTCUT | {"linear": LOGITS}, TORCH, ".", block=1
 )
-# How the SHA-256 of its published files begins, ResNet-20 and 56.
+# First digits of the SHA-256 of its published ResNet-20 and 56.
 PUBLISHED = ("12fca82f", "4bfd9763")
 usual = cifar10(TORCH_PADDING, TORCH_CIFAR, zero_channels="around")
 
 
 def traits(file: Container, proof: Proof) -> Traits:
     found = usual(file, proof)
-    if "A" in proof.shortcuts and "zero_channels" in found.convention:  # it has no plain networks
+    if (
+        "A" in proof.shortcuts and "zero_channels" in found.convention
+    ):  # the project has no plain networks
         found = found._replace(convention={**found.convention, "shortcut": "A"})
     return found._replace(known=file.sha256.startswith(PUBLISHED))
 

@@ -1,7 +1,7 @@
-"""The authors' own `.caffemodel` of ResNet-50, 101 and 152: v1, BGR, pooling that rounds up.
+"""`.caffemodel` files of the authors of ResNet-50, 101 and 152: v1, BGR, pooling that rounds up.
 
-Their images lose a mean image, `ResNet_mean.binaryproto`; it is used if it lies beside the file,
-and its channel means, as everybody else uses them, if not.
+The preprocessing subtracts the mean image `ResNet_mean.binaryproto` if it is in the same folder,
+otherwise its channel means, as is usual.
 """
 
 from dataclasses import replace

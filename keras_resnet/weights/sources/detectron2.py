@@ -1,6 +1,6 @@
 """The MSRA models of Detectron, `R-50.pkl` and `R-101.pkl`: v1, BGR, statistics folded.
 
-Their batch normalizations are a scale and a shift, which are valid only if they are not trained.
+Statistics of batch normalizations are folded into scale and shift, which must not be trained.
 """
 
 from collections.abc import Collection
@@ -41,7 +41,7 @@ by_pattern = ByPattern(PATTERNS, VARIABLES, "_", stage=-1, block=1)
 
 
 def rename(names: Collection[str]) -> Renames:
-    """The optimizer's momentum may lie beside each weight."""
+    """Renames weights; the momentum of the optimizer, stored beside them, is ignored."""
     return {**by_pattern(names), **{name: "" for name in names if name.endswith("_momentum")}}
 
 

@@ -1,7 +1,7 @@
 """keras.applications ResNet-50, 101 and 152, v1 and v2, from `.h5`, `.weights.h5` or `.keras`.
 
-Every convolution but two of a v2 block has a bias; v2 strides in the last block of a stage, and
-its first BN comes after the pooling.
+All convolutions have biases, except two in a block of v2. v2 strides in the last block of a stage,
+and its first BN follows the pooling.
 """
 
 from keras_resnet import preprocessing
@@ -39,7 +39,7 @@ PATTERNS = {
     r"predictions": LOGITS,
 }
 URL = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
-# Networks of this package to the official file and its MD5.
+# Networks of this package: official file, MD5.
 OFFICIAL = {
     "resnet50": ("resnet50", "2cb95161c43110f7111970584f804107"),
     "resnet101": ("resnet101", "f1aeb4b969a6efcfb50fad2f0c20cfc5"),

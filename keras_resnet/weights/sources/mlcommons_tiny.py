@@ -1,10 +1,10 @@
 """MLPerf Tiny's image classifier, ResNet-8 for CIFAR-10 (github.com/mlcommons/tiny), as `.h5`.
 
-A ResNet v1 of 6n+2 layers, option B, TensorFlow's padding, from raw pixels. Keras numbered the
-layers in the order of their creation, where a projection comes after its block's convolutions.
+A ResNet v1 of 6n+2 layers, option B, padding as in TensorFlow, raw pixels. Layers are numbered in
+the order of their creation, in which a projection comes after the convolutions of its block.
 
-The names are those that Keras gives to layers without one, so that other people's networks have
-them too; how their pixels are scaled is not known.
+The names are the default names of Keras: networks of other people have them too, and their
+preprocessing is unknown.
 """
 
 import re
@@ -57,7 +57,7 @@ def _layers(norms: int) -> tuple[list[str], list[str], list[str]]:
 
 
 def published(proof: Proof) -> bool:
-    """Whether it is ResNet-8, the only network that the benchmark has."""
+    """Whether it is ResNet-8, the only network of the benchmark."""
     return proof.repeats == (1, 1, 1)
 
 

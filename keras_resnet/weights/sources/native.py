@@ -1,4 +1,4 @@
-"""Files of this package, and those that plain Keras saved of its models: our names as they are."""
+"""Files of this package, and files of its models that Keras saved: our own names."""
 
 import re
 from collections.abc import Collection
@@ -22,7 +22,7 @@ from keras_resnet.weights.sources.source import Renames, Source, Traits, by_laye
 
 NAME = re.compile(r"(?P<layer>\w+)/(?P<variable>\w+)")
 IN_A_BLOCK = re.compile(pattern(BLOCK).pattern + r"_\w+")
-# Layers outside of blocks that have weights, in networks of floats and in quantized ones.
+# Layers with weights outside of blocks, in networks of floats and in quantized ones.
 OTHERS = [
     pattern(layer)
     for layer in (
@@ -46,12 +46,12 @@ def rename(found: Collection[str]) -> Renames:
 
 
 def names(layer: str) -> bool:
-    """Whether a name is that of a layer with weights in the networks of this package."""
+    """Whether a layer with weights has this name in networks of this package."""
     return any(known.fullmatch(layer) for known in (IN_A_BLOCK, *OTHERS))
 
 
 def traits(_: Container, __: Proof) -> Traits:
-    """A file says in its manifest or configuration what it holds, or nothing is known of it."""
+    """Returns nothing: only manifest and configuration describe such a file."""
     return Traits()
 
 

@@ -1,4 +1,4 @@
-"""robinc94's ResNet-20 v1 for CIFAR-10 (6n+2, option B, TensorFlow's padding), as `.npz`.
+"""robinc94's ResNet-20 v1 for CIFAR-10 (6n+2, option B, padding as in TensorFlow), as `.npz`.
 
 Layers are numbered in the order of the graph; projections have a bias and no BN.
 """
@@ -21,7 +21,7 @@ NAME = re.compile(r"(?P<kind>conv|bn|shortcut|dense)(?P<number>\d*)/(?P<variable
 
 def rename(names: Collection[str]) -> Renames:
     convs = {name.partition("/")[0] for name in names if name.startswith("conv")}
-    blocks = (len(convs) - 1) // 6  # a stage
+    blocks = (len(convs) - 1) // 6  # per stage
     return by_layer(names, NAME, lambda m: _layer(m["kind"], int(m["number"] or 0), blocks))
 
 
@@ -39,7 +39,7 @@ def _layer(kind: str, number: int, blocks: int) -> str | None:
     return norm_of(layer) if kind == "bn" else layer
 
 
-# x / 255 minus the mean image of the training split, which the file does not hold.
+# x / 255 minus the mean image of the training split, which is not in the file.
 PREPROCESSING = Preprocessing(mean=None, std=(255.0,), image_size=32, crop=1.0)
 SOURCE = Source(
     name="robinc94",

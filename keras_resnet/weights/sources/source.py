@@ -11,19 +11,19 @@ from keras_resnet.specs import BASIC, is_norm, pattern
 from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.infer.proof import Proof, strided
 
-Renames = Mapping[str, str]  # a foreign name to ours; "" for what is no weight
+Renames = Mapping[str, str]  # foreign name: ours; "" for a tensor that is not a weight
 CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
 TORCH_CIFAR = preprocessing.mode("torch", image_size=32, crop=1.0)
 
 
 class Variables(NamedTuple):
-    """How a source calls the parts of a batch normalization, and of the other layers."""
+    """The source's names of variables: of batch normalizations, and of other layers."""
 
     norm: Mapping[str, str]
     other: Mapping[str, str]
 
     def of(self, layer: str) -> Mapping[str, str]:
-        """Returns the names of the weights of one of our layers."""
+        """Returns the names of the variables of one of our layers: theirs to ours."""
         return self.norm if is_norm(layer) else self.other
 
 
@@ -49,11 +49,12 @@ CAFFE = Variables(
 
 @dataclass(frozen=True)
 class ByPattern:
-    """Renames layer by layer.
+    """Renames layer by layer, by regular expressions.
 
-    A pattern matches the whole foreign name of a layer; its groups `stage`, `block`, `conv` and
-    `later`, a block where those after the first are counted apart, are numbers, or letters from
-    a. They are put into our name after adding the offsets, since we count from 1.
+    A pattern matches the whole foreign name of a layer. Its groups `stage`, `block`, `conv` and
+    `later` (a block, where blocks after the first are numbered separately) are numbers, or letters
+    from a. The offsets are added to them, because our numbers begin at 1, and they are inserted
+    into our name.
     """
 
     patterns: Mapping[str, str]
@@ -96,7 +97,7 @@ class NameMap:
     block: int = 0
 
     def __call__(self, names: Collection[str]) -> Renames:
-        """Returns our names of the weights that the source calls so, as far as they are known."""
+        """Returns our names of the tensors that the source knows."""
         patterns = {pattern(theirs).pattern: ours for theirs, ours in self.layers.items()}
         return ByPattern(patterns, self.variables, self.separator, block=self.block)(names)
 
@@ -112,7 +113,7 @@ class NameMap:
                 if "block" in numbers:
                     numbers["block"] -= self.block
                 return theirs.format(**numbers)
-        raise ValueError(f"the layer {ours} has no counterpart there")
+        raise ValueError(f"the layer {ours} has no name in this source")
 
     def weight(self, layer: str, variable: str) -> str:
         """Returns the source's name of a variable of one of our layers."""
@@ -125,6 +126,7 @@ def _number(text: str) -> int:
 
 
 def weight(layer: str, variable: str, variables: Variables) -> str | None:
+    """Returns our name of a variable; "" if it is not a weight, None if it is unknown."""
     part = variables.of(layer).get(variable)
     return f"{layer}/{part}" if part else part
 
@@ -134,7 +136,7 @@ def by_layer(
     expression: re.Pattern[str],
     layer: Callable[[re.Match[str]], str | None],
 ) -> Renames:
-    """Renames Keras's variables where `layer` has to count to know a layer."""
+    """Renames variables of Keras with a function from a match of the name to our layer."""
     renames = {}
     for name in names:
         match = expression.fullmatch(name)
@@ -145,35 +147,35 @@ def by_layer(
 
 
 class Traits(NamedTuple):
-    """What is known of a file beside its shapes: from what is written in it, and from its source.
+    """Facts about a file other than its shapes: stated in the file, or conventions of its source.
 
-    Conventions hold only for networks that the source publishes. For others of the same names,
-    which people build with its tools, a source says nothing.
+    Conventions hold for networks that the source publishes, not for other networks with the same
+    names.
     """
 
-    stated: Mapping[str, Any] = {}  # fields of the spec that the file or its names tell
-    convention: Mapping[str, Any] = {}  # fields of the spec, as the source's networks have them
+    stated: Mapping[str, Any] = {}  # fields of the spec that the file or its names state
+    convention: Mapping[str, Any] = {}  # fields of the spec in networks of the source
     preprocessing: Preprocessing | None = None
-    labels: tuple[str, ...] = ()  # in the order of the logits, if they are known
-    known: bool = False  # pixels, labels and fields are this file's own, and not only a convention
+    labels: tuple[str, ...] = ()  # in the order of the logits; () if unknown
+    known: bool = False  # whether all of this is certain for this file, not only a convention
 
 
 @dataclass(frozen=True)
 class Source:
-    """One ecosystem that weights come from."""
+    """A project that publishes weights."""
 
     name: str
     rename: Callable[[Collection[str]], Renames]
     traits: Callable[[Container, Proof], Traits]
     layout: Literal["HWIO", "OIHW"] = "OIHW"
     epsilon: float = 1e-5  # of its batch normalizations
-    implied: str = ""  # a pattern of our names that its files leave out: identities
-    options: Collection[str | None] = ("A", "B", "C", None)  # the shortcuts that it can have
-    frozen_norms: bool = False  # their statistics are folded, and cannot be trained on
+    implied: str = ""  # a pattern of our names that its files omit, because they are identities
+    options: Collection[str | None] = ("A", "B", "C", None)  # shortcuts of its networks
+    frozen_norms: bool = False  # statistics are folded into normalizations, which stay frozen
 
 
-# Torch and Caffe pad both sides alike, and TensorFlow the far one more; every published network but
-# keras.applications' v2 strides where a stage begins.
+# Torch and Caffe pad symmetrically, TensorFlow more at the bottom and right. All published networks
+# stride in the first block of a stage, except keras.applications v2.
 TORCH_PADDING = {"padding": "symmetric", "stride_block": "first"}
 TENSORFLOW_PADDING = {"padding": "same", "stride_block": "first"}
 
@@ -184,12 +186,12 @@ def cifar10(
     published: Callable[[Proof], bool] = lambda _: True,
     **fields: Any,
 ) -> Callable[[Container, Proof], Traits]:
-    """The traits of a source of networks for CIFAR-10: a 3x3 stem, three stages of basic blocks.
+    """Returns the traits of networks for CIFAR-10: a 3x3 stem, three stages of basic blocks.
 
     Args:
-        padding: of whatever has the names of this source.
-        pixels: how its images are preprocessed.
-        published: whether its author trained a network for CIFAR-10 himself.
+        padding: fields for all networks with the names of this source.
+        pixels: the preprocessing of the published networks.
+        published: whether a network is one that the source published for CIFAR-10.
         **fields: of the spec, in its networks.
     """
 
@@ -211,12 +213,12 @@ def imagenet(
     kernels: Collection[tuple[int, ...]] = ((7,),),
     **fields: Any,
 ) -> Callable[[Container, Proof], Traits]:
-    """The traits of a source of networks for ImageNet: a stem that strides first, and pools.
+    """Returns the traits of networks for ImageNet: a stem with stride 2, and max pooling.
 
     Args:
-        padding: of whatever has the names of this source.
-        pixels: how its images are preprocessed.
-        kernels: the stems that it has.
+        padding: fields for all networks with the names of this source.
+        pixels: the preprocessing of the published networks.
+        kernels: kernel sizes of its stems.
         **fields: of the spec, in its networks.
     """
 

@@ -1,8 +1,8 @@
 """timm's ResNets of 10 to 200 layers, also D and wide (v1.5), from `.safetensors` or `.pth`.
 
-The names are torchvision's, with a deep stem in `conv1.0`, `.3`, `.6` and, in D, a shortcut that
-pools in `downsample.0` and projects in `.1`. `config.json`, which the hub keeps beside a file,
-says how images were resized, cropped and scaled.
+The names are those of torchvision, with a deep stem in `conv1.0`, `.3`, `.6` and, in D, a shortcut
+that pools in `downsample.0` and projects in `.1`. `config.json`, which the hub stores beside a
+file, states how images were resized, cropped and normalized.
 """
 
 import re
@@ -42,7 +42,7 @@ ARCHITECTURES = r"(tv_)?(wide_)?resnet\d+[cdst]?(_2)?"
 
 
 def names(*, deep: bool, pooled: bool) -> NameMap:
-    """Returns the names of a network with a deep stem, and of one with shortcuts that pool."""
+    """Returns the mapping of names for a deep stem or not, and for shortcuts that pool or not."""
     stem = DEEP_STEM if deep else torchvision.STEM
     shortcut = POOLED_SHORTCUT if pooled else torchvision.SHORTCUT
     layers = stem | torchvision.BRANCH | shortcut | torchvision.CLASSIFIER
@@ -59,27 +59,30 @@ def _pools(found: Collection[str]) -> bool:
 
 def traits(file: Container, proof: Proof) -> Traits:
     stated: dict[str, Any] = {}
-    if set(proof.shortcuts) & {"B", "D"}:  # the names of the projections tell them apart
+    if set(proof.shortcuts) & {"B", "D"}:  # distinguished by the names of projections
         stated["shortcut"] = "D" if _pools(file.tensors) else "B"
     found = usual(file, proof)._replace(stated=stated)
     if not file.config:
         return found
     architecture = file.config.get("architecture", "resnet50")
     if not isinstance(architecture, str) or not re.fullmatch(ARCHITECTURES, architecture):
-        raise ValueError(f"it is of {architecture!r}, which is no network of this family")
+        raise ValueError(f"its architecture {architecture!r} is not a network of this family")
     told = file.config.get("pretrained_cfg") or file.config
     if not isinstance(told, dict):
-        raise ValueError(f"its pretrained_cfg is no dictionary, but {told!r}")
+        raise ValueError(f"its pretrained_cfg must be a dictionary, got {told!r}")
     classes = file.config.get("label_names")
     labels = tuple(map(str, classes)) if isinstance(classes, list) else ()
     preprocessing = _preprocessing(told)
-    if preprocessing.channels not in (None, proof.channels):  # of the network that it was made from
+    if preprocessing.channels not in (
+        None,
+        proof.channels,
+    ):  # it describes an RGB network from which this one was made
         return found._replace(preprocessing=None, labels=labels, known=True)
     return found._replace(preprocessing=preprocessing, labels=labels, known=True)
 
 
 def _preprocessing(config: Mapping[str, Any]) -> Preprocessing:
-    """Reads the `pretrained_cfg`; what it does not say is as in timm's own defaults."""
+    """Reads the `pretrained_cfg`; missing entries are timm's defaults."""
     torch = MODES["torch"]
     if config.get("crop_mode", "center") != "center":
         raise ValueError(f"crop_mode must be 'center', got {config['crop_mode']!r}")

@@ -1,7 +1,7 @@
 """torchvision's ResNet-18 to 152 and wide 50-2, 101-2 (v1.5), from `.pth` or `.safetensors`.
 
-Its names are everybody's: of a network with another stem they say nothing, and even one with this
-stem can be Caffe's. The files that torchvision publishes are known by their hash.
+Many projects use these names: they do not determine a network with another stem, and a network with
+this stem can be that of Caffe. The files that torchvision publishes are known by their hash.
 """
 
 from keras_resnet import preprocessing
@@ -31,8 +31,8 @@ SHORTCUT = {
 }
 CLASSIFIER = {"fc": LOGITS}
 NAMES = NameMap(STEM | BRANCH | SHORTCUT | CLASSIFIER, TORCH, ".", block=1)
-# How the SHA-256 of its weights begins. The second ones, trained for longer, were measured on the
-# central 224 of 232 pixels, and the first ones on 224 of 256.
+# First digits of the SHA-256 of its weights. The second weights, trained for longer, were measured
+# on the central 224 of 232 pixels, the first ones on 224 of 256.
 FIRST = ("f37072fd", "b627a593", "0676ba61", "63fe2227", "394f9c45", "95faca4d", "32ee1156")
 SECOND = ("11ad3fa6", "cd907fc2", "f82ba261", "9ba9bcbe", "d733dc28")
 usual = imagenet(TORCH_PADDING, preprocessing.mode("torch", crop=224 / 256), stride_on="3x3")

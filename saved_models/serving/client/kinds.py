@@ -4,6 +4,8 @@ This file exists twice, in `keras_resnet/preprocessing` and in `saved_models/ser
 runs without the library; a test compares the two. Standard library only.
 """
 
+__all__ = ["HEAD", "READ", "SUFFIXES", "has_suffix", "hidden", "kind_of"]
+
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif")
 # Left behind by operating systems, archives and file servers; compared in lower case.
 LITTER = frozenset(

@@ -77,7 +77,7 @@ def reason(message: str) -> str:
     told = re.search(r"assertion failed: \[(.*?)\]", message, re.DOTALL)
     if not told:
         return "This image cannot be read: the file is damaged or incomplete."
-    text = (
-        told[1].replace("image_bytes hold no", "this file is no").replace("an image", "this image")
-    )
+    # Exports of version 0.1 say "hold no".
+    text = re.sub("image_bytes (are not|hold no)", "this file is not", told[1])
+    text = text.replace("an image", "this image")
     return f"{text[:1].upper()}{text[1:]}."

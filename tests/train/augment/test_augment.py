@@ -12,7 +12,7 @@ from torchvision.transforms import functional as torchvision
 from keras_resnet.preprocessing import Preprocessing
 from tests.support import helpers
 from train import recipes
-from train.augment import images as augment
+from train.augment.images import flip, jitter, lighting, resized_crop, scale_jitter
 from train.recipes import plan
 
 # Krizhevsky et al. (2012), section 4.1; the numbers are those of fb.resnet.torch,
@@ -44,7 +44,8 @@ def offsets(images: np.ndarray) -> list[tuple[int, int]]:
     found = []
     for image in images:
         centre = int(image[16, 16, 0]) - 1
-        row, column = centre // 32 - 12, centre % 32 - 12
+        row = centre // 32 - 12
+        column = centre % 32 - 12
         np.testing.assert_array_equal(image, padded[row : row + 32, column : column + 32])
         found.append((row, column))
     return found
@@ -73,7 +74,7 @@ def test_shifting_and_mirroring_are_drawn_apart():
 
 
 def test_flip_mirrors_half_of_the_images_and_changes_no_pixel():
-    images = many(augment.flip, IDS, 1000)
+    images = many(flip, IDS, 1000)
     mirrored = (images == IDS[:, ::-1]).all((1, 2, 3))
     np.testing.assert_array_equal(mirrored, ~(images == IDS).all((1, 2, 3)))
     assert 0.45 < mirrored.mean() < 0.55
@@ -91,7 +92,8 @@ def windows(images: np.ndarray) -> np.ndarray:
     Enlarging by linear interpolation keeps a ramp a ramp, away from the edges of the window.
     """
     size = images.shape[1]
-    low, high = size // 4, size - 1 - size // 4
+    low = size // 4
+    high = size - 1 - size // 4
     line = np.stack([images[:, :, size // 2, 0], images[:, size // 2, :, 1]], -1)
     slope = (line[:, high] - line[:, low]) / (high - low)
     start = line[:, low] + 0.5 - slope * (low + 0.5)
@@ -99,10 +101,11 @@ def windows(images: np.ndarray) -> np.ndarray:
 
 
 def test_resized_crop_takes_8_to_100_percent_at_ratios_of_3_to_4():
-    change = lambda image, seed: augment.resized_crop(image, seed, 192)  # noqa: E731
+    change = lambda image, seed: resized_crop(image, seed, 192)  # noqa: E731
     found = windows(many(change, ramp(120, 160), 600))
     top, left, height, width = found.T
-    area, ratio = height * width / (120 * 160), width / height
+    area = height * width / (120 * 160)
+    ratio = width / height
     assert found[:, :2].min() > -0.01
     assert (top + height).max() < 120.01
     assert (left + width).max() < 160.01
@@ -115,7 +118,7 @@ def test_resized_crop_takes_8_to_100_percent_at_ratios_of_3_to_4():
 @pytest.mark.parametrize("shape", [(64, 96), (96, 64)], ids=["wide", "tall"])
 def test_scale_jitter_scales_the_shorter_side_to_256_to_480(shape):
     """A 224-pixel crop of an image whose shorter side of 64 becomes s shows 64 * 224 / s of it."""
-    change = lambda image, seed: augment.scale_jitter(image, seed, 64)  # noqa: E731
+    change = lambda image, seed: scale_jitter(image, seed, 64)  # noqa: E731
     top, left, height, width = windows(many(change, ramp(*shape), 1000)).T
     sides = np.round(height)
     np.testing.assert_allclose(height, sides, atol=1e-2)
@@ -127,7 +130,7 @@ def test_scale_jitter_scales_the_shorter_side_to_256_to_480(shape):
 
 
 def test_scale_jitter_draws_the_scaled_side_evenly():
-    change = lambda image, seed: augment.scale_jitter(image, seed, 224)  # noqa: E731
+    change = lambda image, seed: scale_jitter(image, seed, 224)  # noqa: E731
     image = ramp(960, 960)[:, :, :2]
     seeds = [tf.constant([7, i], tf.int64) for i in range(60)]
     images = np.stack([change(tf.constant(image), seed) for seed in seeds])
@@ -139,13 +142,13 @@ def test_scale_jitter_draws_the_scaled_side_evenly():
 
 def test_lighting_moves_all_pixels_of_an_image_by_one_vector():
     image = np.random.default_rng(0).uniform(0, 255, (8, 8, 3)).astype(np.float32)
-    moved = many(augment.lighting, image, 20) - image
+    moved = many(lighting, image, 20) - image
     np.testing.assert_allclose(moved, np.broadcast_to(moved[:, :1, :1], moved.shape), atol=1e-3)
     assert len(np.unique(np.round(moved[:, 0, 0], 3), axis=0)) == 20
 
 
 def test_lighting_moves_along_the_principal_axes_by_a_tenth_of_their_deviation():
-    moved = many(augment.lighting, np.zeros((1, 1, 3), np.float32), 2000)[:, 0, 0] / 255
+    moved = many(lighting, np.zeros((1, 1, 3), np.float32), 2000)[:, 0, 0] / 255
     alphas = np.linalg.solve(COMPONENTS, moved.T) / DEVIATIONS[:, np.newaxis]
     np.testing.assert_allclose(alphas.std(1), 0.1, rtol=0.1)
     np.testing.assert_allclose(alphas.mean(1), 0, atol=0.01)
@@ -153,13 +156,14 @@ def test_lighting_moves_along_the_principal_axes_by_a_tenth_of_their_deviation()
 
 
 def test_lighting_leaves_images_without_three_channels():
-    np.testing.assert_array_equal(many(augment.lighting, IDS, 2), np.stack([IDS] * 2))
+    np.testing.assert_array_equal(many(lighting, IDS, 2), np.stack([IDS] * 2))
 
 
 def factors(image: np.ndarray, changed: np.ndarray) -> np.ndarray:
     """Reads brightness, contrast and saturation off the part of an image that each acts on last."""
     grey, new = (x @ [0.299, 0.587, 0.114] for x in (image, changed))
-    mean, brightness = grey.mean(), new.mean() / grey.mean()
+    mean = grey.mean()
+    brightness = new.mean() / grey.mean()
     contrast = (new - new.mean())[0, 0] / (grey - mean)[0, 0] / brightness
     chroma = (changed[0, 0] - new[0, 0])[0] / (image[0, 0] - grey[0, 0])[0]
     return np.array([brightness, contrast, chroma / brightness / contrast])
@@ -173,7 +177,7 @@ def test_jitter_is_that_of_torchvision_in_any_order():
     pixels = torch.from_numpy(DULL.transpose(2, 0, 1) / 255)
     names = ("brightness", "contrast", "saturation")
     adjust = [getattr(torchvision, f"adjust_{name}") for name in names]
-    for changed in many(augment.jitter, DULL, 5):
+    for changed in many(jitter, DULL, 5):
         weights = factors(DULL, changed)
         for order in itertools.permutations(range(3)):
             expected = pixels
@@ -183,7 +187,7 @@ def test_jitter_is_that_of_torchvision_in_any_order():
 
 
 def test_jitter_draws_three_even_factors_apart():
-    drawn = np.stack([factors(DULL, changed) for changed in many(augment.jitter, DULL, 2000)])
+    drawn = np.stack([factors(DULL, changed) for changed in many(jitter, DULL, 2000)])
     for weights in drawn.T:
         assert scipy.stats.kstest(weights, scipy.stats.uniform(0.6, 0.8).cdf).pvalue > 1e-3
     assert np.abs(np.corrcoef(drawn.T) - np.eye(3)).max() < 0.1  # 4 deviations
@@ -192,7 +196,7 @@ def test_jitter_draws_three_even_factors_apart():
 def test_jitter_knows_grey_images():
     """They have brightness and contrast."""
     image = DULL[:, :, :1]
-    for changed in many(augment.jitter, image, 20):
+    for changed in many(jitter, image, 20):
         line = np.polyfit(image.ravel(), changed.ravel(), 1)
         np.testing.assert_allclose(changed, np.polyval(line, image), atol=1e-3)
         assert 0.36 <= line[0] <= 1.96
@@ -204,7 +208,8 @@ AUGMENTATIONS = ["shift", "shift_flip", "random_resized_crop", "scale_jitter"]
 @pytest.mark.parametrize("augmentation", AUGMENTATIONS)
 def test_the_seed_alone_decides_on_square_images_of_pixel_values(augmentation):
     change = build(augmentation)
-    first, second = many(change, NOISE, 20), many(change, NOISE, 20)
+    first = many(change, NOISE, 20)
+    second = many(change, NOISE, 20)
     np.testing.assert_array_equal(first, second)
     assert first.shape == (20, 32, 32, 3)
     assert len(np.unique(first.reshape(20, -1), axis=0)) >= 18
@@ -234,7 +239,7 @@ def test_cut_policy_and_colours_together(policy, shape, kind):
     assert 0 <= plain.min() < plain.max() <= 255
     for i in range(40):
         seed = tf.constant([7, i], tf.int64)
-        again = augment.lighting(augment.jitter(tf.constant(plain[i]), seed), seed)
+        again = lighting(jitter(tf.constant(plain[i]), seed), seed)
         np.testing.assert_allclose(images[i], again, atol=1e-3)
 
 

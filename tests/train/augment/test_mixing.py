@@ -10,7 +10,8 @@ from timm.data import mixup as timm
 from torchvision.transforms import RandomErasing
 
 from tests.support import helpers
-from train.augment import images as augment, pairs
+from train.augment import mixing
+from train.augment.images import erase
 
 CLASSES = 10
 
@@ -23,7 +24,7 @@ def mixed(
     images, labels, keys=None, weights=None, *, mixup=0.0, cutmix=0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mixes one batch as a pipeline does; returns images and targets."""
-    mix = pairs.mixing(mixup, cutmix, CLASSES)
+    mix = mixing.pairwise(mixup, cutmix, CLASSES)
     keys = seeds(len(labels)) if keys is None else keys
     weights = np.ones(len(labels), "float32") if weights is None else weights
     batch = (np.float32(images), np.int64(labels), weights, keys)
@@ -36,7 +37,7 @@ def mixed(
 def drawn(count: int, mixup: float = 0.0, cutmix: float = 0.0) -> np.ndarray:
     """What `count` pairs draw: cutmix or not, share, and the centre, [count, 4]."""
     stream = tf.data.Dataset.from_tensor_slices(seeds(count))
-    stream = stream.map(lambda seed: pairs.draw(mixup, cutmix, seed))
+    stream = stream.map(lambda seed: mixing.draw(mixup, cutmix, seed))
     return next(stream.batch(count).as_numpy_iterator())
 
 
@@ -51,7 +52,8 @@ each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
 
 def test_mixup_weighs_two_images_and_their_labels():
-    images, labels = helpers.noise(64, 6, 9, 3), np.arange(64) % CLASSES
+    images = helpers.noise(64, 6, 9, 3)
+    labels = np.arange(64) % CLASSES
     found, targets = mixed(images, labels, mixup=0.8)
     share = targets[np.arange(64), labels]
     np.testing.assert_array_equal(share[::2], share[1::2])
@@ -110,7 +112,7 @@ def test_boxes_are_those_of_timm(monkeypatch):
         places = iter([int(y * 33), int(x * 20)])
         monkeypatch.setattr(np.random, "randint", lambda *_, places=places, **__: next(places))
         (top, bottom, left, right), _ = timm.cutmix_bbox_and_lam((3, 33, 20), float(share))
-        found = pairs.box(*(tf.constant(v, tf.float32) for v in (33, 20, share, y, x)))
+        found = mixing.box(*(tf.constant(v, tf.float32) for v in (33, 20, share, y, x)))
         assert [float(side) for side in found] == [top, left, bottom, right]
 
 
@@ -130,7 +132,8 @@ def test_a_pair_depends_on_its_own_first_seed_alone(way):
 @each_way
 def test_positions_and_runs_draw_apart(way):
     images, labels = digits(40)
-    first, run = mixed(images, labels, **way)[0], seeds(40)
+    first = mixed(images, labels, **way)[0]
+    run = seeds(40)
     run[:, 0] += 1
     for keys in (seeds(40, first=40), run):
         other = mixed(images, labels, keys, **way)[0]
@@ -162,7 +165,7 @@ def test_nothing_is_mixed_unless_asked_for():
 
 
 def test_shapes_are_known_before_anything_is_mixed():
-    mix = pairs.mixing(0.8, 0.0, CLASSES)
+    mix = mixing.pairwise(0.8, 0.0, CLASSES)
     weights = np.ones(6, "float32")
     batch = (np.zeros((6, 8, 8, 1), "float32"), np.zeros(6, "int64"), weights, seeds(6))
     images, targets, weights = tf.data.Dataset.from_tensors(batch).map(mix).element_spec
@@ -179,7 +182,7 @@ def test_odd_batches_cannot_be_paired():
 
 def erased(image: np.ndarray, probability: float, count: int) -> np.ndarray:
     stream = tf.data.Dataset.from_tensor_slices(seeds(count))
-    stream = stream.map(lambda seed: augment.erase(tf.constant(image), seed, probability))
+    stream = stream.map(lambda seed: erase(tf.constant(image), seed, probability))
     return next(stream.batch(count).as_numpy_iterator())
 
 
@@ -188,11 +191,13 @@ def test_erasing_takes_the_rectangles_of_torchvision(shape):
     """Two samples of one distribution, by Kolmogorov and Smirnov."""
     gone = erased(np.ones((*shape, 3), np.float32), 1.0, 1500) == 0
     np.testing.assert_array_equal(gone, np.broadcast_to(gone[..., :1], gone.shape))
-    rows, columns = gone.any((2, 3)), gone.any((1, 3))
+    rows = gone.any((2, 3))
+    columns = gone.any((1, 3))
     ours = np.stack([rows.argmax(1), columns.argmax(1), rows.sum(1), columns.sum(1)], 1)
     np.testing.assert_array_equal(gone[..., 0].sum((1, 2)), ours[:, 2] * ours[:, 3])
     torch.manual_seed(0)
-    canvas, ranges = torch.ones(3, *shape), ((0.02, 0.33), (0.3, 3.3))
+    canvas = torch.ones(3, *shape)
+    ranges = ((0.02, 0.33), (0.3, 3.3))
     theirs = np.array([RandomErasing.get_params(canvas, *ranges, [0.0])[:4] for _ in range(1500)])
     samples = []
     for found in (ours, theirs):

@@ -138,7 +138,8 @@ def test_jpegs_of_tfds_are_decoded_exactly(tmp_path, monkeypatch, place, channel
         "image": tfds.features.Image(shape=(40, 30, channels), encoding_format="jpeg"),
         "label": tfds.features.ClassLabel(num_classes=6),
     }
-    expected, rows = {}, []
+    expected = {}
+    rows = []
     for i in range(6):
         colours = np.random.default_rng(i).integers(0, 256, (4, 3, 3)).astype(np.uint8)
         picture = Image.fromarray(colours).resize((30, 40)).convert("L" if channels == 1 else "RGB")

@@ -12,14 +12,17 @@ import tensorflow as tf
 from keras_resnet.preprocessing import Preprocessing
 from tests.support import damages, helpers
 from train import datasets
-from train.datasets import batches as pipeline, mean_image as scaling, records
+from train.datasets import records
+from train.datasets.batches import eval_batches
 from train.datasets.decoding import Broken, TooManyBroken, decoded, watched
 from train.datasets.examples import Examples, indices
+from train.datasets.mean_image import mean_image
 from train.recipes import plan
 from train.recipes.data import open_data
 
 PLAIN = Preprocessing(image_size=8, crop=1.0)
-BATCH, STEPS = 8, 9  # three epochs of 24 images
+BATCH = 8
+STEPS = 9  # three epochs of 24 images
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +34,11 @@ def folders(tmp_path_factory) -> tuple[Path, Path, list[str]]:
 def pair(request, folders, tmp_path, monkeypatch) -> tuple[Examples, Examples, list[str]]:
     """Whole examples, the same with some damaged, and the names of those."""
     if request.param == "folder":
-        name, (whole, damaged, names) = "folder", folders
+        name = "folder"
+        whole, damaged, names = folders
     else:
-        name, (whole, damaged, names) = "shapes", damages.tfds_sets(tmp_path)
+        name = "shapes"
+        whole, damaged, names = damages.tfds_sets(tmp_path)
     if request.param == "records on disk":
         monkeypatch.setattr(records, "IN_MEMORY_BYTES", 0)
     return *(datasets.load(name, "train", str(place)) for place in (whole, damaged)), names
@@ -47,7 +52,8 @@ def batches(examples: Examples, first: int = 0, broken: Broken | None = None) ->
 
 def test_all_other_positions_stay_as_they_were(pair):
     whole, damaged, names = pair
-    expected, actual = batches(whole), batches(damaged)
+    expected = batches(whole)
+    actual = batches(damaged)
     weights = np.concatenate([w for *_, w in actual])
     assert [(weights[i : i + 24] == 0).sum() for i in (0, 24, 48)] == [len(names)] * 3
     for (x, y, w), (a, b, c) in zip(expected, actual, strict=True):
@@ -81,7 +87,7 @@ def test_one_too_many_is_an_error(pair):
 def test_a_mean_image_is_of_whole_ones(pair):
     whole, damaged, names = pair
     broken = Broken(len(names))
-    mean = scaling.mean_image(damaged, PLAIN, broken)
+    mean = mean_image(damaged, PLAIN, broken)
     rows = helpers.arrays(decoded(damaged, stream(damaged)))
     images = [whole.decode(e)[0] for e in whole.elements(None)]
     kept = [PLAIN.resize(x) for x, (*_, weight) in zip(images, rows, strict=True) if weight]
@@ -93,7 +99,7 @@ def test_a_mean_image_of_nothing_is_an_error(folders):
     examples = datasets.load("folder", "train", str(folders[1]))
     nothing = replace(examples, decode=lambda i: examples.decode(i + 10_000))
     with pytest.raises(ValueError, match="none of the images"):
-        scaling.mean_image(nothing, PLAIN)
+        mean_image(nothing, PLAIN)
 
 
 def stream(examples: Examples) -> tf.data.Dataset:
@@ -102,7 +108,7 @@ def stream(examples: Examples) -> tf.data.Dataset:
 
 def test_only_whole_images_are_counted(folders):
     examples = datasets.load("folder", "test", str(folders[1]))
-    found = helpers.arrays(pipeline.eval_batches(examples, PLAIN, 4, broken=Broken(1)))
+    found = helpers.arrays(eval_batches(examples, PLAIN, 4, broken=Broken(1)))
     images, counts = (np.concatenate([batch[i] for batch in found]) for i in (0, 2))
     assert counts.sum() == 8
     broken = (images == 0).all((1, 2, 3))

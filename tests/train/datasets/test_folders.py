@@ -10,7 +10,7 @@ import pytest
 from tests.support import trees
 from tests.support.trees import by_class, classes
 from train import datasets
-from train.datasets import summary as found
+from train.datasets import summary
 from train.datasets.examples import Examples
 
 
@@ -210,8 +210,10 @@ def test_more_photos_never_move_a_trained_image_into_the_test_or_validation_spli
         }
         assert not now & held
         trained |= now
-        added = [f"{chance.choice('abc')}/{chance.choice(['', 'x/'])}{chance.random()}.png"
-                 for _ in range(chance.randrange(1, 6))]  # fmt: skip
+        added = [
+            f"{chance.choice('abc')}/{chance.choice(['', 'x/'])}{chance.random()}.png"
+            for _ in range(chance.randrange(1, 6))
+        ]
         added += classes("c", count=4)  # or a single image of it may be all there is
         trees.plant(tmp_path, added)
 
@@ -257,7 +259,7 @@ def test_links_to_folders_are_classes(tmp_path):
 
 def lines(root: Path, *splits: str, validation: int = 0) -> list[str]:
     opened = {split: load(root, split, validation) for split in splits}
-    return found.lines("folder", str(root), opened)
+    return summary.lines("folder", str(root), opened)
 
 
 def test_a_run_says_what_it_found(tmp_path):
@@ -303,7 +305,7 @@ def test_a_held_out_part_is_said(tmp_path):
 
 def test_sets_of_other_kinds_are_counted():
     opened = {split: datasets.load("digits", split, None) for split in ("train", "test")}
-    told = found.lines("digits", None, opened)
+    told = summary.lines("digits", None, opened)
     assert told[0] == "digits: 1,797 images in 10 classes: 1,437 training, 360 test"
     assert told[1].startswith("  0: 142 + 36, 1: 146 + 36, ")
     assert all(len(line) <= 100 for line in told)

@@ -12,8 +12,20 @@ import pytest
 from tests.support import helpers, trees
 from train import datasets
 
-POOL = ["cat", "Dog", "\u00c4pfel", "two words", "\u65e5\u672c", "0", "train", "val", "n01440764",
-        "a.b", "CON", "x+y"]  # fmt: skip
+POOL = [
+    "cat",
+    "Dog",
+    "\u00c4pfel",
+    "two words",
+    "\u65e5\u672c",
+    "0",
+    "train",
+    "val",
+    "n01440764",
+    "a.b",
+    "CON",
+    "x+y",
+]
 WORDS = {
     "train": ["train", "training", "Train", "TRAIN"],
     "test": ["test", "testing", "Test", "TEST"],
@@ -52,8 +64,11 @@ class Made:
 
     def litter(self) -> None:
         """Adds what is neither a class nor an image, to folders that hold images."""
-        places = sorted({os.fsdecode(os.path.dirname(f)) for s in self.splits.values()  # noqa: PTH120
-                         for files in s.values() for f in files} | {""})  # fmt: skip
+        paths = [
+            path for classes in self.splits.values() for found in classes.values() for path in found
+        ]
+        folders = {os.fsdecode(os.path.dirname(path)) for path in paths}  # noqa: PTH120
+        places = sorted(folders | {""})
         for i in range(self.chance.randrange(8)):
             at = self.chance.choice(places)
             at = f"{at}/" if at else ""
@@ -86,7 +101,8 @@ def flat(made: Made) -> None:
 def split(made: Made) -> None:
     """Has splits in some spelling; classes may lack in the splits that are not trained on."""
     names = made.chance.sample(POOL, made.chance.randint(2, 5))
-    both, others = ["train", "validation", "test"], [["test"], ["validation"]]
+    both = ["train", "validation", "test"]
+    others = [["test"], ["validation"]]
     kinds = made.chance.choice([both, both[:2], both[::2], *others])
     for kind in kinds:
         own = names if kind == kinds[0] else made.chance.sample(names, made.chance.randint(1, 2))
@@ -121,9 +137,17 @@ def broken(made: Made) -> None:
         extra += [b"\xc3\xb1/1.png"]
     if wrong:
         trees.plant(made.root, extra)
-    made.error = ["one class", "is not UTF-8", "look the same", "'unknown'", "training lacks",
-                  "images in bus/", "train/loose.png", "both the test split",
-                  "in no folder of a class"][wrong]  # fmt: skip
+    made.error = [
+        "one class",
+        "is not UTF-8",
+        "look the same",
+        "'unknown'",
+        "training lacks",
+        "images in bus/",
+        "train/loose.png",
+        "both the test split",
+        "in no folder of a class",
+    ][wrong]
 
 
 def make(root: Path, seed: int) -> Made:
@@ -155,7 +179,8 @@ def check(made: Made) -> None:
             datasets.load("folder", name, str(made.root))
 
 
-FAST, ALL = 10, 200
+FAST = 10
+ALL = 200
 
 
 def test_ten_folders(tmp_path):
@@ -176,13 +201,22 @@ def test_many_folders(tmp_path):
 
 def test_commands_end_soon_after_their_error(tmp_path):
     """In processes of their own, with the pipes and links that would hold a reader up."""
-    cases, expected = [], []
+    cases = []
+    expected = []
     for seed in range(40):
         made = make(tmp_path / str(seed), seed)
         if made.error and made.error not in expected and len(expected) < 5:
             place = [f"--data_dir={made.root}", f"--workdir={tmp_path}/run{seed}"]
-            cases.append(["train", "--recipe=finetune", "--network=resnet8", "--dataset=folder",
-                          "--preprocessing=tf", *place])  # fmt: skip
+            cases.append(
+                [
+                    "train",
+                    "--recipe=finetune",
+                    "--network=resnet8",
+                    "--dataset=folder",
+                    "--preprocessing=tf",
+                    *place,
+                ]
+            )
             expected.append(made.error)
     for case, words in zip(cases, expected, strict=True):
         since = time.monotonic()

@@ -11,7 +11,7 @@ from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
 from tests.support import helpers, pictures
 from train import datasets
-from train.datasets import batches as pipeline
+from train.datasets.batches import eval_batches
 from train.datasets.decoding import Broken, watched
 from train.datasets.examples import Examples
 from train.evaluate import save_examples
@@ -62,7 +62,7 @@ def test_examples_of_a_folder_have_the_pixels(folder):
 def test_an_evaluation_sees_the_pixels_and_tells_the_reasons(folder, capsys):
     examples = datasets.load("folder", "test", str(folder))
     broken = Broken(len(pictures.REFUSED))
-    batches = pipeline.eval_batches(examples, PLAIN, 8, broken=broken)
+    batches = eval_batches(examples, PLAIN, 8, broken=broken)
     rows = [row for batch in watched(batches, broken) for row in zip(*batch, strict=True)]
     for name, (image, _, weight) in zip(names(examples), rows, strict=False):
         assert float(weight) == (name in pictures.FILES)
@@ -95,8 +95,10 @@ NOISE = helpers.noise(4, 8, 8, 3)
 def test_broken_records_are_not_written_as_examples(tmp_path, capsys):
     import tensorflow_datasets as tfds
 
-    features = {"image": tfds.features.Tensor(shape=(8, 8, 3), dtype=np.float32),
-                "label": tfds.features.ClassLabel(names=["a", "b"])}  # fmt: skip
+    features = {
+        "image": tfds.features.Tensor(shape=(8, 8, 3), dtype=np.float32),
+        "label": tfds.features.ClassLabel(names=["a", "b"]),
+    }
     rows = [{"image": (x / 255).astype(np.float32), "label": 0} for x in NOISE]
     strange = {"image": rows[0]["image"] * 200, "label": 0}
     helpers.write_tfds(tmp_path, "shapes", features, {"train": rows, "test": [*rows, strange]})

@@ -8,8 +8,7 @@ import pytest
 from keras_resnet.preprocessing import Preprocessing
 from tests.support import helpers
 from train import datasets
-from train.datasets import batches as pipeline
-from train.datasets.batches import ALONE, Share
+from train.datasets.batches import ALONE, Share, eval_batches
 from train.datasets.examples import Examples
 from train.recipes import plan
 from train.recipes.data import Data, open_data
@@ -40,9 +39,10 @@ def read(workers: int, replicas: int, batches, count: int) -> list[np.ndarray]:
     return [
         np.concatenate([np.concatenate([row[column] for row in part]) for part in step])
         for column in range(len(parts[0][0]))
-        for step in zip(*([part[i * own : (i + 1) * own] for i in range(count)] for part in parts),
-                        strict=True)
-    ]  # fmt: skip
+        for step in zip(
+            *([part[i * own : (i + 1) * own] for i in range(count)] for part in parts), strict=True
+        )
+    ]
 
 
 @pytest.mark.parametrize(("workers", "replicas"), SHARES)
@@ -51,7 +51,8 @@ def test_a_training_batch_is_the_same_for_all_shares(digits, kind, workers, repl
     def batches(share: Share):
         return plan.train_batches(digits, RECIPES[kind], PLAIN, 58, share)  # past an epoch
 
-    whole, shared = read(1, 1, batches, 3), read(workers, replicas, batches, 3)
+    whole = read(1, 1, batches, 3)
+    shared = read(workers, replicas, batches, 3)
     for one, many in zip(whole, shared, strict=True):
         np.testing.assert_array_equal(many, one)
 
@@ -61,9 +62,10 @@ def test_every_test_image_counts_once(workers, replicas):
     examples = datasets.load("digits", "test", None)
 
     def batches(share: Share):
-        return pipeline.eval_batches(examples, PLAIN, 24, share)
+        return eval_batches(examples, PLAIN, 24, share)
 
-    whole, shared = read(1, 1, batches, 15), read(workers, replicas, batches, 15)
+    whole = read(1, 1, batches, 15)
+    shared = read(workers, replicas, batches, 15)
     for one, many in zip(whole, shared, strict=True):
         np.testing.assert_array_equal(many, one)
     assert np.sum(shared[30:]) == examples.size == 360
@@ -137,5 +139,10 @@ REFUSED: list[tuple[dict, str]] = [
 @pytest.mark.parametrize(("changes", "message"), REFUSED)
 def test_other_sizes_that_cannot_be(changes, message):
     with pytest.raises(ValueError, match=message):
-        Recipe(network="resnet20", dataset="digits", steps=1, test_size=16,
-               **{"augmentation": "random_resized_crop", **changes})  # fmt: skip
+        Recipe(
+            network="resnet20",
+            dataset="digits",
+            steps=1,
+            test_size=16,
+            **{"augmentation": "random_resized_crop", **changes},
+        )

@@ -21,8 +21,10 @@ class Unreachable(tfds.core.GeneratorBasedBuilder):
     ADDRESS = "http://127.0.0.1:9/images.tar.gz"
 
     def _info(self) -> tfds.core.DatasetInfo:
-        features = {"image": tfds.features.Image(shape=(8, 8, 3)),
-                    "label": tfds.features.ClassLabel(num_classes=2)}  # fmt: skip
+        features = {
+            "image": tfds.features.Image(shape=(8, 8, 3)),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
         return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
 
     def _split_generators(self, dl_manager):
@@ -47,8 +49,12 @@ def everything(root: Path) -> set[Path]:
     return set(root.rglob("*"))
 
 
-BEFORE = ["downloads/other/a.zip", "downloads/extracted/x/y/z.png", "unreachable/note.txt",
-          "downloads/manual/mine.tar"]  # fmt: skip
+BEFORE = [
+    "downloads/other/a.zip",
+    "downloads/extracted/x/y/z.png",
+    "unreachable/note.txt",
+    "downloads/manual/mine.tar",
+]
 
 
 @pytest.fixture(params=["empty", "used"])
@@ -67,7 +73,8 @@ REASONS = {
 
 @pytest.mark.parametrize("name", REASONS)
 def test_a_failed_preparation_leaves_nothing_behind(place, name):
-    before, start = everything(place), time.monotonic()
+    before = everything(place)
+    start = time.monotonic()
     with pytest.raises(ValueError, match=REASONS[name]):
         datasets.load(name, "train", str(place))
     assert time.monotonic() - start < 10
@@ -138,11 +145,15 @@ def test_another_version_or_configuration_is_named(tmp_path, name):
     assert datasets.load("shapes:1.0.0", "train", str(tmp_path)).size == 3
 
 
-@pytest.mark.parametrize(("name", "words"), [
-    ("cifar12", "'digits', 'folder' or one of TFDS, got 'cifar12'; similar names: cifar10"),
-    ("cifar10:9.9.9", "TFDS cannot open 'cifar10:9.9.9': .* only: 3"),
-    ("", "TFDS cannot open ''"),
-], ids=["name", "version", "empty"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("cifar12", "'digits', 'folder' or one of TFDS, got 'cifar12'; similar names: cifar10"),
+        ("cifar10:9.9.9", "TFDS cannot open 'cifar10:9.9.9': .* only: 3"),
+        ("", "TFDS cannot open ''"),
+    ],
+    ids=["name", "version", "empty"],
+)
 def test_unknown_names(tmp_path, name, words):
     with pytest.raises(ValueError, match=words):
         datasets.load(name, "train", str(tmp_path))

@@ -10,7 +10,8 @@ import tensorflow_datasets as tfds
 
 from tests.support import helpers
 from train import datasets
-from train.datasets import batches as pipeline, records
+from train.datasets import records
+from train.datasets.batches import eval_batches
 from train.datasets.decoding import Broken, TooManyBroken, watched
 from train.datasets.examples import Examples
 from train.recipes.data import open_data
@@ -44,22 +45,46 @@ PAPER = np.tile(GREY, 5).astype(np.uint8)
 UNIT = (GREY / 255).astype(np.float32)
 WIDE = (NOISE * 0.9).astype(np.float32)
 IMAGES = {
-    "16 bits": (F.Image(shape=(8, 8, 3), dtype=np.uint16, encoding_format="png"), DEEP,
-                DEEP >> 8, "16-bit images: the upper eight bits are used"),
-    "16 bits, of sizes": (F.Image(shape=(None, None, 3), dtype=np.uint16), DEEP, DEEP >> 8,
-                          "16-bit images: the upper eight bits are used"),
-    "16 bits, numbers": (F.Tensor(shape=(8, 8, 3), dtype=np.uint16), DEEP, DEEP >> 8,
-                         "16-bit images: the upper eight bits are used"),
-    "0..1 in PNG": (F.Image(shape=(8, 8, 1), dtype=np.float32), UNIT, GREY,
-                    "float images: levels of 0..1, times 255"),
-    "0..1": (F.Tensor(shape=(8, 8, 1), dtype=np.float64), UNIT.astype(np.float64), GREY,
-             "float images: levels of 0..1, times 255"),
-    "0..255": (F.Tensor(shape=(8, 8, 3), dtype=np.float32), WIDE, np.rint(WIDE),
-               "float images: levels of 0..255, rounded"),
+    "16 bits": (
+        F.Image(shape=(8, 8, 3), dtype=np.uint16, encoding_format="png"),
+        DEEP,
+        DEEP >> 8,
+        "16-bit images: the upper eight bits are used",
+    ),
+    "16 bits, of sizes": (
+        F.Image(shape=(None, None, 3), dtype=np.uint16),
+        DEEP,
+        DEEP >> 8,
+        "16-bit images: the upper eight bits are used",
+    ),
+    "16 bits, numbers": (
+        F.Tensor(shape=(8, 8, 3), dtype=np.uint16),
+        DEEP,
+        DEEP >> 8,
+        "16-bit images: the upper eight bits are used",
+    ),
+    "0..1 in PNG": (
+        F.Image(shape=(8, 8, 1), dtype=np.float32),
+        UNIT,
+        GREY,
+        "float images: levels of 0..1, times 255",
+    ),
+    "0..1": (
+        F.Tensor(shape=(8, 8, 1), dtype=np.float64),
+        UNIT.astype(np.float64),
+        GREY,
+        "float images: levels of 0..1, times 255",
+    ),
+    "0..255": (
+        F.Tensor(shape=(8, 8, 3), dtype=np.float32),
+        WIDE,
+        np.rint(WIDE),
+        "float images: levels of 0..255, rounded",
+    ),
     "eight bits": (F.Tensor(shape=(8, 8, 3), dtype=np.uint8), NOISE, NOISE, None),
     "five channels": (F.Tensor(shape=(8, 8, 5), dtype=np.uint8), PAPER, PAPER, None),
     "alpha": (F.Image(shape=(8, 8, 4)), np.tile(GREY, 4).astype(np.uint8), np.tile(GREY, 4), None),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", IMAGES)
@@ -104,8 +129,9 @@ def test_a_later_float_image_of_another_scale_is_broken(tmp_path, monkeypatch):
     images = np.stack([np.full((8, 8, 1), level, np.float32) for level in [1, 1, 1, 200]])
     place = written(tmp_path, F.Tensor(shape=(8, 8, 1), dtype=np.float32), NAMED, images, [0] * 4)
     examples = datasets.load("shapes", "train", place)
-    assert broken_lines(examples, 1)[0].endswith("levels of 200 to 200, where the first images"
-                                                 " have 0 to 1; left out, 1 so far")  # fmt: skip
+    assert broken_lines(examples, 1)[0].endswith(
+        "levels of 200 to 200, where the first images have 0 to 1; left out, 1 so far"
+    )
 
 
 def broken_lines(examples: Examples, limit: int) -> list[str]:
@@ -113,8 +139,9 @@ def broken_lines(examples: Examples, limit: int) -> list[str]:
     import contextlib
     import io
 
-    broken, printed = Broken(limit), io.StringIO()
-    stream = pipeline.eval_batches(examples, helpers.PLAIN, 4, broken=broken)
+    broken = Broken(limit)
+    printed = io.StringIO()
+    stream = eval_batches(examples, helpers.PLAIN, 4, broken=broken)
     with contextlib.redirect_stdout(printed):
         list(watched(stream, broken))
     return printed.getvalue().splitlines()
@@ -209,15 +236,15 @@ def test_the_end_of_an_only_split_is_for_testing(tmp_path):
 
 
 def test_a_validation_split_beside_a_test_split_is_used(tmp_path):
-    name, place = (
-        helpers.tfds_set(tmp_path, {"train": 9, "test": 4, "validation": 5}),
-        str(tmp_path),
-    )
+    name = helpers.tfds_set(tmp_path, {"train": 9, "test": 4, "validation": 5})
+    place = str(tmp_path)
     assert list(datasets.splits(name, place)) == ["train", "test", "validation"]
     data = open_data(helpers.recipe(dataset=name), place)
     assert {split: part.size for split, part in data.splits.items()} == {
-        "train": 9, "test": 4, "validation": 5,
-    }  # fmt: skip
+        "train": 9,
+        "test": 4,
+        "validation": 5,
+    }
     assert data.eval_split == "validation"
     with pytest.raises(ValueError, match="own validation split of 5 examples; validation=3 cannot"):
         open_data(helpers.recipe(dataset=name, validation=3), place)

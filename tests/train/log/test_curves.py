@@ -215,7 +215,8 @@ def test_labels_are_moved_apart_and_no_further(count) -> None:
 
 def test_the_command(tmp_path) -> None:
     runs = [cifar(tmp_path / name, name) for name in ("plain20", "plain56")]
-    both, out = [f"--workdir={run}" for run in runs], tmp_path / "both.svg"
+    both = [f"--workdir={run}" for run in runs]
+    out = tmp_path / "both.svg"
     done = helpers.python("-m", "train.curves", *both, f"--out={out}", PYTHONHASHSEED="7")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{out}\n", "")
     first = out.read_bytes()

@@ -17,7 +17,8 @@ Arrays = list[np.ndarray]
 
 NAMES = ("conv/kernel", "logits/kernel", "norm/gamma", "logits/bias")
 SHAPES = ((3, 3, 2, 4), (6, 5), (4,), (5,))
-CONSTANT, CHANGING = (0.1,) * 5, (0.1, 0.2, 0.05, 0.01, 0.1)
+CONSTANT = (0.1,) * 5
+CHANGING = (0.1, 0.2, 0.05, 0.01, 0.1)
 RANDOM = np.random.default_rng(0)
 START = [RANDOM.normal(size=shape).astype("float32") for shape in SHAPES]
 # Of either sign, and none of them so small that somebody's epsilon would be seen.
@@ -27,7 +28,9 @@ GRADIENTS = [
 ]
 ADAPTIVE = 1e-5  # in float32, 1 - 0.999**time keeps four digits of seven: so many has a step of 0.1
 OPTIMIZERS = ("sgd", "lars", "adamw", "lamb")
-DECAY, TRUST, NORM = 0.05, 0.02, np.linalg.norm
+DECAY = 0.05
+TRUST = 0.02
+NORM = np.linalg.norm
 
 
 def variables(values: Arrays = START) -> list[keras.Variable]:
@@ -172,7 +175,8 @@ def lamb(weight, grad, rate, time, slots):
     """arXiv:1904.00962, algorithm 2, with the length itself as phi."""
     slots["m"] = 0.9 * slots.get("m", 0) + 0.1 * grad
     slots["v"] = 0.999 * slots.get("v", 0) + 0.001 * grad**2
-    mean, square = slots["m"] / (1 - 0.9**time), slots["v"] / (1 - 0.999**time)
+    mean = slots["m"] / (1 - 0.9**time)
+    square = slots["v"] / (1 - 0.999**time)
     step = mean / (np.sqrt(square) + 1e-6) + DECAY * weight
     return weight - rate * NORM(weight) / NORM(step) * step
 
@@ -215,10 +219,12 @@ def test_without_gradients_a_weight_decays_by_its_share(optimizer, kernels, vect
 @pytest.mark.parametrize("decay", [0.0, DECAY])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_nothing_is_divided_by_the_length_of_nothing(optimizer, decay) -> None:
-    row, zeros = helpers.recipe(optimizer=optimizer, weight_decay=decay), [w * 0 for w in START]
+    row = helpers.recipe(optimizer=optimizer, weight_decay=decay)
+    zeros = [w * 0 for w in START]
     still = ours(row, start=zeros, gradients=[zeros] * 5)
     assert all(np.array_equal(w, z) for w, z in zip(still, zeros, strict=True))
-    kept, moved = ours(row, gradients=[zeros] * 5), ours(row, start=zeros)
+    kept = ours(row, gradients=[zeros] * 5)
+    moved = ours(row, start=zeros)
     assert all(np.isfinite(w).all() for w in kept)
     assert all(np.isfinite(w).all() and np.all(w != 0) for w in moved)
     if not decay:

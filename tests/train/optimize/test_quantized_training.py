@@ -12,12 +12,13 @@ from keras_resnet import resnet, weights
 from keras_resnet.export import tflite
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.rewrite import int8 as quantization
+from keras_resnet.rewrite import int8
 from keras_resnet.rewrite.fold import fold
 from tests.support import helpers
 from tests.support.quantized_steps import FIELDS, ONE, SHAPE, recipe, stepped
 from train import datasets, loop
-from train.datasets import batches as pipeline, decoding
+from train.datasets import decoding
+from train.datasets.batches import ALONE
 from train.optimize import statistics
 from train.recipes import RECIPES
 from train.recipes.data import open_data
@@ -25,7 +26,8 @@ from train.recipes.recipe import Recipe
 from train.run import state
 from train.tasks import classification, evaluation
 
-MEAN, STD = 100.0, 80.0
+MEAN = 100.0
+STD = 80.0
 LONG = {"steps": 4, "save_every": 2, "eval_every": 2, "ema": 0.5, "freeze": ("stem",)}
 
 
@@ -79,7 +81,7 @@ def test_a_run_publishes_what_it_measured(whole) -> None:
     images, labels = digits()
     for name in ("final.weights.h5", "final.keras"):
         model = loaded(workdir / name)
-        assert quantization.precision(model) == model.manifest.quantized == "int8"
+        assert int8.precision(model) == model.manifest.quantized == "int8"
         assert Recipe(**model.manifest.training["recipe"]).quantize
         logits = np.asarray(model((images.astype("float32") - MEAN) / STD))
         assert 100 * np.mean(logits.argmax(1) == labels) == pytest.approx(result["top1"])
@@ -133,7 +135,7 @@ def test_replicas_end_with_one_range(start, tmp_path) -> None:
     for name, value in found.items():
         np.testing.assert_array_equal(value, found[f"{name[:-1]}0"], err_msg=name)
     # Each saw its half of the batch; the network has the mean of what they saw.
-    batches = open_data(recipe(start), None).train_batches(0)(pipeline.ALONE)
+    batches = open_data(recipe(start), None).train_batches(0)(ALONE)
     halves = np.split(np.asarray(next(iter(batches))[0]), 2)
     expected = np.mean([[half.min(), half.max()] for half in halves], 0)
     np.testing.assert_allclose(found["image_int8.range.0"], expected, rtol=1e-6)
@@ -203,12 +205,14 @@ def test_resnet56_keeps_its_accuracy_in_int8(data_dir, tmp_path) -> None:
     row = ["--recipe=cifar10_resnet56_int8", f"--init_weights={start}"]
     done = helpers.module("train", *row, *place)
     assert done.returncode == 0, done.stderr
-    final, out = f"--weights={tmp_path}/run/final.weights.h5", f"{tmp_path}/resnet56/1"
+    final = f"--weights={tmp_path}/run/final.weights.h5"
+    out = f"{tmp_path}/resnet56/1"
     command = ["keras_resnet.export", final, f"--out={out}", "--formats=tflite_int8"]
     done = helpers.module(*command)
     assert done.returncode == 0, done.stderr
     pairs = decoding.whole(datasets.load("cifar10", "test", f"{data_dir}/tfds")).batch(100)
-    run, right = tflite.runner(Path(out) / "model_int8.tflite"), []
+    run = tflite.runner(Path(out) / "model_int8.tflite")
+    right = []
     for images, labels in pairs.as_numpy_iterator():
         right.extend(run(images.astype("float32")).argmax(1) == labels)
     assert len(right) == 10_000

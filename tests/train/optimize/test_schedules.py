@@ -18,6 +18,16 @@ def test_cifar_divides_at_32k_and_48k(step, rate):
     assert learning_rate(step) == pytest.approx(rate, rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("step", "rate"),
+    [(0, 0.01), (399, 0.01), (400, 0.1), (31_999, 0.1), (32_000, 0.01), (63_999, 0.001)],
+)
+@pytest.mark.parametrize("name", ["cifar10_resnet164_v2", "cifar100_resnet1001_v2"])
+def test_preactivation_networks_stay_at_a_hundredth_for_400_steps(name, step, rate):
+    """arXiv:1603.05027, appendix: "0.01 at the beginning 400 iterations and go back to 0.1"."""
+    assert plan.learning_rate(recipes.find(name))(step) == pytest.approx(rate, rel=1e-12)
+
+
 def test_without_boundaries_the_rate_stays():
     learning_rate = plan.learning_rate(helpers.recipe(learning_rate=0.3, steps=100))
     assert {learning_rate(step) for step in range(100)} == {0.3}
@@ -50,6 +60,16 @@ def test_square_is_the_polynomial_of_mlperf():
     recipe = helpers.recipe(schedule="square", learning_rate=4.0, steps=110, warmup_steps=10)
     actual = [plan.learning_rate(recipe)(step) for step in (10, 60, 109)]
     np.testing.assert_allclose(actual, [4.0, 1.0, 4e-4], rtol=1e-9)
+
+
+@pytest.mark.parametrize("schedule", ["step", "cosine", "square"])
+def test_after_a_constant_warmup_the_rate_is_that_after_a_linear_one(schedule):
+    shape = {"schedule": schedule, "learning_rate": 0.5, "steps": 20}
+    linear = helpers.recipe(**shape, warmup_steps=5)
+    constant = helpers.recipe(**shape, warmup_steps=5, warmup="constant", warmup_rate=0.2)
+    rates = [plan.learning_rate(constant)(step) for step in range(20)]
+    assert rates[:5] == [0.2] * 5
+    assert rates[5:] == [plan.learning_rate(linear)(step) for step in range(5, 20)]
 
 
 def test_boundaries_count_from_the_start_also_after_a_warmup():

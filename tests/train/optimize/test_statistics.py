@@ -45,7 +45,8 @@ def results(tmp_path_factory) -> OnReplicas:
 
 
 def check_precise(found: dict[str, np.ndarray], parts: int) -> None:
-    model, before = prepared(), statistics_of(prepared())
+    model = prepared()
+    before = statistics_of(prepared())
     images = [x for batch, *_ in batches(COUNT) for x in np.split(batch, parts)]
     stem = convolution(np.concatenate(images), model.get_layer("stem_conv1").kernel.numpy())
     for name, value in zip(("mean", "variance"), moments([stem]), strict=True):

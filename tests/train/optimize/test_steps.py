@@ -78,7 +78,8 @@ def test_eval_step_sums_what_weighs(classes):
     model = keras.Model(image, keras.layers.Identity()(image))
     random = np.random.default_rng(0)
     logits = random.normal(size=(40, classes)).astype(np.float32)
-    labels, weights = random.integers(0, classes, 40), np.float32(np.arange(40) < 33)
+    labels = random.integers(0, classes, 40)
+    weights = np.float32(np.arange(40) < 33)
     rank = (logits > logits[np.arange(40), labels][:, None]).sum(1)
     expected = {
         "top1": weights @ (rank < 1),

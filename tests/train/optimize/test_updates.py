@@ -77,7 +77,8 @@ def test_the_scale_doubles_after_good_steps_and_halves_down_to_1(results, name) 
 @runs
 def test_averages_are_those_of_the_weights_after_good_steps(results, name) -> None:
     """Statistics included, those of each replica; the first step is where they begin."""
-    run, average = results(name), None
+    run = results(name)
+    average = None
     for number in GOOD:
         weights = run["weights"][number + 1].astype("float64")
         average = weights if average is None else 0.8 * average + 0.2 * weights
@@ -128,9 +129,13 @@ def test_float16_learns_and_leaves_out_what_overflows(results) -> None:
 
 @pytest.mark.parametrize(
     ("optimizer", "slots"),
-    [("sgd", ["momentum"]), ("lars", ["momentum"]),
-     ("adamw", ["momentum", "velocity"]), ("lamb", ["mean", "square"])],
-)  # fmt: skip
+    [
+        ("sgd", ["momentum"]),
+        ("lars", ["momentum"]),
+        ("adamw", ["momentum", "velocity"]),
+        ("lamb", ["mean", "square"]),
+    ],
+)
 def test_what_is_frozen_has_its_slots_already(optimizer, slots) -> None:
     model = network()
     everything = model.trainable_variables

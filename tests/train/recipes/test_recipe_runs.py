@@ -23,10 +23,13 @@ def imagenet(data_dir, tmp_path_factory) -> Path:
     source = data_dir / "imagenet_mini"
     with (source / "labels.csv").open() as lines:
         rows = [
-            {"image": (source / "images" / row["file"]).read_bytes(), "label": row["class_index"],
-             "file_name": row["file"]}
+            {
+                "image": (source / "images" / row["file"]).read_bytes(),
+                "label": row["class_index"],
+                "file_name": row["file"],
+            }
             for row in csv.DictReader(lines)
-        ][::5]  # fmt: skip
+        ][::5]
     rows = [{**row, "label": int(row["label"])} for row in rows]
     features = {
         "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),

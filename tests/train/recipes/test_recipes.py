@@ -1,11 +1,12 @@
 """The rows of recipes against the paper, and what a recipe refuses."""
 
 import dataclasses
+import json
 import re
 
 import pytest
 
-from keras_resnet.models import flags as trained
+from keras_resnet.models import weights_flags
 from tests.support import helpers, recipe_goldens
 from train import recipes
 from train.recipes import RECIPES
@@ -79,7 +80,7 @@ def test_json_round_trip(name):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"shortcut": "C"}, {"repeats": (1, 1, 1)}, trained.parse_fields(["repeats=[1,1,1]"])],
+    [{"shortcut": "C"}, {"repeats": (1, 1, 1)}, weights_flags.parse_fields(["repeats=[1,1,1]"])],
     ids=["text", "tuple", "flag"],
 )
 def test_json_round_trip_with_fields(fields):
@@ -110,6 +111,7 @@ BAD = [
     ("boundaries", (10, 10), "increasing"),
     ("boundaries", (0, 10), "increasing"),
     ("schedule", "linear", "cosine"),
+    ("warmup", "exponential", "constant"),
     ("augmentation", "mixup", "shift_flip"),
     ("preprocessing", "imagenet", "caffe"),
     ("network", "resnet21", "resnet20"),
@@ -132,6 +134,17 @@ def test_a_trust_of_0_would_be_none():
 def test_two_warmups_are_refused():
     with pytest.raises(ValueError, match=r"warmup_steps.*warmup_error"):
         helpers.recipe(warmup_steps=5, warmup_error=0.8)
+
+
+def test_a_constant_warmup_at_0_is_refused():
+    with pytest.raises(ValueError, match=r"warmup=constant needs a warmup_rate"):
+        helpers.recipe(warmup="constant", warmup_steps=5)
+
+
+def test_a_recipe_written_before_warmups_had_shapes_warms_up_in_a_line():
+    values = json.loads(helpers.recipe(warmup_steps=5).to_json())
+    del values["warmup"]
+    assert Recipe.from_json(json.dumps(values)).warmup == "linear"
 
 
 def test_fields_of_no_spec_are_refused():

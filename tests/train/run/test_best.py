@@ -44,7 +44,8 @@ def follow(recipe: Recipe, workdir: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module", params=RECIPES)
 def followed(request, tmp_path_factory) -> tuple[Recipe, Path, list[dict[str, Any]]]:
-    workdir, recipe = tmp_path_factory.mktemp("run"), RECIPES[request.param]
+    workdir = tmp_path_factory.mktemp("run")
+    recipe = RECIPES[request.param]
     return recipe, workdir, follow(recipe, workdir)
 
 

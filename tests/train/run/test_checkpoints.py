@@ -53,7 +53,8 @@ def test_a_warm_up_that_is_over_stays_so(tmp_path):
 
 
 def test_a_run_may_resume_in_the_process_that_began_it(tmp_path):
-    first, second = train_state(tmp_path), train_state(tmp_path)
+    first = train_state(tmp_path)
+    second = train_state(tmp_path)
     helpers.randomize(first.model)
     first.save(7)
     assert second.restore_latest() == 7

@@ -90,9 +90,12 @@ def task(monkeypatch: pytest.MonkeyPatch, text: str) -> tuple[list[str], str, in
 def broken_rules(documents: list[dict[str, Any]]) -> list[str]:
     """What the API server, or the run, would refuse though the schemas allow it."""
     service, claim, job = documents
-    spec, pod, name = job["spec"], job["spec"]["template"]["spec"], job["metadata"]["name"]
+    spec = job["spec"]
+    pod = job["spec"]["template"]["spec"]
+    name = job["metadata"]["name"]
     (worker,) = pod["containers"]
-    port, disk = service["spec"]["ports"][0]["port"], claim["metadata"]["name"]
+    port = service["spec"]["ports"][0]["port"]
+    disk = claim["metadata"]["name"]
     codes = [rule["onExitCodes"] for rule in spec["podFailurePolicy"]["rules"][1:]]
     text = " ".join(worker["command"] + worker["args"])
     mounted = {mount["name"] for mount in worker["volumeMounts"]}

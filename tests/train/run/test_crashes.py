@@ -20,7 +20,8 @@ from tests.support.crashing import Aim
 
 pytestmark = pytest.mark.slow
 SHOTS = 50
-STEPS, EVAL_EVERY = 500, 50
+STEPS = 500
+EVAL_EVERY = 50
 ARGUMENTS = [
     helpers.TINY,
     "--batch_size=16",
@@ -30,7 +31,8 @@ ARGUMENTS = [
     "--save_every=7",
     "--deterministic",
 ]
-SAVE, LINE = Aim("open", r"step_\d+\.partial"), Aim("open", "metrics.jsonl")
+SAVE = Aim("open", r"step_\d+\.partial")
+LINE = Aim("open", "metrics.jsonl")
 EVALUATION = Aim("evaluation")
 
 
@@ -73,7 +75,8 @@ def metrics(workdir: Path) -> list[dict[str, Any]]:
 
 def same(workdir: Path, whole: Path, steps: int) -> None:
     """Compares two finished runs. The loss of a step is a digest of its images and labels."""
-    actual, expected = arrays(workdir), arrays(whole)
+    actual = arrays(workdir)
+    expected = arrays(whole)
     assert set(actual) == set(expected)
     differ = [name for name in expected if actual[name].tobytes() != expected[name].tobytes()]
     assert differ == []
@@ -105,7 +108,8 @@ def training_aims(random: np.random.Generator) -> list[Aim]:
 
 def final_aims(random: np.random.Generator) -> list[Aim]:
     """Moments after the last step, of a run that has nothing else to do any more."""
-    h5, archive = Aim("publish", r"final\.weights"), Aim("publish", ".keras")
+    h5 = Aim("publish", r"final\.weights")
+    archive = Aim("publish", ".keras")
     aims = [replace(aim, delay=d) for aim in (h5, archive) for d in random.uniform(0, 0.1, 2)]
     aims += [Aim("os.rename", "final.weights.h5"), Aim("os.rename", "final.keras"), LINE]
     aims += [Aim("os.rename", "curves.png.partial"), Aim("os.remove", ".partial.final")]
@@ -126,7 +130,8 @@ def test_fifty_kills_change_nothing(tmp_path):
 
 def terms(random: np.random.Generator, count: int) -> list[Aim]:
     """SIGTERM while a run trains; how many steps it has taken then is anybody's guess."""
-    counts, delays = random.integers(3, 20, count), random.uniform(0, 0.02, count)
+    counts = random.integers(3, 20, count)
+    delays = random.uniform(0, 0.02, count)
     pairs = zip(counts, delays, strict=True)
     return [replace(LINE, count=int(n), delay=d, number=signal.SIGTERM) for n, d in pairs]
 
@@ -163,7 +168,8 @@ def start(tmp_path_factory) -> Path:
     file = tmp_path_factory.mktemp("start") / "start.weights.h5"
     fields: dict[str, Any] = {"repeats": [1, 1, 1]}
     model = keras_resnet.resnet("resnet20", input_shape=(8, 8, 1), classes=10, **fields)
-    scaling, labels = Preprocessing(image_size=8, crop=1.0), tuple("0123456789")
+    scaling = Preprocessing(image_size=8, crop=1.0)
+    labels = tuple("0123456789")
     weights.save(model, file, Manifest("resnet20", (8, 8, 1), labels, scaling, fields))
     return file
 

@@ -40,7 +40,8 @@ def test_no_flipped_bit_goes_unnoticed_or_stops_a_run(tmp_path):
     """Bits that do not matter may flip, such as those of a date; the numbers may not differ."""
     save(tmp_path, 10, 20)
     newest = tmp_path / "step_00000020.npz"
-    data, failures = newest.read_bytes(), {}
+    data = newest.read_bytes()
+    failures = {}
     for at in range(len(data)):
         newest.write_bytes(flip(data, at, at % 8))
         failures[f"byte {at}, bit {at % 8}"] = restored(tmp_path)
@@ -53,7 +54,8 @@ def damage(random: np.random.Generator, folder: Path, kind: str) -> None:
     if not files:
         return
     one, other = random.choice(files, 2)
-    data, at = one.read_bytes(), int(random.integers(one.stat().st_size or 1))
+    data = one.read_bytes()
+    at = int(random.integers(one.stat().st_size or 1))
     if kind == "truncate":
         one.write_bytes(data[:at])
     elif kind == "flip" and data:
@@ -76,8 +78,16 @@ def damage(random: np.random.Generator, folder: Path, kind: str) -> None:
 
 
 KINDS = [
-    "truncate", "flip", "zero", "append", "swap", "rename", "delete", "directory", "partial",
-]  # fmt: skip
+    "truncate",
+    "flip",
+    "zero",
+    "append",
+    "swap",
+    "rename",
+    "delete",
+    "directory",
+    "partial",
+]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +99,8 @@ def four(tmp_path_factory) -> dict[str, bytes]:
 
 def test_of_a_hundred_random_damages_none_goes_unnoticed(tmp_path, four):
     """The newest file whose bytes are those that were written under its name, and only that."""
-    random, outcomes = np.random.default_rng(0), Counter()
+    random = np.random.default_rng(0)
+    outcomes = Counter()
     for trial in range(100):
         folder = tmp_path / str(trial)
         folder.mkdir()

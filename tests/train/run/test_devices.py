@@ -1,6 +1,8 @@
 """Which devices a run takes: a CPU never stands in for a GPU that was asked for without a word."""
 
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tensorflow as tf
@@ -99,3 +101,18 @@ def test_replicas_of_one_device_are_refused():
     assert devices.count("one", None) == devices.count("one", 1) == 1
     with pytest.raises(ValueError, match="replicas=2 needs strategy=mirrored"):
         devices.count("one", 2)
+
+
+def test_workers_with_different_numbers_of_gpus_are_refused(hidden, monkeypatch):
+    """This worker has two GPUs, and TensorFlow counts three replicas of two workers."""
+    with_gpus(2, monkeypatch)
+    workers = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(workers))
+    cluster = SimpleNamespace(num_replicas_in_sync=3)
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: cluster)
+    replicas = devices.count("multi_worker", None)
+    assert replicas == 4
+    with pytest.raises(ValueError, match=r"same number of GPUs: 4 replicas .*, and there are 3"):
+        devices.strategy("multi_worker", replicas)
+    cluster.num_replicas_in_sync = 4
+    assert devices.strategy("multi_worker", replicas) is cluster

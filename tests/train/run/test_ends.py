@@ -58,14 +58,23 @@ LIMIT = "images cannot be decoded, max_broken is 10; the last one is "
 ENDINGS: dict[str, tuple[str, list[str], str]] = {
     "mean": ("", [*TRAIN, "--preprocessing=per_pixel"], LIMIT),
     "training": ("", [*TRAIN, "--preprocessing=torch"], LIMIT),
-    "fault": (FAULT.format("ValueError"), [*TRAIN, "--preprocessing=torch", "--max_broken=99"],
-              "error: a fault"),
+    "fault": (
+        FAULT.format("ValueError"),
+        [*TRAIN, "--preprocessing=torch", "--max_broken=99"],
+        "error: a fault",
+    ),
     "evaluation": ("", ["train.evaluate", "--dataset=folder", "--split=train"], LIMIT),
-    "replicas": ("", [*TRAIN, "--preprocessing=torch", "--strategy=mirrored", "--replicas=2"],
-                 LIMIT),
-    "traceback": (FAULT.format("KeyError"), [*TRAIN, "--preprocessing=torch", "--max_broken=99"],
-                  "KeyError: 'a fault'"),
-}  # fmt: skip
+    "replicas": (
+        "",
+        [*TRAIN, "--preprocessing=torch", "--strategy=mirrored", "--replicas=2"],
+        LIMIT,
+    ),
+    "traceback": (
+        FAULT.format("KeyError"),
+        [*TRAIN, "--preprocessing=torch", "--max_broken=99"],
+        "KeyError: 'a fault'",
+    ),
+}
 
 
 def ended(root: Path, names: list[str]) -> list[dict[str, Any]]:
@@ -75,7 +84,8 @@ def ended(root: Path, names: list[str]) -> list[dict[str, Any]]:
     for file in sorted((root / "data" / "train").rglob("*.png")):
         for i in range(2):
             file.with_name(f"{file.stem}{i}.jpg").write_bytes(b"\0\5\26\7")
-    shape, fields = (8, 8, 3), {"repeats": [1, 1, 1]}
+    shape = (8, 8, 3)
+    fields = {"repeats": [1, 1, 1]}
     model = resnet("resnet20", input_shape=shape, classes=3, classifier_activation=None, **fields)
     manifest = Manifest("resnet20", shape, ("a", "b", "c"), helpers.PLAIN, fields)
     weights.save(model, root / "a.keras", manifest)

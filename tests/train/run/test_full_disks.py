@@ -123,8 +123,11 @@ def test_a_run_goes_on_through_a_full_disk(tmp_path):
     """The disk is full for a while, then at the end; then there is room for all that is left."""
     with subprocess.Popen(
         [sys.executable, *TRAIN, "--steps=2000", f"--workdir={tmp_path}"],
-        cwd=helpers.ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-    ) as process:  # fmt: skip
+        cwd=helpers.ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
         lost = fill_and_empty(process, tmp_path)
         until(process, f"step {lost + 25}/")
         process.send_signal(signal.SIGTERM)

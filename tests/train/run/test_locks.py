@@ -18,7 +18,7 @@ from train.run import files, locks
 HOLDS = """
 import os, sys, time
 from pathlib import Path
-from train.run import locks
+from train.run import files, locks
 with locks.held(Path(sys.argv[1])):
     print(os.getpid(), flush=True)
     time.sleep(60)
@@ -66,7 +66,8 @@ def test_the_lock_goes_with_its_owner(tmp_path, ending):
 
 def test_a_lock_on_a_file_that_was_removed_is_not_enough(tmp_path, monkeypatch):
     """The owner leaves between the opening of its file and the lock on it."""
-    usual, removed = fcntl.flock, []
+    usual = fcntl.flock
+    removed: list[int] = []
 
     def flock(file: int, how: int) -> None:
         usual(file, how)

@@ -19,7 +19,8 @@ def write(root: Path, files: dict[str, str]) -> Path:
     return root
 
 
-V2, V1 = "sys/fs/cgroup", "sys/fs/cgroup/memory"
+V2 = "sys/fs/cgroup"
+V1 = "sys/fs/cgroup/memory"
 LIMITS = {  # groups of the process, files, and the expected GiB
     "no groups": (None, {}, 16),
     "version 2": ("0::/a/b\n", {f"{V2}/a/b/memory.max": f"{4 * GIB}\n"}, 4),

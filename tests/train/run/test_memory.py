@@ -9,13 +9,14 @@ import tensorflow as tf
 
 import keras_resnet
 from keras_resnet import transfer
-from keras_resnet.analysis import memory as needs
+from keras_resnet.analysis.memory import kept_bytes, variable_bytes, widest_bytes
 from tests.support import helpers
 from train.optimize.batching import Batching
 from train.run import machine, memory
 from train.run.memory import Need
 
-GIB, MIB = 2**30, 2**20
+GIB = 2**30
+MIB = 2**20
 
 
 def saved_by_torch(net, images) -> int:
@@ -49,8 +50,8 @@ def test_as_much_is_kept_as_pytorch_keeps(name):
     )
     padded = [layer for layer in model.layers if layer.name.endswith("_pad")]
     sizes = padded_bytes(model, padded, (64, 96, 3)) - 4 * 64 * 96 * 3
-    assert needs.kept_bytes(model, (64, 96, 3)) == expected + sizes
-    assert needs.kept_bytes(model, (128, 96, 3)) > 1.9 * expected
+    assert kept_bytes(model, (64, 96, 3)) == expected + sizes
+    assert kept_bytes(model, (128, 96, 3)) > 1.9 * expected
 
 
 def padded_bytes(model, layers, shape) -> int:
@@ -68,12 +69,12 @@ def tiny(**fields):
 def test_half_precision_takes_half(request):
     import keras
 
-    full = needs.kept_bytes(tiny(), (8, 8, 3))
+    full = kept_bytes(tiny(), (8, 8, 3))
     request.addfinalizer(lambda: keras.config.set_dtype_policy("float32"))
     for policy in ("mixed_bfloat16", "mixed_float16"):
         keras.config.set_dtype_policy(policy)
         # The classifier computes in float32.
-        assert needs.kept_bytes(tiny(), (8, 8, 3)) == full / 2 + 2 * 64
+        assert kept_bytes(tiny(), (8, 8, 3)) == full / 2 + 2 * 64
 
 
 def test_what_is_frozen_from_the_image_on_keeps_nothing():
@@ -81,22 +82,22 @@ def test_what_is_frozen_from_the_image_on_keeps_nothing():
     sizes = []
     for parts in ([], ["stem"], ["stem", "stage1"], ["stem", "stage1", "stage2", "stage3"]):
         transfer.freeze(model, parts)
-        sizes.append(needs.kept_bytes(model, (8, 8, 3)))
+        sizes.append(kept_bytes(model, (8, 8, 3)))
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] == 4 * 64  # the input of the classifier
     transfer.freeze(model, ["stage2"])  # the gradient passes through it, to the stem
-    assert sizes[-1] < needs.kept_bytes(model, (8, 8, 3)) < sizes[0]
+    assert sizes[-1] < kept_bytes(model, (8, 8, 3)) < sizes[0]
 
 
 def test_variables_are_counted_in_their_dtypes():
     model = tiny()
-    assert needs.variable_bytes(model.weights) == 4 * model.count_params()
+    assert variable_bytes(model.weights) == 4 * model.count_params()
 
 
 def test_the_widest_convolution():
     """ResNet-50: the projection from 56x56x256 to 28x28x512, by the paper's Table 1."""
     model = keras_resnet.ResNet50(input_shape=(224, 224, 3))
-    assert needs.widest_bytes(model, (224, 224, 3)) == 4 * (56 * 56 * 256 + 28 * 28 * 512)
+    assert widest_bytes(model, (224, 224, 3)) == 4 * (56 * 56 * 256 + 28 * 28 * 512)
 
 
 NEED = Need(fixed=2 * GIB, gradients=GIB, kept=GIB, images=64)
@@ -161,9 +162,12 @@ def refusals(tmp_path_factory) -> dict:
 
     model = tiny(input_shape=(8, 8, 1))
     manifest = Manifest(
-        "resnet20", (8, 8, 1), tuple("0123456789"), Preprocessing(image_size=8, crop=1.0),
+        "resnet20",
+        (8, 8, 1),
+        tuple("0123456789"),
+        Preprocessing(image_size=8, crop=1.0),
         {"repeats": [1, 1, 1]},
-    )  # fmt: skip
+    )
     weights.save(model, tmp / "a.keras", manifest)
     run = ["train", helpers.TINY, *HUGE, f"--workdir={tmp}/new"]
     measure = ["train.evaluate", f"--weights={tmp}/a.keras", "--dataset=digits"]

@@ -16,10 +16,12 @@ from tests.support import helpers
 pytestmark = pytest.mark.slow
 # One number of replicas in a process, as TensorFlow's collectives have it.
 NAMES = [
-    [f"{norms}-{count}-{xla}" for norms, xla in (("synchronized", "off"), ("frozen", "off"),
-                                                 ("frozen", "on"))]
+    [
+        f"{norms}-{count}-{xla}"
+        for norms, xla in (("synchronized", "off"), ("frozen", "off"), ("frozen", "on"))
+    ]
     for count in (1, 2, 4)
-]  # fmt: skip
+]
 WORKERS = ["synchronized-workers-off", "frozen-workers-on"]
 PORT = 23_950
 

@@ -28,7 +28,8 @@ def photos(folder: Path) -> Path:
 def runs(tmp_path_factory) -> dict[str, dict]:
     """What each command answered; those of `again` came after the change that their name says."""
     root = tmp_path_factory.mktemp("runs")
-    start, folder = root / "start.weights.h5", photos(root / "photos")
+    start = root / "start.weights.h5"
+    folder = photos(root / "photos")
     mean = ["train", *TINY, "--dataset=folder", f"--data_dir={folder}", "--image_size=8"]
     tuned = ["train", "--recipe=finetune", "--augmentation=shift", "--dataset=digits"]
     tuned += [f"--init_weights={start}", "--batch_size=8", "--save_every=2", "--freeze=stem"]
@@ -110,7 +111,8 @@ def test_what_changed_is_said(runs):
 
 
 def test_new_photos_are_said_and_the_mean_image_stays(runs):
-    done, root = runs["photos came"], runs["root"]["path"]
+    done = runs["photos came"]
+    root = runs["root"]["path"]
     assert done["code"] == 0, done["stderr"]
     (line,) = [x for x in done["stdout"].splitlines() if "the data changed" in x]
     assert line.endswith("new: dark/new.png; gone: none")

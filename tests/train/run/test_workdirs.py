@@ -10,7 +10,7 @@ from keras_resnet.preprocessing import Preprocessing
 from tests.support import helpers
 from train import datasets
 from train.recipes.data import Data
-from train.run import files, kept, workdirs
+from train.run import data_file, files, workdirs
 from train.tasks.headline import TOP1
 
 RECIPE = helpers.recipe(steps=30)
@@ -93,9 +93,10 @@ def test_a_run_goes_on_where_there_are_checkpoints(tmp_path, steps):
 @pytest.fixture
 def photos(tmp_path) -> tuple[Path, Path]:
     """A folder of photos, and the workdir of a run that has begun with them."""
-    folder, workdir = helpers.image_folder(tmp_path / "photos", 60), tmp_path / "run"
+    folder = helpers.image_folder(tmp_path / "photos", 60)
+    workdir = tmp_path / "run"
     workdir.mkdir()
-    kept.write(workdir, opened(folder))
+    data_file.write(workdir, opened(folder))
     return folder, workdir
 
 
@@ -107,13 +108,13 @@ def opened(folder: Path) -> Data:
 
 
 def compared(photos: tuple[Path, Path]) -> list[str]:
-    old = kept.read(photos[1])
+    old = data_file.read(photos[1])
     assert old is not None
-    return kept.compare(old, opened(photos[0]))
+    return data_file.compare(old, opened(photos[0]))
 
 
 def test_scaling_and_classes_are_kept(photos):
-    old = kept.read(photos[1])
+    old = data_file.read(photos[1])
     assert old is not None
     assert old.preprocessing == Preprocessing((1.0, 2.0, 3.0), image_size=8)
     assert old.labels == ("a", "b", "c")
@@ -163,4 +164,4 @@ def test_an_image_that_was_trained_on_is_never_for_testing(photos):
 def test_a_damaged_file_is_an_error(photos, text):
     (photos[1] / files.DATA).write_text(text)
     with pytest.raises(ValueError, match=r"data\.json is not what a run keeps of its data"):
-        kept.read(photos[1])
+        data_file.read(photos[1])

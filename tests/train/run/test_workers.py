@@ -95,7 +95,8 @@ def test_two_workers_are_two_replicas(two, tmp_path):
     done = helpers.module(*COMMAND, *flags)
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(losses(tmp_path)[:4], losses(two[0])[:4], rtol=1e-5)
-    expected, found = json.loads(done.stdout.splitlines()[-1]), two[1][0][1].splitlines()[-1]
+    expected = json.loads(done.stdout.splitlines()[-1])
+    found = two[1][0][1].splitlines()[-1]
     assert json.loads(found)["top1"] == pytest.approx(expected["top1"], abs=3)
 
 
@@ -106,7 +107,8 @@ def test_four_workers_are_four_replicas(tmp_path):
     flags = ["--strategy=mirrored", "--replicas=4", f"--workdir={tmp_path / 'one'}"]
     assert helpers.module(*COMMAND, *short, *flags).returncode == 0
     last = "checkpoints/step_00000020.npz"
-    found, expected = arrays(tmp_path / "four", last), arrays(tmp_path / "one", last)
+    found = arrays(tmp_path / "four", last)
+    expected = arrays(tmp_path / "one", last)
     for name, array in expected.items():
         scale = max(float(np.abs(array).max()), 1e-3)
         np.testing.assert_allclose(found[name], array, rtol=0, atol=1e-4 * scale, err_msg=name)

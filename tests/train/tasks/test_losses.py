@@ -11,7 +11,9 @@ from timm.data.mixup import mixup_target
 
 from train.tasks import classification
 
-CLASSES, COUNT, SHARE = 7, 12, 0.3
+CLASSES = 7
+COUNT = 12
+SHARE = 0.3
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(0, 3, (COUNT, CLASSES)).astype("float32")
 LABELS = RANDOM.integers(0, CLASSES, COUNT)

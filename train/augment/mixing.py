@@ -14,7 +14,7 @@ Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor]  # images, targets, weights
 Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], Batch]
 
 
-def mixing(mixup: float, cutmix: float, classes: int) -> Mix:
+def pairwise(mixup: float, cutmix: float, classes: int) -> Mix:
     """Returns a function that mixes a batch: (images, labels, weights, seeds) -> Batch.
 
     Images are float32 [n, height, width, channels] with an even n, labels int64 [n], weights

@@ -1,4 +1,4 @@
-"""A trained network named on a command line: the flags that evaluation and export share."""
+"""The flags by which a command line names a trained network, in evaluation and export."""
 
 import json
 from collections.abc import Iterable
@@ -15,55 +15,79 @@ from keras_resnet.network import ResidualNetwork
 from keras_resnet.preprocessing.resizing import METHODS
 from keras_resnet.weights import Held, Told
 
+__all__ = ["Trained", "define_flags", "from_flags", "parse_fields", "told"]
+
 FLAGS = flags.FLAGS
 ORDERS = ("rgb", "bgr")
 NAMES = (*specs.FIELDS, "classes")  # of --field
 
 
 def define_flags() -> None:
-    """Defines what a user can say of a file of weights; what is not said, the file has to say."""
-    flags.DEFINE_string("network", None, "A name in keras_resnet.FAMILY, such as resnet50.")
+    """Defines the flags that describe a file of weights; the file determines the others."""
+    flags.DEFINE_string(
+        "network", None, "Name of a network in keras_resnet.FAMILY, such as resnet50."
+    )
     flags.DEFINE_string(
         "weights",
         None,
-        "A file, URL or hf://owner/name, of this package or any source; or imagenet.",
+        "File, URL or hf://owner/name of weights, of this package or any source; or imagenet.",
         required=True,
     )
     flags.DEFINE_enum(
-        "source", None, list(weights.SOURCES), "Of the weights; by default known from the content."
+        "source",
+        None,
+        list(weights.SOURCES),
+        "Source of the weights. Default: recognized by the content of the file.",
     )
     flags.DEFINE_string(
-        "prefix", None, "Of the names of the tensors to read, such as backbone.; it is taken off."
+        "prefix",
+        None,
+        "Prefix of the names of the tensors to read, such as backbone.; it is removed from them.",
     )
     flags.DEFINE_multi_string(
-        "field", [], "A field of the spec that differs, such as shortcut=C; may be repeated."
+        "field",
+        [],
+        "Field of the architecture that differs from the network's, such as shortcut=C; may be"
+        " repeated.",
     )
     flags.DEFINE_enum(
         "preprocessing",
         None,
         sorted(preprocessing.MODES),
-        "How pixels are scaled; by default what the weights say.",
+        "Published preprocessing by its name. Default: that of the weights.",
     )
-    flags.DEFINE_list("mean", None, "Grey levels of 0..255 to subtract: one, or one per channel.")
-    flags.DEFINE_list("std", None, "Grey levels to divide by: one, or one per channel.")
-    flags.DEFINE_enum("channel_order", None, ORDERS, "Of the network's input, and of mean and std.")
     flags.DEFINE_list(
-        "image_size", None, "Pixels a side, or height,width; by default what the weights say."
+        "mean", None, "Value, or a value per channel, to subtract from pixels of 0 to 255."
+    )
+    flags.DEFINE_list("std", None, "Value, or a value per channel, to divide pixels by.")
+    flags.DEFINE_enum(
+        "channel_order", None, ORDERS, "Order of channels in the network's input, mean and std."
+    )
+    flags.DEFINE_list(
+        "image_size", None, "Pixels per side, or height,width. Default: those of the weights."
     )
     flags.DEFINE_float(
-        "crop", None, "Share of a side that the central crop keeps; by default the weights'.", 0, 1
+        "crop", None, "Fraction of a side that the central crop keeps. Default: the weights'.", 0, 1
     )
-    flags.DEFINE_enum("interpolation", None, list(METHODS), "How images are resized.")
     flags.DEFINE_enum(
-        "activation", None, ACTIVATIONS, "What follows the logits; by default what the weights say."
+        "interpolation",
+        None,
+        list(METHODS),
+        "Interpolation by which images are resized. Default: that of the weights.",
+    )
+    flags.DEFINE_enum(
+        "activation",
+        None,
+        ACTIVATIONS,
+        "Activation after the logits. Default: that of the weights.",
     )
 
 
 def told() -> Told:
-    """Returns what the flags say of a file of weights.
+    """Returns what the flags state about a file of weights.
 
     Raises:
-        ValueError, TypeError: for values that are none.
+        ValueError, TypeError: for invalid values.
     """
     changes: dict[str, Any] = {
         "mean": FLAGS.mean and _numbers("mean", FLAGS.mean, float),
@@ -89,24 +113,24 @@ class Trained(NamedTuple):
 
     model: ResidualNetwork  # returns logits
     manifest: Manifest
-    file: Path  # that the weights are from
+    file: Path  # of the weights
 
 
 def from_flags(*, ends: bool = False) -> Trained:
-    """Builds the network that the flags name, and reads its weights.
+    """Builds the network that the flags name, with its weights.
 
     Args:
-        ends: whether the activation after the logits has to be known.
+        ends: whether an unknown activation after the logits is an error.
 
     Raises:
-        ValueError, TypeError: if flags and file contradict each other, or say too little; and for
-            a file without a classifier.
+        ValueError, TypeError: if flags and file contradict each other or do not determine the
+            network and its preprocessing; and for a file without a classifier.
     """
     file = weights.local(FLAGS.weights, FLAGS.network)
     with weights.opened(file, FLAGS.source, FLAGS.prefix) as held:
         manifest = held.settle(told())
         if held.classes is None:
-            raise ValueError(f"{file} has no classifier: give weights that have one")
+            raise ValueError(f"{file} has no classifier: give weights with one")
         manifest.known_preprocessing()  # an error before anything is built
         if ends:
             _check_ending(held, manifest)
@@ -127,14 +151,17 @@ def _check_ending(held: Held, manifest: Manifest) -> None:
 
 
 def parse_fields(assignments: Iterable[str]) -> dict[str, Any]:
-    """Reads `["shortcut=C", "zero_gamma=true"]`; values are JSON, or strings without quotes."""
+    """Parses `["shortcut=C", "zero_gamma=true"]`; values are JSON, or strings without quotes.
+
+    Raises:
+        ValueError: for an unknown name, or without "=".
+    """
     fields = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals or name not in NAMES:
             raise ValueError(
-                f"a field is given as NAME=VALUE, got {assignment!r}; the names are"
-                f" {', '.join(NAMES)}"
+                f"--field must be NAME=VALUE, got {assignment!r}; the names are {', '.join(NAMES)}"
             )
         try:
             fields[name] = json.loads(text)
@@ -143,15 +170,19 @@ def parse_fields(assignments: Iterable[str]) -> dict[str, Any]:
     return fields
 
 
-# What people write who think of Python.
+# Python's spelling of JSON's constants.
 PYTHON = {"None": None, "True": True, "False": False}
 
 
 def image_size(texts: list[str]) -> int | tuple[int, int]:
-    """Reads a size of images: `["224"]`, or height and width."""
+    """Parses the size of images: `["224"]`, or height and width.
+
+    Raises:
+        ValueError: unless it is one or two positive integers.
+    """
     sizes = _numbers("image_size", texts, int)
     if len(sizes) > 2 or min(sizes) < 1:
-        raise ValueError(f"image_size must be a side, or height,width, got {','.join(texts)!r}")
+        raise ValueError(f"image_size must be pixels, or height,width, got {','.join(texts)!r}")
     return sizes[0] if len(set(sizes)) == 1 else (sizes[0], sizes[1])
 
 

@@ -20,7 +20,7 @@ SHOWN = 3  # names in a message
 
 
 @dataclass(frozen=True)
-class Kept:
+class Recorded:
     """The data of a run as it was at its start.
 
     Attributes:
@@ -35,9 +35,9 @@ class Kept:
     splits: Mapping[str, Mapping[str, Any]]
 
 
-def of(data: Data) -> Kept:
+def recorded(data: Data) -> Recorded:
     splits = {name: _described(examples) for name, examples in data.splits.items()}
-    return Kept(data.labels, data.preprocessing, splits)
+    return Recorded(data.labels, data.preprocessing, splits)
 
 
 def _described(examples: Examples) -> dict[str, Any]:
@@ -58,10 +58,10 @@ def write(workdir: Path, data: Data) -> None:
     Raises:
         OSError: if there is no room.
     """
-    files.write(workdir / files.DATA, json.dumps(asdict(of(data))) + "\n")
+    files.write(workdir / files.DATA, json.dumps(asdict(recorded(data))) + "\n")
 
 
-def read(workdir: Path) -> Kept | None:
+def read(workdir: Path) -> Recorded | None:
     """Returns the data that the run in a directory began with; None for runs of earlier versions.
 
     Raises:
@@ -73,18 +73,18 @@ def read(workdir: Path) -> Kept | None:
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
         preprocessing = Preprocessing(**told["preprocessing"])
-        return Kept(tuple(told["labels"]), preprocessing, dict(told["splits"]))
+        return Recorded(tuple(told["labels"]), preprocessing, dict(told["splits"]))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is not what a run keeps of its data: {error}") from error
 
 
-def compare(old: Kept, data: Data) -> list[str]:
+def compare(old: Recorded, data: Data) -> list[str]:
     """Returns a line for each split that has changed.
 
     Raises:
         ValueError: if classes differ, or images that were trained on are for testing now.
     """
-    new = of(data)
+    new = recorded(data)
     _check_labels(old.labels, new.labels)
     _check_leaks(old.splits, new.splits)
     lines = []

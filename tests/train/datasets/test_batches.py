@@ -9,7 +9,8 @@ import pytest
 from keras_resnet.preprocessing import Preprocessing
 from tests.support import helpers
 from train import datasets
-from train.datasets import batches as pipeline, records
+from train.datasets import records
+from train.datasets.batches import ALONE, eval_batches
 from train.datasets.examples import Examples
 from train.recipes import plan
 from train.recipes.data import open_data
@@ -63,7 +64,8 @@ def keys(batches: list) -> list[tuple[bytes, int]]:
 
 @pytest.mark.parametrize("first", [1, 5])
 def test_a_stream_that_starts_late_goes_on_as_the_whole_one(source, first):
-    whole, late = stream(*source, 0, 7), stream(*source, first, 7 - first)
+    whole = stream(*source, 0, 7)
+    late = stream(*source, first, 7 - first)
     assert keys(late) == keys(whole[first:])
 
 
@@ -79,14 +81,15 @@ def test_the_global_seed_changes_nothing(source):
 def test_batches_may_cross_epochs(places, batch_size):
     examples = datasets.load(places["tfds"][0], "train", places["tfds"][1])
     recipe = helpers.recipe(batch_size=batch_size, augmentation="shift_flip")
-    whole, late = stream(examples, recipe, 0, 8), stream(examples, recipe, 4, 4)
+    whole = stream(examples, recipe, 0, 8)
+    late = stream(examples, recipe, 4, 4)
     assert keys(late) == keys(whole[4:])
     assert {len(labels) for _, labels, _ in whole} == {batch_size}
 
 
 def test_each_epoch_is_every_example_once_in_another_order(source):
     examples, recipe = source
-    every = Counter(keys(helpers.arrays(pipeline.eval_batches(examples, PLAIN, examples.size))))
+    every = Counter(keys(helpers.arrays(eval_batches(examples, PLAIN, examples.size))))
     batches = stream(examples, recipe, 0, 9, augmentation="none")
     epochs = [keys(batches[i : i + 3]) for i in (0, 3, 6)]
     assert all(Counter(epoch) == every for epoch in epochs)
@@ -126,7 +129,7 @@ def test_train_batches_are_normalized(source):
 @pytest.mark.parametrize("batch_size", [1, 8, 24, 100])
 def test_eval_batches_pad_the_last_with_weight_zero(places, batch_size):
     examples = datasets.load(places["tfds"][0], "test", places["tfds"][1])
-    batches = helpers.arrays(pipeline.eval_batches(examples, PLAIN, batch_size))
+    batches = helpers.arrays(eval_batches(examples, PLAIN, batch_size))
     images, labels, weights = (np.concatenate(column) for column in zip(*batches, strict=True))
     assert {len(batch[0]) for batch in batches} == {batch_size}
     assert len(batches) == -(-7 // batch_size)
@@ -145,11 +148,8 @@ def test_per_pixel_mean_is_of_the_training_examples_only(places):
     assert len(images) == 20
     np.testing.assert_allclose(data.preprocessing.mean, np.mean(images, 0), atol=1e-3)
     assert data.eval_split == "validation"
-    assert (
-        sum(w.sum() for *_, w in helpers.arrays(data.eval_batches("validation")(pipeline.ALONE)))
-        == 4
-    )
-    assert sum(w.sum() for *_, w in helpers.arrays(data.eval_batches("test")(pipeline.ALONE))) == 7
+    assert sum(w.sum() for *_, w in helpers.arrays(data.eval_batches("validation")(ALONE))) == 4
+    assert sum(w.sum() for *_, w in helpers.arrays(data.eval_batches("test")(ALONE))) == 7
 
 
 def test_a_missing_test_split_is_missed_before_training(tmp_path):
@@ -173,7 +173,7 @@ def test_means_of_three_channels_do_not_fit_grey_images(mode):
 
 def test_batches_of_a_run_have_the_recipes_preprocessing():
     data = open_data(helpers.recipe(preprocessing="tf"), None)
-    images = helpers.arrays(data.train_batches(0)(pipeline.ALONE), 1)[0][0]
+    images = helpers.arrays(data.train_batches(0)(ALONE), 1)[0][0]
     assert (images.min(), images.max()) == (-1.0, 1.0)
     assert data.image_shape == (8, 8, 1)
     assert data.eval_split == "test"

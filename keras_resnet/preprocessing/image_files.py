@@ -1,8 +1,8 @@
-"""Which files below a folder are images: one decision for training and calibration.
+"""Finds the images below a folder, for training and calibration.
 
-A file with a usual suffix is an image, and is not opened here. Any other file is an image if its
-first bytes say so. Everything else is left out, with a reason. The client of a server decides alike
-(`saved_models/serving/client/files.py`), but without this package.
+A file with a known suffix is an image, and is not opened. Another file is an image if its first
+bytes are those of an image. All other files are left out, each with a reason. The serving client
+(`saved_models/serving/client/files.py`) follows the same rules without this package.
 """
 
 import os
@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from keras_resnet.preprocessing.kinds import HEAD, READ, has_suffix, hidden, kind_of
+from keras_resnet.preprocessing.image_kinds import HEAD, READ, has_suffix, hidden, kind_of
+
+__all__ = ["Found", "LeftOut", "Reason", "find", "listed", "printable"]
 
 
 class Reason(NamedTuple):
-    """Why things are left out, as said of one and of several, and what to do."""
+    """Why files are left out: the words for one and for several, and what to do."""
 
     one: str
     many: str
@@ -32,12 +34,12 @@ UNREADABLE = Reason("file that cannot be read", "files that cannot be read")
 
 
 def unsupported(kind: str) -> Reason:
-    """Why images of a kind are left out that TensorFlow cannot decode."""
+    """Returns the reason for images of a kind that TensorFlow cannot decode."""
     return Reason(f"{kind} file", f"{kind} files", "not supported: convert to PNG")
 
 
 class LeftOut:
-    """Counts what was left out, by reason, and remembers some names of each."""
+    """Counts files that were left out, by reason, and keeps some names per reason."""
 
     NAMES = 3
 
@@ -46,8 +48,9 @@ class LeftOut:
         self.names: dict[Reason, list[str]] = {}
 
     def add(self, reason: Reason, name: str) -> None:
+        """Counts a file by its reason."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
-        # The first ones in the order of names, whatever the order of the file system.
+        # The first ones by name: the order of the file system varies.
         kept = self.names.setdefault(reason, [])
         kept.append(name)
         kept.sort()
@@ -65,14 +68,14 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds: images by their path below it, joined by "/", in the order of names."""
+    """The images in a folder: sorted paths relative to it, with "/" as separator."""
 
     files: list[str]
     left_out: LeftOut = field(default_factory=LeftOut)
 
 
 def find(folder: str | os.PathLike[str]) -> Found:
-    """Lists the images in a folder and the folders below it; links to folders are followed.
+    """Finds the images in a folder and in all folders below it; links are followed.
 
     Raises:
         ValueError: if a folder cannot be read.
@@ -80,7 +83,7 @@ def find(folder: str | os.PathLike[str]) -> Found:
     root = os.fspath(folder)
     files = []
     left_out = LeftOut()
-    folders = {"": ""}  # each folder, and the folder that it is in
+    folders = {"": ""}  # each folder: its parent
     full = {""}  # folders with images
     pending: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
     while pending:
@@ -112,7 +115,7 @@ FOLDER = Reason("folder", "folders")
 
 
 def _sorted(entry: os.DirEntry[str], above: Iterable[tuple[int, int]]) -> Reason | None:
-    """Returns None for an image, `FOLDER` for a folder to look into, or why to leave it out."""
+    """Returns None for an image, `FOLDER` for a folder to search, or the reason to leave out."""
     if hidden(entry.name):
         return HIDDEN_FOLDER if entry.is_dir(follow_symlinks=False) else HIDDEN_FILE
     try:
@@ -138,7 +141,7 @@ def _by_content(path: str) -> Reason | None:
 
 
 def _tell_empty(folders: dict[str, str], full: set[str], left_out: LeftOut) -> None:
-    """Adds the outermost folders that have no image in or below them."""
+    """Adds the outermost folders without images in or below them."""
     for place in list(full):
         outer = place
         while outer and folders[outer] not in full:
@@ -150,12 +153,12 @@ def _tell_empty(folders: dict[str, str], full: set[str], left_out: LeftOut) -> N
 
 
 def printable(name: str) -> str:
-    """Returns a name of a file without bytes that are not UTF-8, and without line breaks."""
+    """Escapes bytes that are not UTF-8, and characters that cannot be printed, in a name."""
     text = os.fsencode(name).decode(errors="backslashreplace")
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def listed(names: Iterable[str], count: int) -> str:
-    """Joins names for a message; `count` is how many there are in all."""
+    """Joins names for a message; `count` is the total number."""
     shown = [printable(name) for name in names]
     return ", ".join(shown + ["..."] * (count > len(shown)))
