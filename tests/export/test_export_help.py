@@ -28,8 +28,9 @@ for name, arguments in json.loads(sys.argv[1]).items():
     try:
         runpy.run_module("keras_resnet.export", run_name="__main__", alter_sys=True)
     except SystemExit as end:
+        print(end.code, file=sys.stderr, flush=True)
         sys.stdout.flush()
-        os._exit(end.code)
+        os._exit(1 if isinstance(end.code, str) else end.code)  # as Python does
     raise AssertionError("a command ends with a code")
 print(json.dumps({"formats": sorted(job.FORMATS), "codes": codes}))
 """
