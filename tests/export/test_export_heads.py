@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,10 @@ class Exported:
     images: np.ndarray  # uint8 [4, height, width, channels]
     logits: np.ndarray
     probabilities: np.ndarray | None
+
+    @cached_property
+    def loaded(self) -> Any:
+        return tf.saved_model.load(str(self.out))
 
     @property
     def scores(self) -> np.ndarray:
@@ -114,7 +119,7 @@ def outputs(exported: Exported, kind: str) -> dict[str, np.ndarray]:
     images = exported.images.astype(np.float32)
     file = exported.out / FILES.get(kind, "")
     if kind == "saved_model":
-        found = tf.saved_model.load(str(file)).signatures["serving_default"](images=images)
+        found = exported.loaded.signatures["serving_default"](images=images)
         return {name: value.numpy() for name, value in found.items()}
     if kind == "tflite":
         from ai_edge_litert.interpreter import Interpreter
@@ -160,8 +165,7 @@ def encoded(image: np.ndarray, kind: str, **options: Any) -> bytes:
 def test_bytes_of_images_are_ranked_by_what_keras_computes(exported, signature):
     """PNG is lossless, and the images have the size of the network: Keras sees the same pixels."""
     data = [encoded(image, "PNG") for image in exported.images]
-    loaded = tf.saved_model.load(str(exported.out))
-    found = loaded.signatures[signature](image_bytes=tf.constant(data))
+    found = exported.loaded.signatures[signature](image_bytes=tf.constant(data))
     name = "logits" if exported.probabilities is None else "probabilities"
     more = {"maps", "images"} if signature == "explain" else set()
     assert set(found) == {"classes", "labels", name, *more}
@@ -185,9 +189,8 @@ def test_jpegs_are_seen_as_pil_sees_them(exported):
     smooth.save(data, "JPEG", quality=95, subsampling=0)
     seen = Image.open(data).convert(MODES[channels])
     pixels = np.asarray(seen).reshape(1, height, width, channels)
-    loaded = tf.saved_model.load(str(exported.out)).signatures
-    expected = loaded["serving_default"](images=pixels.astype(np.float32))
-    found = loaded["predict_bytes"](image_bytes=tf.constant([data.getvalue()]))
+    expected = exported.loaded.signatures["serving_default"](images=pixels.astype(np.float32))
+    found = exported.loaded.signatures["predict_bytes"](image_bytes=tf.constant([data.getvalue()]))
     name = "logits" if exported.probabilities is None else "probabilities"
     best = np.take_along_axis(expected[name].numpy(), found["classes"].numpy(), 1)
     np.testing.assert_allclose(found[name], best, rtol=0, atol=1e-5 * max(1, np.abs(best).max()))

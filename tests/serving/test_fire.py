@@ -26,7 +26,7 @@ def export(tmp_path_factory) -> Path:
 
 def fired(export: Path, count: int, seed: int = 0) -> dict[str, Any]:
     """Fires; checks what holds however many are fired, and returns the report."""
-    done = helpers.module("tests.support.firing", str(export), str(count), str(seed),
+    done = helpers.python("-m", "tests.support.firing", str(export), str(count), str(seed),
                           TF_CPP_MIN_LOG_LEVEL="3")  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout)

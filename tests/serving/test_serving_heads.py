@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,20 @@ def addresses(folder) -> Iterator[dict[str, str]]:
         yield addresses
 
 
+@cache
+def loaded(directory: Path) -> Any:
+    return tf.saved_model.load(str(directory))
+
+
 def scores(head: str) -> str:
     return "logits" if HEADS[head][0] == "none" else "probabilities"
 
 
 def expected(folder: Path, head: str, image: bytes) -> dict[str, Any]:
     """From the logits of pixels: as numpy ranks them, and sigmoid by its definition."""
-    signatures = tf.saved_model.load(str(folder / head / "1")).signatures
-    seen = signatures["explain"](image_bytes=tf.constant([image]))["images"]
-    logits = signatures["serving_default"](images=tf.cast(seen, tf.float32))["logits"][0].numpy()
+    asked = loaded(folder / head / "1").signatures
+    seen = asked["explain"](image_bytes=tf.constant([image]))["images"]
+    logits = asked["serving_default"](images=tf.cast(seen, tf.float32))["logits"][0].numpy()
     order = np.argsort(-logits)[:5]
     values = logits if HEADS[head][0] == "none" else 1 / (1 + np.exp(-np.float64(logits)))
     return {

@@ -62,9 +62,7 @@ def outcomes(folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[Outcome]:
     """Makes the calls one after another; a new process goes on after one that died or grew."""
     plan, results = folder / "plan.json", folder / "results.jsonl"
     plan.write_text(json.dumps(cases))
-    done = helpers.python(
-        str(Path(__file__)), str(plan), str(results), PYTHONPATH=str(helpers.ROOT)
-    )
+    done = helpers.module("tests.support.hostile", str(plan), str(results))
     assert done.returncode == 0, done.stderr[-2000:]
     lines = [json.loads(line) for line in results.read_text().splitlines()]
     assert len(lines) == len(cases)
@@ -72,7 +70,7 @@ def outcomes(folder: Path, cases: Sequence[Mapping[str, Any]]) -> list[Outcome]:
 
 
 def main(plan: str, results: str) -> None:
-    import samples  # TensorFlow, once for all the forks; nothing of it may run before them
+    from tests.support import samples  # after a fork, which has TensorFlow; none of it has run
 
     cases = json.loads(Path(plan).read_text())
     with Path(results).open("w", buffering=1) as file:

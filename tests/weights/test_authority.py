@@ -13,6 +13,7 @@ from keras_resnet.preprocessing import MODES, Preprocessing, mode
 from keras_resnet.specs import differences
 from keras_resnet.weights.sources import torchvision
 from tests.support import foreign, variants
+from tests.support.products import crossed
 
 BOTTLENECK = {"repeats": (1, 1, 1, 1), "stem": ((7, 8, 2),), "classes": 5}
 
@@ -152,14 +153,13 @@ def saved(model: keras.Model, file: Path) -> Path:
     return file
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5", ".weights.h5"])
-@pytest.mark.parametrize(
-    ("classes", "activation"),
-    [(5, "softmax"), (5, "sigmoid"), (1, "sigmoid"), (5, None), (1, None), (3, "tanh")],
-    ids=str,
-)
-def test_files_that_keras_saved_say_what_they_are(suffix, classes, activation, tmp_path) -> None:
+HEADS = [(5, "softmax"), (1, "sigmoid"), (5, None), (3, "tanh"), (5, "sigmoid"), (1, None)]
+
+
+@crossed("head,suffix", HEADS, [".keras", ".h5", ".weights.h5"])
+def test_files_that_keras_saved_say_what_they_are(head, suffix, tmp_path) -> None:
     """Fields, channels, size of images, classes and head, without a manifest."""
+    classes, activation = head
     made = resnet("resnet8_v2", classes=classes, input_shape=(24, 40, 4), padding="same",
                   classifier_activation=activation)  # fmt: skip
     variants.randomize(made)
@@ -224,11 +224,11 @@ KINDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_a_model_around_our_layers_shows_its_fields(kind, suffix: str, tmp_path) -> None:
+@crossed("kind,suffix", KINDS, [".keras", ".h5"])
+def test_a_model_around_our_layers_shows_its_fields(kind: str, suffix: str, tmp_path) -> None:
     """A backbone, a classifier of one's own, `keras.Model`: the usual way to fine-tune in Keras."""
-    base = resnet("resnet8", **kind, include_top=False, pooling="avg", input_shape=(None, None, 3))
+    fields = {**KINDS[kind], "include_top": False, "pooling": "avg"}
+    base = resnet("resnet8", **fields, input_shape=(None, None, 3))
     kept = keras.layers.Dropout(0.3)(base.output)
     made = keras.Model(base.input, keras.layers.Dense(4, "sigmoid", name="mine")(kept))
     variants.randomize(made)
@@ -253,8 +253,7 @@ def test_other_poolings_and_heads_are_not_ours(tmp_path) -> None:
         resnet.from_weights(tmp_path / "b.keras")
 
 
-@pytest.mark.parametrize("ending", ["softmax", "sigmoid", None])
-@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@crossed("ending,suffix", ["softmax", "sigmoid", None], [".keras", ".h5"])
 def test_heads_of_keras_applications_are_those_of_their_files(ending, suffix, tmp_path) -> None:
     made = keras.applications.ResNet50(
         weights=None, classes=3, classifier_activation=ending, input_shape=(40, 48, 3)

@@ -16,6 +16,9 @@ from tests.support.keras_nets import blocks, stock
 NORM = ("weight", "bias", "running_mean", "running_var")
 KERAS_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
 DEPTHS = {8: 1, 32: 5, 44: 7, 110: 18}  # 6n+2
+depths = pytest.mark.parametrize(
+    "depth", [pytest.param(x, marks=pytest.mark.slow) if x > 100 else x for x in DEPTHS]
+)
 
 
 def network(depth: int, **fields) -> keras.Model:
@@ -71,7 +74,7 @@ def check(file: Path, model: keras.Model, source: str, **fields) -> None:
     np.testing.assert_allclose(loaded(x), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
+@depths
 @pytest.mark.parametrize("option", "AB")
 def test_akamaster(depth: int, option: str, tmp_path) -> None:
     fields = {"shortcut": option, "zero_channels": "around"}
@@ -81,7 +84,7 @@ def test_akamaster(depth: int, option: str, tmp_path) -> None:
     check(tmp_path / "a.th", model, "akamaster")
 
 
-@pytest.mark.parametrize("depth", DEPTHS)
+@depths
 @pytest.mark.parametrize("shortcut", ["A", None])
 def test_a_martyn(depth: int, shortcut: str | None, tmp_path) -> None:
     model = network(depth, shortcut=shortcut)

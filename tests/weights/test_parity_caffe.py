@@ -106,19 +106,27 @@ def test_detectron_networks_have_their_logits(writer: str, tmp_path) -> None:
     fits(model, net, ceil=False, epsilon=0.0)
 
 
-def test_the_whole_resnet50_of_detectron_has_its_logits_and_stays_frozen(tmp_path) -> None:
-    blobs, net = caffe_nets.detectron(caffe_nets.build(FIFTY, width=64, classes=1000))
+def test_networks_of_detectron_stay_frozen(tmp_path) -> None:
+    blobs, _ = caffe_nets.detectron(caffe_nets.build(TINY, width=8, classes=7))
     file = tmp_path / "R-50.pkl"
     file.write_bytes(pickle.dumps({"blobs": blobs}, protocol=2))
-    model = resnet("resnet50", weights=file, classifier_activation=None)
-    fits(model, net, [(97, 115), (224, 224)], ceil=False, epsilon=0.0)
+    model = load(file)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
-    assert len(norms) == 53
+    assert len(norms) == 1 + 4 + 3 * sum(TINY)  # stem, projections, branches
     assert not [layer.name for layer in norms if layer.trainable]
     x = images(97, 115)
     np.testing.assert_array_equal(model(x, training=True), model(x, training=False))
     pixels = np.random.default_rng(2).integers(0, 256, (9, 9, 3)).astype("uint8")
     expected = pixels[..., ::-1] - np.float32([103.53, 116.28, 123.675])
     np.testing.assert_allclose(model.preprocessing.normalize(pixels), expected, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_the_whole_resnet50_of_detectron_has_its_logits(tmp_path) -> None:
+    blobs, net = caffe_nets.detectron(caffe_nets.build(FIFTY, width=64, classes=1000))
+    file = tmp_path / "R-50.pkl"
+    file.write_bytes(pickle.dumps({"blobs": blobs}, protocol=2))
+    model = resnet("resnet50", weights=file, classifier_activation=None)
+    fits(model, net, [(97, 115), (224, 224)], ceil=False, epsilon=0.0)
     with pytest.raises(ValueError, match="stride_on='first' in the file, not '3x3'"):
         resnet("resnet50_v1_5", weights=file)

@@ -15,6 +15,7 @@ from keras.src.legacy.saving.legacy_h5_format import save_weights_to_hdf5_group
 import keras_resnet
 from keras_resnet import resnet
 from keras_resnet.weights.sources import keras_applications
+from tests.support.products import crossed
 
 BOUND = 1e-4
 ODD, IMAGENET = (97, 115), (224, 224)
@@ -115,8 +116,7 @@ def test_deep_networks_have_their_logits(name: str, tmp_path) -> None:
     fits(found, model, ODD)
 
 
-@both
-@pytest.mark.parametrize("file", FORMATS)
+@crossed("file,name", FORMATS, BOTH)
 def test_every_format_gives_their_logits(name: str, file: str, tmp_path) -> None:
     network, fields = NETWORKS[name]
     place = saved(fifty(name), tmp_path, file)
@@ -150,7 +150,7 @@ def float64():
     keras.config.set_dtype_policy("float32")
 
 
-@both
+@pytest.mark.parametrize("name", ["ResNet50", pytest.param("ResNet50V2", marks=pytest.mark.slow)])
 def test_gradients_are_theirs(name: str, tmp_path, float64) -> None:
     """In float32 the rounding of one machine or another would decide slopes of ReLU next to 0."""
     model = build(name)
