@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import resource
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from keras_resnet.export.formats import FORMATS
 from keras_resnet.export.source import Source
 from keras_resnet.rewrite.fold import fold
 from tests.support import exporting, helpers
+from tests.support.full_disk import room
 
 WRITTEN = {"saved_model": "", "tflite": "model.tflite", "onnx": "model.onnx",
            "openvino": "openvino/model.xml"}  # fmt: skip
@@ -108,30 +108,16 @@ def source() -> Source:
 def test_a_full_disk_is_one_line_that_names_the_file(source, name, limit, tmp_path):
     path = tmp_path / WRITTEN[name]
     path.parent.mkdir(exist_ok=True)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    try:
-        with pytest.raises(OSError, match=f"cannot write {path}") as error:
-            FORMATS[name].write(source, path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with room(limit), pytest.raises(OSError, match=f"cannot write {path}") as error:
+        FORMATS[name].write(source, path)
     assert "\n" not in str(error.value)
 
 
 def test_a_full_disk_leaves_nothing_of_an_export(tmp_path):
     """Weights fit under the limit, and the graph of the SavedModel does not."""
     model, manifest = exporting.network("resnet20", **SMALL)
-    weights.save(model, tmp_path / "a.keras", manifest)
-    code = (
-        "import resource, runpy, sys; sys.argv[0] = 'export'\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, resource.RLIM_INFINITY))\n"
-        "runpy.run_module('keras_resnet.export', run_name='__main__', alter_sys=True)"
-    )
-    flags = [f"--weights={tmp_path}/a.keras", f"--out={tmp_path}/name/1", "--formats=saved_model"]
-    done = helpers.python("-c", code, *flags)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: cannot write ")
+    with room(150_000), pytest.raises(OSError, match="cannot write "):
+        job.export(model, manifest, tmp_path / "name/1", job.Job(["saved_model"]))
     assert list((tmp_path / "name").iterdir()) == []
 
 

@@ -12,6 +12,7 @@ EXTRAS = ("ai_edge_litert", "tensorflow_serving", "onnx", "onnxruntime", "tf2onn
           "tensorflow_datasets", "sklearn")  # fmt: skip
 # Python runs this file by itself; as None a module is one that is not installed.
 BLOCKED = f"import sys\nsys.modules.update(dict.fromkeys({EXTRAS}))\n"
+<<<<<<< HEAD
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,29 @@ def test_help_needs_no_extra(bare):
     assert "--weights" in done.stdout  # of the flags that other commands share
 
 
+=======
+# One process imports the library, and each command runs in a fork of it.
+COMMANDS = """
+import json, os, runpy, sys
+import keras_resnet.export.job as job
+codes = {}
+for name, arguments in json.loads(sys.argv[1]).items():
+    child = os.fork()
+    if child:
+        codes[name] = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        continue
+    for stream in (1, 2):
+        os.dup2(os.open(f"{name}.{stream}", os.O_CREAT | os.O_WRONLY), stream)
+    sys.argv[1:] = arguments
+    try:
+        runpy.run_module("keras_resnet.export", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        sys.stdout.flush()
+        os._exit(end.code)
+    raise AssertionError("a command ends with a code")
+print(json.dumps({"formats": sorted(job.FORMATS), "codes": codes}))
+"""
+>>>>>>> 2c133722519eb4119976bba02540cbe172ab9f48
 NEEDED = {
     "tflite": "tflite needs ai-edge-litert: pip install 'he-keras-resnet[serving]'",
     "tflite_int8": "tflite_int8 needs ai-edge-litert: pip install 'he-keras-resnet[serving]'",
@@ -51,22 +75,42 @@ NEEDED = {
 }
 
 
-@pytest.mark.parametrize("name", NEEDED)
-def test_a_missing_extra_is_one_line_that_names_the_format(bare, name):
-    done = run(bare, f"--formats={name}")
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == f"error: {NEEDED[name]}"
-
-
-def test_a_word_that_is_no_flag_is_refused(bare):
-    done = run(bare, "calibration_dir=photos")
-    assert done.returncode == 1
-    expected = "error: flags begin with --, got 'calibration_dir=photos'; see --help"
-    assert done.stderr.splitlines()[-1] == expected
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory) -> Path:
+    """A folder for PYTHONPATH, with a small network, and what each command wrote."""
+    folder = tmp_path_factory.mktemp("bare")
+    (folder / "sitecustomize.py").write_text(BLOCKED)
+    model, manifest = exporting.network("resnet20", repeats=[1, 1])
+    weights.save(model, folder / "a.keras", manifest)
+    places = [f"--weights={folder}/a.keras", f"--out={folder}/name/1"]
+    commands = {name: [*places, f"--formats={name}"] for name in NEEDED}
+    commands["help"] = ["--help"]
+    commands["word"] = [*places, "calibration_dir=photos"]
+    named = {str(folder / name): arguments for name, arguments in commands.items()}
+    done = helpers.python("-c", COMMANDS, json.dumps(named), PYTHONPATH=str(folder))
+    assert done.returncode == 0, done.stderr
+    (folder / "told.json").write_text(done.stdout)
+    return folder
 
 
 def test_the_library_is_imported_without_extras(bare):
-    code = "import json, keras_resnet.export.job as job; print(json.dumps(sorted(job.FORMATS)))"
-    done = helpers.python("-c", code, PYTHONPATH=str(bare))
-    assert done.returncode == 0, done.stderr
-    assert "tflite" in json.loads(done.stdout)
+    assert set(NEEDED) < set(json.loads((bare / "told.json").read_text())["formats"])
+
+
+def test_help_needs_no_extra(bare):
+    assert "Traceback" not in (bare / "help.2").read_text()
+    shown = (bare / "help.1").read_text()
+    assert "--[no]tflite_features" in shown
+    assert "--calibration_dir" in shown
+
+
+WORD = "flags begin with --, got 'calibration_dir=photos'; see --help"
+
+
+@pytest.mark.parametrize(("name", "error"), {**NEEDED, "word": WORD}.items())
+def test_what_cannot_be_is_one_line(bare, name, error):
+    assert json.loads((bare / "told.json").read_text())["codes"][str(bare / name)] == 1
+    told = (bare / f"{name}.2").read_text()
+    assert "Traceback" not in told
+    assert told.splitlines()[-1] == f"error: {error}"
+    assert not (bare / "name").exists()

@@ -203,8 +203,8 @@ def in_int8(network: str, data_dir: Path, file: Path, count: int) -> tuple[np.nd
     """Writes others' trained weights; returns logits and labels of the first test images."""
     weights = next((data_dir / "weights/akamaster").glob(f"{network}-*.th"))
     model = resnet.from_weights(weights, classifier_activation=None)
-    seen, _ = cifar10_images.read(data_dir, "train")
-    calibration = seen[:128].astype(np.float32)
+    seen, _ = cifar10_images.read(data_dir, "train[:128]")
+    calibration = seen.astype(np.float32)
     tflite.write(Source(fold(model), model.manifest, calibration=calibration), file, "int8")
     run = tflite.runner(file)
     pixels, labels = cifar10_images.read(data_dir, "test")

@@ -1,6 +1,5 @@
 """CIFAR weights of others at depths that are not at hand: their names, written out here again."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -12,6 +11,7 @@ import torch
 from keras_resnet import resnet
 from keras_resnet.weights import SOURCES
 from tests.support import variants
+from tests.support.keras_nets import blocks, stock
 
 NORM = ("weight", "bias", "running_mean", "running_var")
 KERAS_NORM = ("gamma", "beta", "moving_mean", "moving_variance")
@@ -22,12 +22,6 @@ def network(depth: int, **fields) -> keras.Model:
     model = resnet(f"resnet{depth}", input_shape=(32, 32, 3), classifier_activation=None, **fields)
     variants.randomize(model)
     return model
-
-
-def blocks(n: int) -> Iterator[tuple[int, int, str]]:
-    for stage in (1, 2, 3):
-        for block in range(1, n + 1):
-            yield stage, block, f"stage{stage}_block{block}"
 
 
 def torch_file(file: Path, model: keras.Model, names: dict[str, str], **around) -> None:
@@ -93,43 +87,6 @@ def test_a_martyn(depth: int, shortcut: str | None, tmp_path) -> None:
     model = network(depth, shortcut=shortcut)
     torch_file(tmp_path / "a.pt", model, a_martyn(DEPTHS[depth]))
     check(tmp_path / "a.pt", model, "a_martyn", shortcut=shortcut)
-
-
-def stock(n: int) -> tuple[keras.Model, dict[str, list[str]]]:
-    """ResNet v1 of 6n+2 layers in stock Keras, TensorFlow's padding, a bias in every convolution.
-
-    As in Keras's own CIFAR-10 example and MLPerf Tiny's: projections without a BN, epsilon 1e-3.
-
-    Returns:
-        The model, and the names of its layers of each kind in the order of their creation.
-    """
-    order: dict[str, list[str]] = {"conv": [], "bn": [], "shortcut": [], "all": []}
-
-    def conv(x, filters, kernel, stride, name, kind="conv"):
-        order[kind].append(name)
-        order["all"].append(name)
-        return keras.layers.Conv2D(filters, kernel, stride, "same", name=name)(x)
-
-    def norm(x, name):
-        order["bn"].append(name)
-        return keras.layers.BatchNormalization(name=name)(x)
-
-    image = keras.Input((32, 32, 3))
-    x = keras.ops.relu(norm(conv(image, 16, 3, 1, "c"), "n"))
-    for stage, block, name in blocks(n):
-        filters, stride = 8 * 2**stage, 2 if stage > 1 and block == 1 else 1
-        y = keras.ops.relu(norm(conv(x, filters, 3, stride, f"{name}c1"), f"{name}n1"))
-        y = norm(conv(y, filters, 3, 1, f"{name}c2"), f"{name}n2")
-        if stride > 1:
-            x = conv(x, filters, 1, stride, f"{name}s", "shortcut")
-        x = keras.ops.relu(x + y)
-    x = keras.layers.GlobalAveragePooling2D()(x)
-    model = keras.Model(image, keras.layers.Dense(10, name="d")(x))
-    random = np.random.default_rng(0)
-    for weight in model.weights:
-        low = 0.5 if weight.name in ("gamma", "moving_variance") else -0.2
-        weight.assign(random.uniform(low, low + 0.4, weight.shape))
-    return model, order
 
 
 def variables(model: keras.Model, layer: str) -> dict[str, np.ndarray]:

@@ -41,13 +41,8 @@ def runs(tmp_path_factory) -> Callable[[str], dict[str, Any]]:
 
 @cases
 def test_a_run_that_diverges_ends_with_one_clear_line(runs, name):
-<<<<<<< HEAD
-    done = runs[name]
-    workdir = runs[name]["workdir"]
-=======
     done = runs(name)
     workdir = done["workdir"]
->>>>>>> 49abcc4703860611cc94fdf142f6ba796aa95e9c
     assert done["code"] == 1
     assert "Traceback" not in done["stderr"] + done["stdout"]
     (line,) = (line for line in done["stderr"].splitlines() if line.startswith("error"))
