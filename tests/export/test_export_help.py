@@ -12,37 +12,6 @@ EXTRAS = ("ai_edge_litert", "tensorflow_serving", "onnx", "onnxruntime", "tf2onn
           "tensorflow_datasets", "sklearn")  # fmt: skip
 # Python runs this file by itself; as None a module is one that is not installed.
 BLOCKED = f"import sys\nsys.modules.update(dict.fromkeys({EXTRAS}))\n"
-<<<<<<< HEAD
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory) -> Path:
-    """A folder for PYTHONPATH, and a small network in it."""
-    folder = tmp_path_factory.mktemp("bare")
-    (folder / "sitecustomize.py").write_text(BLOCKED)
-    model, manifest = exporting.network("resnet20", repeats=[1, 1])
-    weights.save(model, folder / "a.keras", manifest)
-    return folder
-
-
-def run(bare: Path, *arguments: str):
-    places = [f"--weights={bare}/a.keras", f"--out={bare}/name/1"]
-    command = ["-m", "keras_resnet.export", *places, *arguments]
-    done = helpers.python(*command, PYTHONPATH=str(bare))
-    assert "Traceback" not in done.stderr
-    assert not (bare / "name").exists()
-    return done
-
-
-def test_help_needs_no_extra(bare):
-    done = helpers.python("-m", "keras_resnet.export", "--help", PYTHONPATH=str(bare))
-    assert "Traceback" not in done.stderr
-    assert "--[no]tflite_features" in done.stdout
-    assert "--calibration_dir" in done.stdout
-    assert "--weights" in done.stdout  # of the flags that other commands share
-
-
-=======
 # One process imports the library, and each command runs in a fork of it.
 COMMANDS = """
 import json, os, runpy, sys
@@ -64,7 +33,6 @@ for name, arguments in json.loads(sys.argv[1]).items():
     raise AssertionError("a command ends with a code")
 print(json.dumps({"formats": sorted(job.FORMATS), "codes": codes}))
 """
->>>>>>> 2c133722519eb4119976bba02540cbe172ab9f48
 NEEDED = {
     "tflite": "tflite needs ai-edge-litert: pip install 'he-keras-resnet[serving]'",
     "tflite_int8": "tflite_int8 needs ai-edge-litert: pip install 'he-keras-resnet[serving]'",
@@ -102,6 +70,7 @@ def test_help_needs_no_extra(bare):
     shown = (bare / "help.1").read_text()
     assert "--[no]tflite_features" in shown
     assert "--calibration_dir" in shown
+    assert "--weights" in shown  # of the flags that other commands share
 
 
 WORD = "flags begin with --, got 'calibration_dir=photos'; see --help"

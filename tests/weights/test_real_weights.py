@@ -68,12 +68,7 @@ def answer(published, data_dir, examples, mean=None) -> Answer:
     images, labels = examples
     scaling = model.preprocessing
     if scaling.mean is None:  # not in the file, and subtracted after x / 255
-<<<<<<< HEAD
-        mean = request.getfixturevalue("mean_image")
         with pytest.raises(ValueError, match="mean image of these weights is unknown"):
-=======
-        with pytest.raises(ValueError, match="mean image of these weights is not known"):
->>>>>>> 2c133722519eb4119976bba02540cbe172ab9f48
             scaling(images[:1])
         x = images / np.float32(255) - np.float32(mean / 255)
     else:
