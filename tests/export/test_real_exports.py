@@ -46,7 +46,7 @@ def exported(data_dir, tmp_path_factory) -> Path:
 
 def through_the_loader(exported: Path, precision: str) -> float:
     directory, examples = exported / precision / "1", exported / "examples.npz"
-    done = helpers.module("tests.support.loaded_accuracy", str(directory), str(examples))
+    done = helpers.python("-m", "tests.support.loaded_accuracy", str(directory), str(examples))
     assert done.returncode == 0, done.stderr
     right, count = json.loads(done.stdout)
     assert count == 10_000

@@ -81,8 +81,8 @@ def test_a_run_ends_with_one_error_if_too_many_are_broken(runs, folders, where):
 
 def test_an_evaluation_of_nothing_is_an_error(runs):
     assert runs["nothing"]["code"] == 1
-    line = runs["nothing"]["stderr"].splitlines()[-1]
-    assert line == "error: no image of the split could be decoded"
+    last = runs["nothing"]["stderr"].splitlines()[-1]
+    assert last == "error: no image of the split could be decoded"
 
 
 def test_an_evaluation_counts_whole_images(runs):
