@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from saved_models.serving.client.kinds import HEAD, has_suffix, hidden, kind_of
+from saved_models.serving.client.image_kinds import HEAD, has_suffix, hidden, kind_of
 
 SERVED = ("JPEG", "PNG", "WebP")
 MAX_REQUEST = 2**24  # bytes of a batch; a larger image is sent alone
