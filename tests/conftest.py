@@ -14,6 +14,8 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# XLA takes longer to compile a step than the step takes.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # torchvision and timm are installed beside any Torch; the operators of detection, compiled for one
 # version, may be missing then, and their registration would fail. The networks need none of them.
 sys.modules.setdefault("torchvision._meta_registrations", ModuleType("absent"))

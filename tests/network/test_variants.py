@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.support import reference, variants
-from tests.support.variants import Variant, every, images
+from tests.support.variants import Variant, each_kind, every, images
 
 SIZES = [(32, 32), (37, 41), (34, 39)]  # even, odd, and odd after some halvings
 
@@ -42,7 +42,7 @@ def test_networks_compute_what_numpy_does(variant: Variant) -> None:
             np.testing.assert_allclose(found[name], value, atol=2e-5 * largest, rtol=0)
 
 
-@every
+@each_kind
 def test_a_keras_file_holds_the_whole_network(variant: Variant, tmp_path) -> None:
     model = variants.model(variant)
     model.save(tmp_path / "network.keras")

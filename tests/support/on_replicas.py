@@ -21,7 +21,6 @@ class OnReplicas:
         folder = self._folder / str(count)
         if not folder.exists():
             folder.mkdir()
-            quick = "--xla_backend_optimization_level=0"  # to compile
-            done = helpers.module(self._module, str(folder), str(count), XLA_FLAGS=quick)
+            done = helpers.module(self._module, str(folder), str(count))
             assert done.returncode == 0, done.stderr
         return folder

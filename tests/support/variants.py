@@ -72,12 +72,16 @@ def _quick() -> set[str]:
     return names | {v.name for v in ALL if v.name.endswith("plain")} | {"wide-v1.5-B"}
 
 
+def _all(quick: set[str]) -> pytest.MarkDecorator:
+    """Parametrizes with all variants; those that are not in `quick` are slow."""
+    marked = [v if v.name in quick else pytest.param(v, marks=pytest.mark.slow) for v in ALL]
+    return pytest.mark.parametrize("variant", marked, ids=str)
+
+
 QUICK = _quick()
-every = pytest.mark.parametrize(
-    "variant",
-    [v if v.name in QUICK else pytest.param(v, marks=pytest.mark.slow) for v in ALL],
-    ids=str,
-)
+every = _all(QUICK)
+# Each kind once, with the options and branches in turns: for what no combination changes.
+each_kind = _all({f"{list(BRANCHES)[i % 2]}-{k}-{'ABCD'[i % 4]}" for i, k in enumerate(KINDS)})
 
 
 def randomize(model: keras.Model, seed: int = 0) -> None:

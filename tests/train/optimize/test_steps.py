@@ -115,11 +115,12 @@ def test_replicas_are_a_loop_over_their_shares(results, count):
     np.testing.assert_allclose(saved(results(count) / "history.npz"), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_xla_on_replicas(results):
-    models = [network(), network()]
+    models = [network() for _ in range(4)]
     reference(models, RECIPE)
     trainable = {v.path for v in models[0].trainable_variables}
-    pairs = zip(models[0].weights, saved(results(2) / "jit.npz"), strict=True)
+    pairs = zip(models[0].weights, saved(results(4) / "jit.npz"), strict=True)
     for weight, array in pairs:
         if weight.path in trainable:
             np.testing.assert_allclose(array, weight, atol=1e-4)
