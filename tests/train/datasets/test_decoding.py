@@ -30,15 +30,16 @@ def folders(tmp_path_factory) -> tuple[Path, Path, list[str]]:
     return damages.folders(tmp_path_factory.mktemp("folders"))
 
 
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory) -> tuple[str, str, list[str]]:
+    return damages.tfds_sets(tmp_path_factory.mktemp("sets"))
+
+
 @pytest.fixture(params=["folder", "records in memory", "records on disk"])
-def pair(request, folders, tmp_path, monkeypatch) -> tuple[Examples, Examples, list[str]]:
+def pair(request, folders, sets, monkeypatch) -> tuple[Examples, Examples, list[str]]:
     """Whole examples, the same with some damaged, and the names of those."""
-    if request.param == "folder":
-        name = "folder"
-        whole, damaged, names = folders
-    else:
-        name = "shapes"
-        whole, damaged, names = damages.tfds_sets(tmp_path)
+    name = "folder" if request.param == "folder" else "shapes"
+    whole, damaged, names = folders if name == "folder" else sets
     if request.param == "records on disk":
         monkeypatch.setattr(records, "IN_MEMORY_BYTES", 0)
     return *(datasets.load(name, "train", str(place)) for place in (whole, damaged)), names
