@@ -16,16 +16,22 @@ COLOURS = {1: "L", 3: "RGB", 4: "RGBA"}
 HEADS = {
     "softmax": {"classes": 5, "classifier_activation": "softmax", "input_shape": (32, 32, 3)},
     "one sigmoid, grey": {
-        "classes": 1, "classifier_activation": "sigmoid", "input_shape": (32, 32, 1),
+        "classes": 1,
+        "classifier_activation": "sigmoid",
+        "input_shape": (32, 32, 1),
     },
     "several sigmoids, oblong": {
-        "classes": 7, "classifier_activation": "sigmoid", "input_shape": (24, 40, 3),
+        "classes": 7,
+        "classifier_activation": "sigmoid",
+        "input_shape": (24, 40, 3),
     },
     "logits, RGBA": {"classes": 3, "classifier_activation": None, "input_shape": (32, 32, 4)},
     "mixed policy": {
-        "classes": 5, "classifier_activation": "softmax", "input_shape": (24, 32, 3),
+        "classes": 5,
+        "classifier_activation": "softmax",
+        "input_shape": (24, 32, 3),
     },
-}  # fmt: skip
+}
 
 
 def built(name: str) -> keras.Model:
@@ -66,9 +72,13 @@ def test_an_export_answers_as_the_network_that_was_saved(name, suffix, tmp_path)
     file = tmp_path / f"mine{suffix}"
     model.save_weights(file) if suffix == ".weights.h5" else model.save(file)
     told = ["--preprocessing=tf"] if model.input_shape[-1] != 4 else ["--mean=100", "--std=50"]
-    done = helpers.module("keras_resnet.export", f"--weights={file}", f"--out={out}", *told,
+    done = helpers.module(
+        "keras_resnet.export",
+        f"--weights={file}",
+        f"--out={out}",
+        *told,
         "--formats=saved_model",
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     images = np.random.default_rng(0).integers(0, 256, (4, *model.input_shape[1:]), np.uint8)
     mean, std = (127.5, 127.5) if model.input_shape[-1] != 4 else (100, 50)

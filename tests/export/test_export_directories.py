@@ -18,8 +18,12 @@ from keras_resnet.rewrite.fold import fold
 from tests.support import exporting, helpers
 from tests.support.full_disk import room
 
-WRITTEN = {"saved_model": "", "tflite": "model.tflite", "onnx": "model.onnx",
-           "openvino": "openvino/model.xml"}  # fmt: skip
+WRITTEN = {
+    "saved_model": "",
+    "tflite": "model.tflite",
+    "onnx": "model.onnx",
+    "openvino": "openvino/model.xml",
+}
 SMALL = {"repeats": [1, 1]}
 
 

@@ -45,7 +45,7 @@ CASES = {
     "several, mixed_float16": Case(7, "sigmoid", None, (32, 32, 1), "sigmoid", "mixed_float16"),
     "logits, oblong": Case(7, None, "none", (40, 24, 1), "none"),
     "linear, RGBA": Case(7, "linear", None, (32, 32, 4), "none"),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,13 @@ class Exported:
 
 def build(case: Case, activation: str | None, seed: int = 0) -> keras.Model:
     keras.utils.set_random_seed(seed)
-    model = keras_resnet.resnet("resnet20", input_shape=case.shape, classes=case.classes,
-                                classifier_activation=activation, **FIELDS)  # fmt: skip
+    model = keras_resnet.resnet(
+        "resnet20",
+        input_shape=case.shape,
+        classes=case.classes,
+        classifier_activation=activation,
+        **FIELDS,
+    )
     helpers.randomize(model)
     kernel, bias = model.get_layer("logits").get_weights()
     model.get_layer("logits").set_weights([kernel / 30, bias])
@@ -85,8 +90,11 @@ def by_keras(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 # Each head, number of channels and policy once; the others with the slow tests.
 QUICK = (
-    "twice, in bfloat16", "one yes or no, RGBA", "several yes or no, oblong", "logits, oblong",
-)  # fmt: skip
+    "twice, in bfloat16",
+    "one yes or no, RGBA",
+    "several yes or no, oblong",
+    "logits, oblong",
+)
 SELECTED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 
 

@@ -8,8 +8,16 @@ import pytest
 from keras_resnet import weights
 from tests.support import exporting, helpers
 
-EXTRAS = ("ai_edge_litert", "tensorflow_serving", "onnx", "onnxruntime", "tf2onnx", "openvino",
-          "tensorflow_datasets", "sklearn")  # fmt: skip
+EXTRAS = (
+    "ai_edge_litert",
+    "tensorflow_serving",
+    "onnx",
+    "onnxruntime",
+    "tf2onnx",
+    "openvino",
+    "tensorflow_datasets",
+    "sklearn",
+)
 # Python runs this file by itself; as None a module is one that is not installed.
 BLOCKED = f"import sys\nsys.modules.update(dict.fromkeys({EXTRAS}))\n"
 # One process imports the library, and each command runs in a fork of it.

@@ -61,8 +61,9 @@ def test_the_export_looks_at_its_images(tmp_path):
 def test_networks_of_other_channels_are_calibrated(channels, kind, tmp_path):
     keras.utils.set_random_seed(0)
     shape = (SIZE, SIZE, channels)
-    model = keras_resnet.resnet("resnet20", input_shape=shape, classes=2, repeats=(1, 1),
-                                classifier_activation=None)  # fmt: skip
+    model = keras_resnet.resnet(
+        "resnet20", input_shape=shape, classes=2, repeats=(1, 1), classifier_activation=None
+    )
     helpers.randomize(model)
     for i, pixels in enumerate(helpers.noise(16, *shape)):
         place = tmp_path / "photos" / "ab"[i % 4 // 2] / f"{i:02}.png"

@@ -34,10 +34,16 @@ def exported(data_dir, tmp_path_factory) -> Path:
     cases = [
         [*evaluate, *seen],
         ["keras_resnet.export", *network, *images, every, f"--out={folder}/float32/1"],
-        ["keras_resnet.export", *network, "--precision=bfloat16", "--formats=saved_model",
-         *images, f"--out={folder}/bfloat16/1"],
+        [
+            "keras_resnet.export",
+            *network,
+            "--precision=bfloat16",
+            "--formats=saved_model",
+            *images,
+            f"--out={folder}/bfloat16/1",
+        ],
         [*evaluate, f"--examples_out={folder}/examples.npz"],
-    ]  # fmt: skip
+    ]
     for done in helpers.modules(cases):
         assert done["code"] == 0, done["stderr"]
     assert json.loads(done["stdout"].splitlines()[-1])["top1"] == PUBLISHED

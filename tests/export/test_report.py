@@ -54,9 +54,14 @@ def test_model_json_says_what_it_is(exported):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("resnet50", "v1"), ("resnet18_v1_5", "v1.5"), ("resnet20_v2", "v2"), ("resnet50_d", "D"),
-     ("plain34", "plain")],
-)  # fmt: skip
+    [
+        ("resnet50", "v1"),
+        ("resnet18_v1_5", "v1.5"),
+        ("resnet20_v2", "v2"),
+        ("resnet50_d", "D"),
+        ("plain34", "plain"),
+    ],
+)
 def test_variants_have_names(name, kind):
     assert job.variant(keras_resnet.FAMILY[name]) == kind
 

@@ -25,9 +25,17 @@ def rounded(multiply_adds: int, like: str) -> str:
 
 # One of each kind is built and measured; the slow tests build all. Arithmetic counts every spec.
 BUILT = (
-    "resnet18", "resnet50", "resnet50_v1_5", "resnet50_v2", "resnet50_d", "wide_resnet50_2",
-    "plain18", "resnet20", "plain20", "resnet20_v2",
-)  # fmt: skip
+    "resnet18",
+    "resnet50",
+    "resnet50_v1_5",
+    "resnet50_v2",
+    "resnet50_d",
+    "wide_resnet50_2",
+    "plain18",
+    "resnet20",
+    "plain20",
+    "resnet20_v2",
+)
 
 
 def marked(network: str) -> object:

@@ -27,16 +27,22 @@ def test_places(case):
 
 
 REFUSED = {
-    "unknown": (("day", "night"), ("dark", "light"),
-                "no class 'day', 'night'; its classes are 'dark', 'light'"),
+    "unknown": (
+        ("day", "night"),
+        ("dark", "light"),
+        "no class 'day', 'night'; its classes are 'dark', 'light'",
+    ),
     "one of several": (("cat", "emu"), ("cat", "dog"), "no class 'emu'; its"),
     "case": (("Dog",), ("cat", "dog"), "no class 'Dog' ('Dog' and 'dog' differ only by case"),
     "accents": (("A\u0308pfel",), ("\u00c4pfel",), "differ only by case, or in how Unicode"),
     "two labels": (("crane", "tabby"), NAMES, "several classes called 'crane'"),
-    "one label": (("n02012849", "n03126707"), ("crane", "tabby"),
-                  "'n02012849', 'n03126707' are one class of the network, 'crane'"),
+    "one label": (
+        ("n02012849", "n03126707"),
+        ("crane", "tabby"),
+        "'n02012849', 'n03126707' are one class of the network, 'crane'",
+    ),
     "many": (tuple("abcdefgh"), ("x", "y"), "'a', 'b', 'c', 'd', 'e' ... (8 in all)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)

@@ -69,10 +69,12 @@ def test_all_else_is_counted_with_its_reason(tree):
         "links to folders that contain them": 1,
     }
     told = str(image_files.find(tree).left_out)
-    for words in ("2 TIFF files (a/scan.TIFF, scan.tif; not supported: convert to PNG)",
-                  "4 files that are not images (a/empty, a/labels.csv, jpg, ...)",
-                  "2 folders without images (a/none, none)",
-                  "1 HEIC file (phone; not supported: convert to PNG)"):  # fmt: skip
+    for words in (
+        "2 TIFF files (a/scan.TIFF, scan.tif; not supported: convert to PNG)",
+        "4 files that are not images (a/empty, a/labels.csv, jpg, ...)",
+        "2 folders without images (a/none, none)",
+        "1 HEIC file (phone; not supported: convert to PNG)",
+    ):
         assert words in told
 
 
@@ -115,8 +117,21 @@ def test_avif_has_a_name():
     assert image_kinds.kind_of(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf") == "AVIF"
 
 
-@pytest.mark.parametrize("text", [b"", b"B", b"BM", b"BMW is a car that has four wheels", b"GIF",
-                                  b"II", b"RIFF1234WAVE", b"<html>", b"P1", b"P1x"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"B",
+        b"BM",
+        b"BMW is a car that has four wheels",
+        b"GIF",
+        b"II",
+        b"RIFF1234WAVE",
+        b"<html>",
+        b"P1",
+        b"P1x",
+    ],
+)
 def test_text_is_no_image(text):
     assert image_kinds.kind_of(text) == ""
 

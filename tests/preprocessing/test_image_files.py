@@ -96,13 +96,19 @@ REFUSED = {
     "a length beyond the end": (b"\xff\xd8\xff\xe1\xff\xff", "JPEG"),
     "no end": (photo()[:-2] + bytes(3_000_000), "JPEG"),
     "texts": (
-        hostile_images.png(8, 8, *[image_files.chunk(b"zTXt", b"a\0\0")] * 9,
-                           *[image_files.chunk(b"iTXt", b"a\0\0\0\0\0")] * 8),
+        hostile_images.png(
+            8,
+            8,
+            *[image_files.chunk(b"zTXt", b"a\0\0")] * 9,
+            *[image_files.chunk(b"iTXt", b"a\0\0\0\0\0")] * 8,
+        ),
         "a PNG has more than 16 compressed texts",
     ),
-    "chunks": (hostile_images.png(8, 8, *[image_files.chunk(b"abCd", b"")] * 2**15),
-               "32768 chunks"),
-}  # fmt: skip
+    "chunks": (
+        hostile_images.png(8, 8, *[image_files.chunk(b"abCd", b"")] * 2**15),
+        "32768 chunks",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -112,8 +118,11 @@ def test_what_would_take_long_is_refused(name):
         decoding.decode(data, 3) if int(total(tf.constant(data))) else None
 
 
-@pytest.mark.parametrize("data", [scans(100), scans(26, BLACK), encode(BLACK, "JPEG")],
-                         ids=["100 scans", "26 scans", "one scan"])  # fmt: skip
+@pytest.mark.parametrize(
+    "data",
+    [scans(100), scans(26, BLACK), encode(BLACK, "JPEG")],
+    ids=["100 scans", "26 scans", "one scan"],
+)
 def test_what_is_just_allowed(data):
     total(tf.constant(data))
 

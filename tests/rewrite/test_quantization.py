@@ -20,13 +20,22 @@ TINY = {"repeats": (1, 1, 1), "input_shape": (16, 16, 3), "classifier_activation
 SEEN, OTHER = images(8, 16, 16, 3), images(8, 16, 16, 3, seed=2)
 # One of each axis: options, order, strides, plain.
 CONVERTED = [
-    "basic-v1-A-around", "basic-last-C", "bottleneck-v1.5-D", "bottleneck-v1-plain",
+    "basic-v1-A-around",
+    "basic-last-C",
+    "bottleneck-v1.5-D",
+    "bottleneck-v1-plain",
     "basic-v2-keras-D",
-]  # fmt: skip
+]
 FULL_INT8 = {
-    "CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "MEAN",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "ADD",
+    "PAD",
+    "MAX_POOL_2D",
+    "AVERAGE_POOL_2D",
+    "MEAN",
     "FULLY_CONNECTED",
-}  # fmt: skip
+}
 
 
 def rounded(x: np.ndarray, low: float, high: float, levels: int = 256) -> np.ndarray:
@@ -191,10 +200,15 @@ def test_names_and_costs_stay() -> None:
     found = {w.path for w in rounding.weights}
     assert kept <= found
     rounded_here = {
-        "image", "stem_conv1_relu", "final_relu", "pool", "logits", "stage1_block1_conv2",
+        "image",
+        "stem_conv1_relu",
+        "final_relu",
+        "pool",
+        "logits",
+        "stage1_block1_conv2",
         *(f"stage{s}_block1_{end}" for s in (1, 2, 3) for end in ("conv1_relu", "add")),
         *(f"stage{s}_block1_{end}" for s in (2, 3) for end in ("preact_relu", "conv2")),
-    }  # fmt: skip
+    }
     scales = {"stage2_block1_preact_scale", "stage3_block1_preact_scale", "final_scale"}
     convs = {layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)}
     expected = {f"{name}_int8/range" for name in rounded_here}

@@ -101,8 +101,11 @@ def test_folders_are_walked_and_files_are_not_chosen(served, tmp_path, capsys, w
     names = ["a.PNG", "b.jpg", "c.webp", "d.jpeg", "a/z.jpg", "sub/a.jpg"]
     assert [row["file"] for row in rows[:7]] == [str(other), *(str(folder / n) for n in names)]
     assert [row["classes"][0] for row in rows[:7]] == [9, 1, 0, 2, 3, 5, 4]
-    assert [row["error"] for row in rows[7:]] == ["no such file", "not a regular file",
-                                                  "no such file"]  # fmt: skip
+    assert [row["error"] for row in rows[7:]] == [
+        "no such file",
+        "not a regular file",
+        "no such file",
+    ]
     assert printed.err == "error: 3 of 10 images have no answer\n"
 
 
@@ -153,8 +156,10 @@ def test_a_server_that_is_not_there_is_one_line(address, tmp_path, capsys):
     assert "refused" in printed.err
 
 
-@pytest.mark.parametrize(("way", "told"), [("rest", "the server does not speak gRPC"),
-                                           ("grpc", "the server does not speak HTTP")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [("rest", "the server does not speak gRPC"), ("grpc", "the server does not speak HTTP")],
+)
 def test_the_other_port_is_named(served, tmp_path, capsys, way, told):
     images(tmp_path, 1)
     place = served(Script(), way).removeprefix("http://")

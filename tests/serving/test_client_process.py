@@ -103,8 +103,9 @@ WAYS = [
 @pytest.mark.parametrize("way", WAYS)
 def test_neither_keras_nor_tensorflow_is_imported_and_both_can_be(served, tmp_path, way):
     [file] = images(tmp_path, 1)
-    done = helpers.python("-c", LIGHT, f"--server={served(Script(), way)}", "--model=model",
-                          str(file))  # fmt: skip
+    done = helpers.python(
+        "-c", LIGHT, f"--server={served(Script(), way)}", "--model=model", str(file)
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["classes"] == [0, 1]
     told = next(line for line in done.stderr.splitlines() if "encodings" in line)

@@ -18,8 +18,10 @@ def test_probabilities_are_no_certainties():
 
 
 def test_the_strongest_place_has_a_name():
-    places = [[page.place(np.eye(7)[[row]].T * np.eye(7)[column]) for column in (0, 3, 6)]
-              for row in (0, 3, 6)]  # fmt: skip
+    places = [
+        [page.place(np.eye(7)[[row]].T * np.eye(7)[column]) for column in (0, 3, 6)]
+        for row in (0, 3, 6)
+    ]
     assert places[0] == ["at the upper left", "at the top", "at the upper right"]
     assert places[1] == ["at the left", "in the middle", "at the right"]
     assert places[2] == ["at the lower left", "at the bottom", "at the lower right"]

@@ -26,8 +26,9 @@ def export(tmp_path_factory) -> Path:
 
 def fired(export: Path, count: int, seed: int = 0) -> dict[str, Any]:
     """Fires; checks what holds however many are fired, and returns the report."""
-    done = helpers.python("-m", "tests.support.firing", str(export), str(count), str(seed),
-                          TF_CPP_MIN_LOG_LEVEL="3")  # fmt: skip
+    done = helpers.python(
+        "-m", "tests.support.firing", str(export), str(count), str(seed), TF_CPP_MIN_LOG_LEVEL="3"
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     report = json.loads(done.stdout)
     assert report["problems"] == []

@@ -75,8 +75,10 @@ def test_v2_takes_json_alone(kserve, exported, data_dir):
     assert done.status_code == 200, done.text
     found = {row["name"]: row for row in done.json()["outputs"]}
     shape = found["classes"]["shape"]
-    rows = {name: [row["data"][i * shape[1] : (i + 1) * shape[1]] for i in range(2)]
-            for name, row in found.items()}  # fmt: skip
+    rows = {
+        name: [row["data"][i * shape[1] : (i + 1) * shape[1]] for i in range(2)]
+        for name, row in found.items()
+    }
     servers.check(rows, servers.by_keras(model, manifest, images), manifest.labels)
 
 

@@ -46,8 +46,9 @@ def off(data: bytes, channels: int) -> int:
 
 def smooth(size: tuple[int, int] = (63, 41), seed: int = 0) -> Image.Image:
     """What JPEG keeps: saturated colours that change slowly."""
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (5, 4, 3)).astype(np.uint8)
-                           ).resize(size)  # fmt: skip
+    return Image.fromarray(
+        np.random.default_rng(seed).integers(0, 256, (5, 4, 3)).astype(np.uint8)
+    ).resize(size)
 
 
 def photo(**options) -> bytes:

@@ -23,19 +23,33 @@ from tests.support import helpers
 FOLDER = helpers.ROOT / "docs" / "deploy" / "serving"
 CONFIGS = ("models.config", "batching.config", "monitoring.config")
 FLAGS = {
-    "port", "rest_api_port", "rest_api_num_threads", "grpc_max_threads", "enable_profiler",
-    "model_config_file", "model_config_file_poll_wait_seconds", "file_system_poll_wait_seconds",
-    "allow_version_labels_for_unavailable_models", "enable_model_warmup", "enable_batching",
-    "enable_per_model_batching_parameters", "batching_parameters_file", "monitoring_config_file",
-    "tensorflow_intra_op_parallelism", "tensorflow_inter_op_parallelism",
-}  # fmt: skip
+    "port",
+    "rest_api_port",
+    "rest_api_num_threads",
+    "grpc_max_threads",
+    "enable_profiler",
+    "model_config_file",
+    "model_config_file_poll_wait_seconds",
+    "file_system_poll_wait_seconds",
+    "allow_version_labels_for_unavailable_models",
+    "enable_model_warmup",
+    "enable_batching",
+    "enable_per_model_batching_parameters",
+    "batching_parameters_file",
+    "monitoring_config_file",
+    "tensorflow_intra_op_parallelism",
+    "tensorflow_inter_op_parallelism",
+}
 # No package has this message; names and types as in TensorFlow Serving's own definition.
 BATCHING = {
-    "max_batch_size": "Int64Value", "batch_timeout_micros": "Int64Value",
-    "max_enqueued_batches": "Int64Value", "num_batch_threads": "Int64Value",
-    "thread_pool_name": "StringValue", "enable_large_batch_splitting": "BoolValue",
+    "max_batch_size": "Int64Value",
+    "batch_timeout_micros": "Int64Value",
+    "max_enqueued_batches": "Int64Value",
+    "num_batch_threads": "Int64Value",
+    "thread_pool_name": "StringValue",
+    "enable_large_batch_splitting": "BoolValue",
     "max_execution_batch_size": "Int64Value",
-}  # fmt: skip
+}
 
 
 def batching_parameters() -> Any:

@@ -133,8 +133,13 @@ def _attempt(case: Mapping[str, Any], samples: Any, models: dict[str, Any]) -> d
     changed = any((x != y).any() for x, y in zip(before, after, strict=True))
     if changed:
         model.set_weights(before)
-    return {"kind": kind, "told": told, "changed": changed, "seconds": seconds,
-            "megabytes": megabytes}  # fmt: skip
+    return {
+        "kind": kind,
+        "told": told,
+        "changed": changed,
+        "seconds": seconds,
+        "megabytes": megabytes,
+    }
 
 
 def _call(case: Mapping[str, Any], model: Any) -> None:

@@ -49,8 +49,14 @@ def random_bytes(random: Random) -> bytes:
 
 
 def random_after_signature(random: Random) -> bytes:
-    signatures = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"RIFF\x40\0\0\0WEBPVP8 ",
-                  b"RIFF\x40\0\0\0WEBPVP8L", b"RIFF\x40\0\0\0WEBPVP8X", b"GIF89a")  # fmt: skip
+    signatures = (
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff\xe0",
+        b"RIFF\x40\0\0\0WEBPVP8 ",
+        b"RIFF\x40\0\0\0WEBPVP8L",
+        b"RIFF\x40\0\0\0WEBPVP8X",
+        b"GIF89a",
+    )
     return signatures[random.integers(len(signatures))] + random_bytes(random)
 
 
@@ -253,9 +259,25 @@ BROKEN: dict[Maker, str] = {
     jpeg_of_tiny_segments: "has more than 4096 segments",
 }
 DAMAGED: tuple[Maker, ...] = (
-    truncated, mutated, header_mutated, spliced, followed_by_garbage, zlib_bomb, text_bomb,
+    truncated,
+    mutated,
+    header_mutated,
+    spliced,
+    followed_by_garbage,
+    zlib_bomb,
+    text_bomb,
     profile_bomb,
-)  # fmt: skip
+)
 WHOLE: tuple[Maker, ...] = (
-    pixel, wide, grey, cmyk, alpha, sixteen_bits, palette, one_bit, interlaced, progressive, motion,
-)  # fmt: skip
+    pixel,
+    wide,
+    grey,
+    cmyk,
+    alpha,
+    sixteen_bits,
+    palette,
+    one_bit,
+    interlaced,
+    progressive,
+    motion,
+)

@@ -91,8 +91,18 @@ def pixels(random: Random, shape: tuple[int, ...], told: str) -> Request:
 
 def wrong_shape(random: Random) -> Request:
     right = (SIZE, SIZE, 3)
-    shapes = [(), (SIZE,), right, (1, SIZE, SIZE), (1, 1, *right), (1, 0, 0, 3), (1, SIZE, 0, 3),
-              (1, SIZE, SIZE, 1), (1, SIZE, SIZE, 4), (1, SIZE + 1, SIZE, 3)]  # fmt: skip
+    shapes = [
+        (),
+        (SIZE,),
+        right,
+        (1, SIZE, SIZE),
+        (1, 1, *right),
+        (1, 0, 0, 3),
+        (1, SIZE, 0, 3),
+        (1, SIZE, SIZE, 1),
+        (1, SIZE, SIZE, 4),
+        (1, SIZE + 1, SIZE, 3),
+    ]
     shape = shapes[random.integers(len(shapes))]
     return pixels(random, shape, "is not compatible with expected shape")
 
@@ -134,10 +144,12 @@ def far_pixels(random: Random) -> Request:
 def wrong_names(random: Random) -> Request:
     image = hostile_images.small(random)
     own, other = {"image_bytes": texts([image])}, np.zeros((1, SIZE, SIZE, 3), np.float32)
-    choices = [({}, "Missing but required: {image_bytes}"),
-               ({"image": own["image_bytes"]}, "Sent extra: {image}"),
-               ({**own, "images": other}, "Sent extra: {images}"),
-               ({"": own["image_bytes"]}, "Missing but required: {image_bytes}")]  # fmt: skip
+    choices = [
+        ({}, "Missing but required: {image_bytes}"),
+        ({"image": own["image_bytes"]}, "Sent extra: {image}"),
+        ({**own, "images": other}, "Sent extra: {images}"),
+        ({"": own["image_bytes"]}, "Missing but required: {image_bytes}"),
+    ]
     inputs, told = choices[random.integers(len(choices))]
     return Request("predict_bytes", inputs, "refuse", told)
 
@@ -161,8 +173,17 @@ def kinds() -> dict[str, tuple[int, Callable[[Random], Request]]]:
         table[maker.__name__] = (often, partial(_image, maker, "either", ""))
     for maker in hostile_images.WHOLE:
         table[maker.__name__] = (15, partial(_image, maker, "answer", ""))
-    for own in (spoiled, no_images, wrong_shape, wrong_shape_of_bytes, wrong_type, not_finite,
-                far_pixels, wrong_names, wrong_signature):  # fmt: skip
+    for own in (
+        spoiled,
+        no_images,
+        wrong_shape,
+        wrong_shape_of_bytes,
+        wrong_type,
+        not_finite,
+        far_pixels,
+        wrong_names,
+        wrong_signature,
+    ):
         table[own.__name__] = (30, own)
     table["too_many"], table["many"] = (4, too_many), (2, many)
     table["large"] = (2, partial(_image, hostile_images.large, "answer", ""))

@@ -8,8 +8,16 @@ import numpy as np
 
 Random = np.random.Generator
 # What a search for bytes would take for scans, ends, images, frames and texts.
-LURES = (b"\xff\xda", b"\xff\xd9", b"\xff\xd8\xff", b"\xff\xc0\0\x11", b"\xff\xee\0\x0eAdobe",
-         b"zTXt", b"iTXt", b"IEND")  # fmt: skip
+LURES = (
+    b"\xff\xda",
+    b"\xff\xd9",
+    b"\xff\xd8\xff",
+    b"\xff\xc0\0\x11",
+    b"\xff\xee\0\x0eAdobe",
+    b"zTXt",
+    b"iTXt",
+    b"IEND",
+)
 
 
 def lures(random: Random, size: int) -> bytes:
@@ -87,12 +95,12 @@ def bmp(pixels: np.ndarray, bits: int, palette: np.ndarray, *, header: int = 40,
     offset = 14 + header + 4 * len(palette)
     return (
         struct.pack("<2sIII", b"BM", offset + rows.size, 0, offset)
-        + struct.pack("<IiiHHI", header, width, told["height"], 1, told["depth"],
-                      told["compression"])
+        + struct.pack(
+            "<IiiHHI", header, width, told["height"], 1, told["depth"], told["compression"]
+        )
         + struct.pack("<IiiII", rows.size, 0, 0, told["used"], 0)
         + struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0)[: header - 40]  # masks
-
         + bytes(max(0, header - 56))
         + np.pad(palette.astype(np.uint8), [(0, 0), (0, 1)]).tobytes()
         + rows.tobytes()
-    )  # fmt: skip
+    )

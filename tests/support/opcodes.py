@@ -33,8 +33,9 @@ def deep(levels: int = 100_000) -> bytes:
 
 def laughs(levels: int = 40) -> bytes:
     """A tuple of 2 ** levels leaves that takes a few bytes: what copies or prints it never ends."""
-    return put("ha") + b"".join(b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86"
-                                for i in range(levels))  # fmt: skip
+    return put("ha") + b"".join(
+        b"q" + bytes([i]) + b"h" + bytes([i]) + b"\x86" for i in range(levels)
+    )
 
 
 def storage(count: Any = 4, name: Any = "0", dtype: str = "Float", *rest: bytes) -> bytes:

@@ -82,17 +82,25 @@ INKS = {
     "YCCK.jpg": ycck(),
 }
 PIXELS |= {name: pillow(data) for name, data in INKS.items()}
-SIXTEEN = {"L_16.png": deep(1, 0), "LA_16.png": deep(2, 4), "RGB_16.png": deep(3, 2),
-           "RGBA_16.png": deep(4, 6)}  # fmt: skip
+SIXTEEN = {
+    "L_16.png": deep(1, 0),
+    "LA_16.png": deep(2, 4),
+    "RGB_16.png": deep(3, 2),
+    "RGBA_16.png": deep(4, 6),
+}
 PIXELS |= {name: upper(i + 1) for i, name in enumerate(SIXTEEN)}
 FILES |= INKS | SIXTEEN
 NO_FORMAT = "the file is not a JPEG, PNG, WebP, BMP or GIF"
 # What cannot be read, and the reason that is told.
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "16_bits.bmp": (image_files.bmp(LEVELS[..., :2], 16, PALETTE[:0]),
-                    "a BMP has 16 bits per pixel; supported are 1, 4, 8, 24 and 32"),
-    "packed.bmp": (image_files.bmp(LEVELS[..., 0], 8, PALETTE, compression=1),
-                   "a BMP has compression 1; only uncompressed is supported"),
+    "16_bits.bmp": (
+        image_files.bmp(LEVELS[..., :2], 16, PALETTE[:0]),
+        "a BMP has 16 bits per pixel; supported are 1, 4, 8, 24 and 32",
+    ),
+    "packed.bmp": (
+        image_files.bmp(LEVELS[..., 0], 8, PALETTE, compression=1),
+        "a BMP has compression 1; only uncompressed is supported",
+    ),
     "short.bmp": (bitmap(24)[:-9], "a BMP of 16x16 pixels is truncated"),
     "tiff.png": (encoded(RGB, "TIFF"), NO_FORMAT),
     "empty.png": (b"", NO_FORMAT),
@@ -102,4 +110,4 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "half.jpg": (FILES["RGB.jpg"][:500], ""),
     "half.webp": (FILES["lossless.webp"][:200], ""),
     "half.gif": (FILES["RGB.gif"][:500], ""),
-}  # fmt: skip
+}

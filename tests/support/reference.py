@@ -122,8 +122,11 @@ class Network:
         return y + self.around_branch(source, name, stride, y.shape[-1])
 
     def branch(self, name: str) -> list[str]:
-        return sorted(key for key in self.weights if key.startswith(f"{name}_conv") and
-                      not key.endswith("_bn"))  # fmt: skip
+        return sorted(
+            key
+            for key in self.weights
+            if key.startswith(f"{name}_conv") and not key.endswith("_bn")
+        )
 
     def around_branch(self, x: Array, name: str, stride: int, filters: int) -> Array:
         if self.shortcut is None:

@@ -16,8 +16,12 @@ from tests.support import variants
 
 CIFAR = {"network": "resnet20", "repeats": (1, 1, 1), "stem": ((3, 4),), "classes": 10}
 BOTTLENECK = {
-    "network": "resnet50", "repeats": (1, 1), "stem": ((7, 4, 2),), "shortcut": "C", "classes": 10,
-}  # fmt: skip
+    "network": "resnet50",
+    "repeats": (1, 1),
+    "stem": ((7, 4, 2),),
+    "shortcut": "C",
+    "classes": 10,
+}
 NETWORKS = {
     "keras_resnet": CIFAR,
     "akamaster": {**CIFAR, "zero_channels": "around"},
@@ -30,12 +34,18 @@ NETWORKS = {
 VARIABLES = ("gamma", "beta", "moving_mean", "moving_variance")
 PARTS = {
     "keras": ("/", {name: name for name in (*VARIABLES, "kernel", "bias")}),
-    "torch": (".", dict(zip(VARIABLES, ("weight", "bias", "running_mean", "running_var"),
-                            strict=True)) | {"kernel": "weight", "bias": "bias"}),
+    "torch": (
+        ".",
+        dict(zip(VARIABLES, ("weight", "bias", "running_mean", "running_var"), strict=True))
+        | {"kernel": "weight", "bias": "bias"},
+    ),
     "detectron2": ("_", {"gamma": "s", "beta": "b", "kernel": "w", "bias": "b"}),
-    "caffe": ("/", {name: name.removeprefix("moving_") for name in VARIABLES}
-              | {"kernel": "kernel", "bias": "bias"}),
-}  # fmt: skip
+    "caffe": (
+        "/",
+        {name: name.removeprefix("moving_") for name in VARIABLES}
+        | {"kernel": "kernel", "bias": "bias"},
+    ),
+}
 
 
 def build(source: str, **changes) -> keras.Model:
@@ -65,9 +75,11 @@ def _layers(source: str) -> dict[str, str]:
     names["stem_conv1_bn"] = "res_conv1_bn" if source == "detectron2" else "conv1"
     for stage, place in ((1, "res2_0"), (2, "res3_0")):
         theirs = place if source == "detectron2" else f"res{stage + 1}a"
-        for conv, end in zip(("conv1", "conv2", "conv3", "shortcut_conv"),
-                             ("branch2a", "branch2b", "branch2c", "branch1"),
-                             strict=True):  # fmt: skip
+        for conv, end in zip(
+            ("conv1", "conv2", "conv3", "shortcut_conv"),
+            ("branch2a", "branch2b", "branch2c", "branch1"),
+            strict=True,
+        ):
             names[f"stage{stage}_block1_{conv}"] = f"{theirs}_{end}"
             names[f"stage{stage}_block1_{conv}_bn"] = norm.format(f"{theirs}_{end}")
     return names

@@ -100,8 +100,12 @@ def images(folder: Path, count: int) -> list[Path]:
 def expected(file: Path, number: int) -> dict[str, Any]:
     values = [float(np.float32(1 / (i + 1))) for i in (number, number + 1)]
     labels = [f"class {number}", f"class {number + 1}"]
-    return {"file": str(file), "classes": [number, number + 1], "labels": labels,
-            "probabilities": pytest.approx(values, rel=1e-6)}  # fmt: skip
+    return {
+        "file": str(file),
+        "classes": [number, number + 1],
+        "labels": labels,
+        "probabilities": pytest.approx(values, rel=1e-6),
+    }
 
 
 def classify(address: str, paths: Any, batch_size: int = 4, **options: Any) -> list[Any]:

@@ -160,8 +160,13 @@ HEADS = [(5, "softmax"), (1, "sigmoid"), (5, None), (3, "tanh"), (5, "sigmoid"),
 def test_files_that_keras_saved_say_what_they_are(head, suffix, tmp_path) -> None:
     """Fields, channels, size of images, classes and head, without a manifest."""
     classes, activation = head
-    made = resnet("resnet8_v2", classes=classes, input_shape=(24, 40, 4), padding="same",
-                  classifier_activation=activation)  # fmt: skip
+    made = resnet(
+        "resnet8_v2",
+        classes=classes,
+        input_shape=(24, 40, 4),
+        padding="same",
+        classifier_activation=activation,
+    )
     variants.randomize(made)
     file = saved(made, tmp_path / f"a{suffix}")
     if (suffix, activation) == (".weights.h5", "tanh"):
@@ -211,17 +216,26 @@ KINDS = {
     "option A around": {"zero_channels": "around"},
     "plain": {"shortcut": None},
     "v1.5 with Caffe's pooling": {
-        "branch": ((1, 1), (3, 1), (1, 4)), "stride_on": "3x3", "shortcut": "B",
-        "stem": ((7, 4, 2),), "stem_pool": "ceil",
+        "branch": ((1, 1), (3, 1), (1, 4)),
+        "stride_on": "3x3",
+        "shortcut": "B",
+        "stem": ((7, 4, 2),),
+        "stem_pool": "ceil",
     },
     "v2 of keras.applications": {
-        "branch": ((1, 1), (3, 1), (1, 4)), "stride_on": "3x3", "shortcut": "B", "preact": True,
-        "stride_block": "last", "stem_norm": False, "repeats": (2, 2, 1), "stem_pool": "symmetric",
+        "branch": ((1, 1), (3, 1), (1, 4)),
+        "stride_on": "3x3",
+        "shortcut": "B",
+        "preact": True,
+        "stride_block": "last",
+        "stem_norm": False,
+        "repeats": (2, 2, 1),
+        "stem_pool": "symmetric",
     },
     "D": {"shortcut": "D", "stem": ((3, 4, 2), (3, 4), (3, 8)), "stem_pool": "symmetric"},
     "padded as TensorFlow, C": {"padding": "same", "shortcut": "C"},
     "dilated": {"output_stride": 2, "shortcut": "B"},
-}  # fmt: skip
+}
 
 
 @crossed("kind,suffix", KINDS, [".keras", ".h5"])

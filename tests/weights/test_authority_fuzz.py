@@ -129,6 +129,15 @@ def test_many_files_end_in_the_right_network_or_in_one_line(tmp_path) -> None:
 
 def test_the_fields_that_are_decided_are_those_that_weights_depend_on() -> None:
     assert set(DECIDED) == {
-        "branch", "repeats", "stem", "stem_pool", "shortcut", "zero_channels", "stride_on",
-        "stride_block", "padding", "preact", "stem_norm",
-    }  # fmt: skip
+        "branch",
+        "repeats",
+        "stem",
+        "stem_pool",
+        "shortcut",
+        "zero_channels",
+        "stride_on",
+        "stride_block",
+        "padding",
+        "preact",
+        "stem_norm",
+    }

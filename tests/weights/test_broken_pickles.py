@@ -14,10 +14,20 @@ RECURSE = {
     "offset": b"}" + put("a") + tensor((1,), (1,), deep()) + b"s",
     "storage": b"}" + put("a") + tensor(of=deep()) + b"s",
     "id": deep() + b"Q",
-    "storage name": b"(" + put("storage") + b"ctorch\nFloatStorage\n" + deep() + put("cpu")
-    + put(4) + b"tQ",
-    "storage count": b"(" + put("storage") + b"ctorch\nFloatStorage\n" + put("0") + put("cpu")
-    + deep() + b"tQ",
+    "storage name": b"("
+    + put("storage")
+    + b"ctorch\nFloatStorage\n"
+    + deep()
+    + put("cpu")
+    + put(4)
+    + b"tQ",
+    "storage count": b"("
+    + put("storage")
+    + b"ctorch\nFloatStorage\n"
+    + put("0")
+    + put("cpu")
+    + deep()
+    + b"tQ",
     "module": deep() + put("a") + b"\x93",
     "name": put("a") + deep() + b"\x93",
     "called": deep() + b")R",
@@ -27,9 +37,15 @@ RECURSE = {
     "dtype": call("numpy", "dtype", deep()),
     "order": call("numpy", "dtype", put("f4")) + put(1) + deep() + b"\x86b",
     "encoding": call("_codecs", "encode", put("a"), deep()),
-    "array": call("numpy.core.multiarray", "_reconstruct") + b"(" + put(1) + deep()
-    + call("numpy", "dtype", put("f4")) + b"\x89" + put(b"") + b"tb",
-}  # fmt: skip
+    "array": call("numpy.core.multiarray", "_reconstruct")
+    + b"("
+    + put(1)
+    + deep()
+    + call("numpy", "dtype", put("f4"))
+    + b"\x89"
+    + put(b"")
+    + b"tb",
+}
 BROKEN = {
     **{f"deep {name}": body for name, body in RECURSE.items()},
     **{f"laughs {name}": body.replace(deep(), laughs()) for name, body in RECURSE.items()},
@@ -54,9 +70,11 @@ BROKEN = {
     "dictionary in itself": b"}q\0" + put("state_dict") + b"h\0s",
     "dimensions": b"}" + put("a") + tensor((2**62,) * 200_000, (1,) * 200_000) + b"s",
     "persistent": b"P0\n",
-    **{f"underflow {op!r}": bytes([op])
-       for op in b"0abdeloqRstuQ\x81\x85\x86\x87\x90\x91\x92\x93\x94"},
-}  # fmt: skip
+    **{
+        f"underflow {op!r}": bytes([op])
+        for op in b"0abdeloqRstuQ\x81\x85\x86\x87\x90\x91\x92\x93\x94"
+    },
+}
 
 
 @pytest.fixture(scope="module")

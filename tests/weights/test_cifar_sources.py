@@ -97,8 +97,9 @@ def variables(model: keras.Model, layer: str) -> dict[str, np.ndarray]:
 
 
 def logits_agree(file: Path, model: keras.Model, source: str, depth: int) -> None:
-    loaded = resnet(f"resnet{depth}", shortcut="B", padding="same", weights=file,
-                    classifier_activation=None)  # fmt: skip
+    loaded = resnet(
+        f"resnet{depth}", shortcut="B", padding="same", weights=file, classifier_activation=None
+    )
     assert loaded.manifest.source["name"] == source
     x = variants.images(2, 32, 32, 3)
     expected = np.asarray(model(x))

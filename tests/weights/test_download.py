@@ -165,10 +165,16 @@ def test_the_hub_gives_weights_and_what_belongs_to_them(site, tmp_path) -> None:
     np.save(x, variants.images(1, 64, 64, 3))
     expected = keras.activations.softmax(model(np.load(x)))
     done = helpers.python(
-        "-c", HUB, str(x), "hf://timm/resnet18.mine", "hf://timm/resnet18.mine@main",
-        "hf://timm/resnet18.mine/model.safetensors", HF_ENDPOINT=url, HF_HOME=str(tmp_path / "hf"),
+        "-c",
+        HUB,
+        str(x),
+        "hf://timm/resnet18.mine",
+        "hf://timm/resnet18.mine@main",
+        "hf://timm/resnet18.mine/model.safetensors",
+        HF_ENDPOINT=url,
+        HF_HOME=str(tmp_path / "hf"),
         HF_HUB_DISABLE_XET="1",
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.splitlines()) == {"resnet18_v1_5 timm 0.95 bicubic (160, 160, 3)"}
     np.testing.assert_allclose(np.load(x), expected, atol=1e-6)

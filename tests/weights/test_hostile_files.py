@@ -24,8 +24,9 @@ HEADER = "{{'descr': {}, 'fortran_order': {}, 'shape': {}}}"
 
 
 def holding(content: bytes | str) -> Write:
-    return lambda file: opcodes.plain(file, content.encode() if isinstance(content, str)
-                                      else content)  # fmt: skip
+    return lambda file: opcodes.plain(
+        file, content.encode() if isinstance(content, str) else content
+    )
 
 
 def zipped(**members: bytes | int) -> Write:
@@ -160,8 +161,7 @@ CASES: dict[str, Write] = {
     "nothing.npz": npz_file(npy_text("")),
     "version_2.npz": npz_file(npy_text(HEADER.format("'<f4'", "False", "(2,)"), bytes(8), 2)),
     "no_magic.npz": npz_file(b"text"),
-    "storage_bomb.pth": zipped(**{
-        "a/data.pkl": state(tensor(of=storage(BIG))), "a/data/0": BOMB}),
+    "storage_bomb.pth": zipped(**{"a/data.pkl": state(tensor(of=storage(BIG))), "a/data/0": BOMB}),
     "pickle_bomb.pth": zipped(**{"a/data.pkl": BOMB}),
     "order_bomb.pth": zipped(**{"a/data.pkl": state(), "a/byteorder": BOMB}),
     "texts.pkl": holding(repeated_text()),
@@ -179,29 +179,35 @@ CASES: dict[str, Write] = {
     "negative.safetensors": safetensors({"a": entry(0, 8, (-2,))}),
     "dtype.safetensors": safetensors({"a": entry(0, 8, (2,), "F33")}),
     "same_name.safetensors": safetensors(
-        f'{{"a": {json.dumps(entry())}, "a": {json.dumps(entry(8, 16))}}}', bytes(16)),
+        f'{{"a": {json.dumps(entry())}, "a": {json.dumps(entry(8, 16))}}}', bytes(16)
+    ),
     "null.safetensors": safetensors({"a": None}),
     "list.safetensors": safetensors("{}[1]"),
     "beyond.caffemodel": holding(b"\x0a\xff\xff\xff\xff\x07a"),
     "beyond_layer.caffemodel": net(samples.varint(100 << 3 | 2) + samples.varint(2**40)),
     "groups.caffemodel": net(b"\x0b" * 100_000),
-    "deep.caffemodel": net(b"".join(samples.varint(100 << 3 | 2) + samples.varint(n)
-                                    for n in range(60_000, 0, -7))),
-    "shape.caffemodel": net(samples.layer(
-        "conv1", "Convolution", samples.blob(np.zeros(4), (2**40, 2**20)))),
-    "negative.caffemodel": net(samples.layer(
-        "conv1", "Convolution", samples.blob(np.zeros(4), (2**64 - 2, 2**64 - 2)))),
+    "deep.caffemodel": net(
+        b"".join(samples.varint(100 << 3 | 2) + samples.varint(n) for n in range(60_000, 0, -7))
+    ),
+    "shape.caffemodel": net(
+        samples.layer("conv1", "Convolution", samples.blob(np.zeros(4), (2**40, 2**20)))
+    ),
+    "negative.caffemodel": net(
+        samples.layer("conv1", "Convolution", samples.blob(np.zeros(4), (2**64 - 2, 2**64 - 2)))
+    ),
     "statistics.caffemodel": net(samples.layer("bn_conv1", "BatchNorm", BLOB)),
     "weights.caffemodel": net(samples.layer("bn_conv1", "BatchNorm", BLOB, BLOB, BLOB)),
     "name.caffemodel": net(samples.field(100, b"\x0a\2\xff\xfe")),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory) -> dict[str, hostile.Outcome]:
     folder = tmp_path_factory.mktemp("files")
-    cases = [hostile.case(write(folder / name), "from_weights", name=name)
-             for name, write in CASES.items()]  # fmt: skip
+    cases = [
+        hostile.case(write(folder / name), "from_weights", name=name)
+        for name, write in CASES.items()
+    ]
     return {outcome.case["name"]: outcome for outcome in hostile.outcomes(folder, cases)}
 
 

@@ -29,8 +29,11 @@ def edited(edit: Callable[[h5py.File, Path], None]) -> Callable[[Path], Path]:
 
 
 def first_layer(h5: h5py.File) -> h5py.Group:
-    [found] = [group["vars"] for group in h5["layers"].values()
-               if group["vars"].attrs.get("name") == "stem_conv1"]  # fmt: skip
+    [found] = [
+        group["vars"]
+        for group in h5["layers"].values()
+        if group["vars"].attrs.get("name") == "stem_conv1"
+    ]
     return found
 
 
@@ -99,8 +102,9 @@ def chunk_bomb(h5: h5py.File, folder: Path, last: int = BOMB // 108) -> None:
     """A dataset of the right shape whose one chunk is far larger than the dataset."""
     variables = first_layer(h5)
     del variables["0"]
-    data = variables.create_dataset("0", (3, 3, 3, 4), "f4", maxshape=(None,) * 4,
-                                    chunks=(3, 3, 3, last), compression="gzip")  # fmt: skip
+    data = variables.create_dataset(
+        "0", (3, 3, 3, 4), "f4", maxshape=(None,) * 4, chunks=(3, 3, 3, last), compression="gzip"
+    )
     data.id.write_direct_chunk((0, 0, 0, 0), zlib.compress(bytes(BOMB), 1))
 
 
@@ -159,22 +163,30 @@ CASES = {
     "removed": kernel(lambda *_: None),
     "layers outside": replaced("layers", lambda f: h5py.ExternalLink(other(f), "layers")),
     "layers in a pipe": replaced("layers", fifo),
-    "old layers in a pipe": edited(lambda h5, f: (
-        h5.pop("layers"), h5.__setitem__("model_weights", fifo(f)))),
+    "old layers in a pipe": edited(
+        lambda h5, f: (h5.pop("layers"), h5.__setitem__("model_weights", fifo(f)))
+    ),
     "layers are numbers": replaced("layers", lambda _: np.zeros(3)),
     "layers are soft": replaced("layers", lambda _: h5py.SoftLink("/")),
     "layers nowhere": replaced("layers", lambda _: h5py.SoftLink("/nowhere")),
-    "variables in a pipe": edited(lambda h5, f: (
-        h5["layers"].create_group("x").__setitem__("vars", fifo(f)))),
+    "variables in a pipe": edited(
+        lambda h5, f: h5["layers"].create_group("x").__setitem__("vars", fifo(f))
+    ),
     "layer is number": edited(lambda h5, _: h5["layers"].__setitem__("x", 1.0)),
     "layer outside": edited(
-        lambda h5, f: h5["layers"].__setitem__("x", h5py.ExternalLink(other(f), "/"))),
-    "cycle": edited(lambda h5, _: (
-        h5.move("layers", "model_weights"), h5["model_weights"].__setitem__("x", h5["/"]))),
+        lambda h5, f: h5["layers"].__setitem__("x", h5py.ExternalLink(other(f), "/"))
+    ),
+    "cycle": edited(
+        lambda h5, _: (
+            h5.move("layers", "model_weights"),
+            h5["model_weights"].__setitem__("x", h5["/"]),
+        )
+    ),
     "external storage": edited(outside),
     "virtual": edited(virtual),
-    "huge compressed": dataset(shape=(2**20, 2**20), dtype="f4", chunks=(64, 64),
-                               compression="gzip"),
+    "huge compressed": dataset(
+        shape=(2**20, 2**20), dtype="f4", chunks=(64, 64), compression="gzip"
+    ),
     "2**63 numbers": dataset(shape=(2**31, 2**31), dtype="u1", chunks=(64, 64)),
     "chunk bomb": edited(chunk_bomb),
     "small chunk bomb": edited(lambda h5, folder: chunk_bomb(h5, folder, 4)),
@@ -201,14 +213,15 @@ CASES = {
     "manifest outside": edited(entry_outside),
     "manifest is a group": edited(lambda h5, _: (h5.pop(ENTRY), h5.create_group(ENTRY))),
     "manifest is a number": edited(lambda h5, _: (h5.pop(ENTRY), h5.__setitem__(ENTRY, 1.0))),
-    "manifest is ragged": edited(lambda h5, _: (h5.pop(ENTRY), h5.create_dataset(
-        ENTRY, (2,), h5py.vlen_dtype(np.float32)))),
+    "manifest is ragged": edited(
+        lambda h5, _: (h5.pop(ENTRY), h5.create_dataset(ENTRY, (2,), h5py.vlen_dtype(np.float32)))
+    ),
     "heap": heap(b""),
     "heap with space": heap(bytes(8) + (16).to_bytes(8, "little")),
     "old text": old(KERNEL, data="numbers"),
     "old kernel of another layer": old("conv2d_0/b/c/d/conv77:0", data=np.zeros(3)),
     "old kernel twice": old("conv2d_1/again/kernel:0", data=np.zeros((3, 3, 4, 4), "f4")),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")

@@ -43,8 +43,11 @@ def changed(name: str, value: float, dtype: str = "f4") -> Write:
 
 
 def blocks(*places: tuple[int, int]) -> Write:
-    names = {f"layer{stage}.{block}.conv{i}.weight": zeros(1, 1, 3, 3)
-             for stage, block in places for i in (1, 2)}  # fmt: skip
+    names = {
+        f"layer{stage}.{block}.conv{i}.weight": zeros(1, 1, 3, 3)
+        for stage, block in places
+        for i in (1, 2)
+    }
     return foreign(**names)
 
 
@@ -55,11 +58,15 @@ def huge(name: str, *shape: int) -> Write:
         native = samples.native(file.with_suffix(".weights.h5"))
         layer, _, index = name.partition("/")
         with h5py.File(native, "a") as h5:
-            [found] = [group["vars"] for group in h5["layers"].values()
-                       if group["vars"].attrs.get("name") == layer]  # fmt: skip
+            [found] = [
+                group["vars"]
+                for group in h5["layers"].values()
+                if group["vars"].attrs.get("name") == layer
+            ]
             del found[index]
-            found.create_dataset(index, shape, "f4", chunks=(1024,) * len(shape),
-                                 compression="gzip")  # fmt: skip
+            found.create_dataset(
+                index, shape, "f4", chunks=(1024,) * len(shape), compression="gzip"
+            )
         return native
 
     return write
@@ -107,8 +114,9 @@ STRUCTURES: dict[str, Write] = {
     "minus infinite": changed("layer2.0.bn1.running_mean", -math.inf),
     "beyond float32": changed("conv1.weight", 1e300, "f8"),
     "negative variance": changed("bn1.running_var", -0.5),
-    "sum beyond float32": foreign(conv1__bias=np.full(4, -3e38, "f4"),
-                                  bn1__running_mean=np.full(4, 3e38, "f4")),
+    "sum beyond float32": foreign(
+        conv1__bias=np.full(4, -3e38, "f4"), bn1__running_mean=np.full(4, 3e38, "f4")
+    ),
     "missing": foreign("layer2.0.bn1.weight"),
     "missing stem": foreign("conv1.weight"),
     "left over": foreign(extra=zeros(3)),
@@ -130,7 +138,7 @@ STRUCTURES: dict[str, Write] = {
     "2**40 numbers": huge("stem_conv1/0", 2**20, 2**20),
     "classes of millions": huge("logits/1", 4_000_000),
     "inflated storage": storage_bomb,
-}  # fmt: skip
+}
 
 
 def told(text: str | bytes) -> Write:
@@ -165,31 +173,86 @@ MANIFESTS: dict[str, Write] = {
     "number": told("7"),
     "list": told("[1]"),
     "two": told("{}{}"),
-    **{f"network {value!r}": says(network=value)
-       for value in (7, None, [], {}, "resnet", "__class__", "x" * 100_000)},
-    **{f"fields {value!r}": says(fields=value)
-       for value in (7, None, "ab", [1], {"kernel": 3}, {"network": "resnet18"}, {"self": 1},
-                     {"weights": "a"}, {"spec": 1})},
-    **{f"field {name}={value!r}": network(**{name: value}) for name, value in (
-        ("repeats", [1_000_000] * 3), ("repeats", [1_000_000]), ("repeats", [1] * 30),
-        ("repeats", [1.5]), ("repeats", "111"), ("repeats", []), ("repeats", [10**30]),
-        ("repeats", [True] * 3), ("stem", [[3, 2**40]]), ("stem", [[9_999, 4]]),
-        ("stem", [[3, 4]] * 99_999), ("branch", [[3, 2**31]] * 2),
-        ("branch", [[3, 1]] * 99_999), ("shortcut", {}), ("padding", None), ("preact", "yes"),
-        ("stochastic_depth", math.nan), ("output_stride", []), ("classes", 10**9),
-        ("classes", 10**30), ("classes", "ten"), ("image_size", -1))},
-    **{f"image_shape {value!r}": says(image_shape=value)
-       for value in (7, None, [], [32, 32], "abc", [32, 32, "3"], [32, 32, [3]])},
-    **{f"labels {value!r}": says(labels=value)
-       for value in (7, None, "abcdefghij", list(range(10)), [["a"]] * 10, {"a": 1})},
-    **{f"preprocessing {value!r}": says(preprocessing=value)
-       for value in (7, None, "torch", [], {"sigma": 1})},
-    **{f"scaling {name}={value!r}": scaling(**{name: value}) for name, value in (
-        ("mean", "grey"), ("mean", [[1, 2], [3]]), ("mean", {}), ("mean", math.nan),
-        ("std", "one"), ("std", None), ("std", 0), ("std", [math.inf]), ("image_size", "big"),
-        ("image_size", None), ("image_size", -3), ("crop", 0), ("crop", math.nan), ("crop", "a"),
-        ("interpolation", "none"), ("interpolation", []), ("bgr", "yes"))},
-}  # fmt: skip
+    **{
+        f"network {value!r}": says(network=value)
+        for value in (7, None, [], {}, "resnet", "__class__", "x" * 100_000)
+    },
+    **{
+        f"fields {value!r}": says(fields=value)
+        for value in (
+            7,
+            None,
+            "ab",
+            [1],
+            {"kernel": 3},
+            {"network": "resnet18"},
+            {"self": 1},
+            {"weights": "a"},
+            {"spec": 1},
+        )
+    },
+    **{
+        f"field {name}={value!r}": network(**{name: value})
+        for name, value in (
+            ("repeats", [1_000_000] * 3),
+            ("repeats", [1_000_000]),
+            ("repeats", [1] * 30),
+            ("repeats", [1.5]),
+            ("repeats", "111"),
+            ("repeats", []),
+            ("repeats", [10**30]),
+            ("repeats", [True] * 3),
+            ("stem", [[3, 2**40]]),
+            ("stem", [[9_999, 4]]),
+            ("stem", [[3, 4]] * 99_999),
+            ("branch", [[3, 2**31]] * 2),
+            ("branch", [[3, 1]] * 99_999),
+            ("shortcut", {}),
+            ("padding", None),
+            ("preact", "yes"),
+            ("stochastic_depth", math.nan),
+            ("output_stride", []),
+            ("classes", 10**9),
+            ("classes", 10**30),
+            ("classes", "ten"),
+            ("image_size", -1),
+        )
+    },
+    **{
+        f"image_shape {value!r}": says(image_shape=value)
+        for value in (7, None, [], [32, 32], "abc", [32, 32, "3"], [32, 32, [3]])
+    },
+    **{
+        f"labels {value!r}": says(labels=value)
+        for value in (7, None, "abcdefghij", list(range(10)), [["a"]] * 10, {"a": 1})
+    },
+    **{
+        f"preprocessing {value!r}": says(preprocessing=value)
+        for value in (7, None, "torch", [], {"sigma": 1})
+    },
+    **{
+        f"scaling {name}={value!r}": scaling(**{name: value})
+        for name, value in (
+            ("mean", "grey"),
+            ("mean", [[1, 2], [3]]),
+            ("mean", {}),
+            ("mean", math.nan),
+            ("std", "one"),
+            ("std", None),
+            ("std", 0),
+            ("std", [math.inf]),
+            ("image_size", "big"),
+            ("image_size", None),
+            ("image_size", -3),
+            ("crop", 0),
+            ("crop", math.nan),
+            ("crop", "a"),
+            ("interpolation", "none"),
+            ("interpolation", []),
+            ("bgr", "yes"),
+        )
+    },
+}
 
 
 @pytest.fixture(scope="module")

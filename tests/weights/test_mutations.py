@@ -79,9 +79,17 @@ def extreme(content: bytearray, random: Random) -> bytes:
 
 
 ACCIDENTS = (
-    truncated, flipped, overwritten, zeroed, removed, doubled, swapped, at_the_ends, at_the_ends,
+    truncated,
+    flipped,
+    overwritten,
+    zeroed,
+    removed,
+    doubled,
+    swapped,
+    at_the_ends,
+    at_the_ends,
     extreme,
-)  # fmt: skip
+)
 
 
 def mutants(folder: Path, name: str) -> list[Path]:

@@ -53,17 +53,22 @@ LIVE = {
     "extension 1": b"\x80\x02\x82" + bytes([EXTENSION]) + TOUCH + b"\x85R.",
     "extension 2": b"\x80\x02\x83" + struct.pack("<H", EXTENSION) + TOUCH + b"\x85R.",
     "extension 4": b"\x80\x02\x84" + struct.pack("<i", EXTENSION) + TOUCH + b"\x85R.",
-    "new object": whole(b"ctypes\nMethodType\ncbuiltins\neval\n" + PYTHON + b"\x86\x810"
-                        + call("builtins", "eval", PYTHON)),
-    "build": whole(call("argparse", "Namespace") + b"}" + put("a")
-                   + call("os", "system", TOUCH) + b"sb"),
+    "new object": whole(
+        b"ctypes\nMethodType\ncbuiltins\neval\n"
+        + PYTHON
+        + b"\x86\x810"
+        + call("builtins", "eval", PYTHON)
+    ),
+    "build": whole(
+        call("argparse", "Namespace") + b"}" + put("a") + call("os", "system", TOUCH) + b"sb"
+    ),
     "after tensors": state(a=put(1), b=call("os", "system", TOUCH)),
     "reduce": pickle.dumps(Calls(eval, CODE), 2),
     "reduce inside": pickle.dumps({"state_dict": {"a": [Calls(eval, CODE)]}}),
     "as a key": whole(b"}" + call("os", "system", TOUCH) + put(1) + b"s"),
     "thrown away": whole(call("os", "system", TOUCH) + b"0}"),
     "after a protocol": b"\x80\x00\x80\x02" + whole(call("os", "system", TOUCH)),
-}  # fmt: skip
+}
 # Objects of classes that are not built, though they would do no harm.
 OBJECTS = {
     "namespace": argparse.Namespace(lr=0.1),

@@ -70,28 +70,36 @@ WRITE = r"whose code is not run\. In PyTorch, torch\.save\(model\.state_dict\(\)
 SPLIT = r"distributed tensors are not read\. In PyTorch, save plain ones: .*\.full_tensor\(\)"
 CASES: dict[str, tuple[Callable[[Path], object], str]] = {
     "module": (holding(checkpoints.Net()), f"{MODULE}, {WRITE}"),
-    "module in a checkpoint": (holding({"model": checkpoints.Net(), "epoch": 3}),
-                               f"{MODULE} in 'model', {WRITE}"),
+    "module in a checkpoint": (
+        holding({"model": checkpoints.Net(), "epoch": 3}),
+        f"{MODULE} in 'model', {WRITE}",
+    ),
     "module of modules": (holding([{"a": {"net": checkpoints.Net()}}]), f"{MODULE} in '0.a.net', "),
     "object": (holding({"ema": Wrapper()}), r"no tensors, but in 'ema', an object of .*Wrapper, "),
     "TorchScript": (script, r"is a TorchScript archive, .*torch\.jit\.load\(file\)\.state_dict"),
-    "optimizer": (holding({"optimizer": checkpoints.optimizer()}),
-                  "the state of an optimizer in 'optimizer', and no weights"),
+    "optimizer": (
+        holding({"optimizer": checkpoints.optimizer()}),
+        "the state of an optimizer in 'optimizer', and no weights",
+    ),
     "optimizer alone": (holding(checkpoints.optimizer()), "state of an optimizer, and no weights"),
-    "optimizers": (holding({"optimizer_states": [checkpoints.optimizer()]}),
-                   r"the state of an optimizer in 'optimizer_states\.0', and no weights"),
+    "optimizers": (
+        holding({"optimizer_states": [checkpoints.optimizer()]}),
+        r"the state of an optimizer in 'optimizer_states\.0', and no weights",
+    ),
     "ZeRO optimizer": (holding(PARTITION), r"an optimizer in 'optimizer_state_dict'.*zero_to_fp32"),
     "ZeRO-3": (zero3, r"all of its tensors are empty, .*; zero_to_fp32\.py gathers"),
     "FSDP": (flat, r"'_fsdp_wrapped_module\._flat_param' is a shard of FSDP\..*FULL_STATE_DICT"),
     "DTensor": (sharded, rf"'model\.conv1\.weight' is a torch.*DTensor: .*{SPLIT}"),
     "quantized": (quantized, r"'conv1\.weight' is a torch\._utils\._rebuild_qtensor: .*quantized"),
-    "sparse": (holding({"model": {**state(), "fc.weight": torch.eye(3).to_sparse()}}),
-               r"'fc\.weight' is a torch\._utils\._rebuild_sparse_tensor: sparse"),
+    "sparse": (
+        holding({"model": {**state(), "fc.weight": torch.eye(3).to_sparse()}}),
+        r"'fc\.weight' is a torch\._utils\._rebuild_sparse_tensor: sparse",
+    ),
     "tensor": (holding(torch.zeros(3)), "contains one tensor without a name"),
     "tensors": (holding([torch.zeros(3)]), "contains a Python list, not a dictionary of tensors"),
     "number": (holding(3), "contains a Python int, not a dictionary of tensors"),
     "numbers": (holding({"epoch": 3, "lr": 0.1}), r"no tensors; its keys are \['epoch', 'lr'\]"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

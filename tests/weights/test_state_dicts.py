@@ -67,8 +67,10 @@ def test_objects_beside_the_weights_change_nothing(name: str, tmp_path) -> None:
         same(read(save({**state(), "first": BESIDE[name]}, tmp_path / "flat.pth")), state())
 
 
-PLACES = ("net model_state_dict ema model_ema state_dict state_dict_ema model params weights"  # noqa: SIM905
-          " backbone anything model.net 0.net ckpt.model.state_dict").split()  # fmt: skip
+PLACES = (
+    "net model_state_dict ema model_ema state_dict state_dict_ema model params weights"  # noqa: SIM905
+    " backbone anything model.net 0.net ckpt.model.state_dict"
+).split()
 
 
 def nested(place: str, value: Any) -> Any:
@@ -135,8 +137,12 @@ def test_what_stands_twice_is_refused(tmp_path) -> None:
     same(read(tmp_path / "a.pth", "module."), state())
 
 
-MOCO = {**state(prefix="module.encoder_q."), **state(1, "module.encoder_k."),
-        "module.queue": torch.zeros(4, 9), "module.queue_ptr": torch.zeros(1)}  # fmt: skip
+MOCO = {
+    **state(prefix="module.encoder_q."),
+    **state(1, "module.encoder_k."),
+    "module.queue": torch.zeros(4, 9),
+    "module.queue_ptr": torch.zeros(1),
+}
 
 
 def write(content: dict[str, torch.Tensor], file: Path) -> Path:

@@ -49,13 +49,14 @@ def views() -> dict[str, torch.Tensor]:
 
 
 CONTENTS = {
-    "dtypes": {name: (BASE[0] % 2 if name == "bool" else BASE).to(getattr(torch, name))
-               for name in DTYPES},
+    "dtypes": {
+        name: (BASE[0] % 2 if name == "bool" else BASE).to(getattr(torch, name)) for name in DTYPES
+    },
     "views": views(),
     "parameter": {"a": torch.nn.Parameter(BASE[:1]), "b": torch.nn.Parameter(BASE, False)},
     "ordered": OrderedDict(views()),
     "module": torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).state_dict(),
-}  # fmt: skip
+}
 
 
 @formats
@@ -76,9 +77,15 @@ def test_tensors_are_those_of_torch_load(name: str, zipped: bool, tmp_path) -> N
 @pytest.mark.parametrize("place", ["state_dict", "model", "model_ema", "state_dict_ema"])
 def test_weights_are_found_in_checkpoints(place: str, zipped: bool, tmp_path) -> None:
     state = {"a": BASE, "b": BASE[1]}
-    around = {"epoch": 3, "best": 71.5, "arch": "resnet18", "done": True, "lr": [0.1, None],
-              "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}, "groups": [{"lr": 0.1}]},
-              place: state}  # fmt: skip
+    around = {
+        "epoch": 3,
+        "best": 71.5,
+        "arch": "resnet18",
+        "done": True,
+        "lr": [0.1, None],
+        "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}, "groups": [{"lr": 0.1}]},
+        place: state,
+    }
     found = read(save(around, tmp_path / "a.pth", zipped))
     assert list(found) == ["a", "b"]
     np.testing.assert_array_equal(found["b"], state["b"].numpy())
@@ -100,15 +107,17 @@ def test_prefixes_of_wrappers_are_dropped(prefix: str, tmp_path) -> None:
 
 
 ARRAYS = {
-    **{name: np.arange(6).reshape(2, 3).astype(name)
-       for name in ("<f4", ">f4", "<f8", ">f8", "f2", "<i8", ">i2", "u1", "?", "i1", ">u4")},
+    **{
+        name: np.arange(6).reshape(2, 3).astype(name)
+        for name in ("<f4", ">f4", "<f8", ">f8", "f2", "<i8", ">i2", "u1", "?", "i1", ">u4")
+    },
     "fortran": np.asfortranarray(np.arange(24.0).reshape(2, 3, 4)),
     "turned": np.arange(24.0).reshape(2, 3, 4).transpose(2, 0, 1),
     "steps": np.arange(24)[::5],
     "scalar": np.array(3.5),
     "empty": np.zeros((0, 3)),
     "bytes": np.arange(256, dtype=np.uint8),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("place", [None, "blobs"])

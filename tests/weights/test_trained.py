@@ -109,8 +109,13 @@ def test_a_silent_file_needs_a_network_or_what_shapes_leave_open(silent_file) ->
     )
     with pytest.raises(weights.Undecided, match=words):
         described(silent_file)
-    told = {"stem": [[3, 16]], "stem_pool": None, "shortcut": None, "stride_block": "first",
-            "padding": "symmetric"}  # fmt: skip
+    told = {
+        "stem": [[3, 16]],
+        "stem_pool": None,
+        "shortcut": None,
+        "stride_block": "first",
+        "padding": "symmetric",
+    }
     found = described(silent_file, Told(fields=told))
     assert (found.network, found.fields) == ("plain8", {})
 
@@ -139,9 +144,13 @@ def test_a_silent_file_is_believed_to_hold_what_its_user_says(silent_file, size)
 
 
 SCALING = {
-    "mean": [1.0, 2.0, 3.0], "std": [4.0], "bgr": True, "image_size": 28, "crop": 0.5,
+    "mean": [1.0, 2.0, 3.0],
+    "std": [4.0],
+    "bgr": True,
+    "image_size": 28,
+    "crop": 0.5,
     "interpolation": "bicubic",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["told by the file", "silent"])

@@ -80,14 +80,34 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "NewGraph": (c_void_p, []),
     "LoadSessionFromSavedModel": (
         c_void_p,
-        [c_void_p, c_void_p, c_char_p, POINTER(c_char_p), c_int, c_void_p, POINTER(_Buffer),
-         c_void_p],
+        [
+            c_void_p,
+            c_void_p,
+            c_char_p,
+            POINTER(c_char_p),
+            c_int,
+            c_void_p,
+            POINTER(_Buffer),
+            c_void_p,
+        ],
     ),
     "GraphOperationByName": (c_void_p, [c_void_p, c_char_p]),
     "SessionRun": (
         None,
-        [c_void_p, c_void_p, POINTER(_Output), POINTER(c_void_p), c_int, POINTER(_Output),
-         POINTER(c_void_p), c_int, c_void_p, c_int, c_void_p, c_void_p],
+        [
+            c_void_p,
+            c_void_p,
+            POINTER(_Output),
+            POINTER(c_void_p),
+            c_int,
+            POINTER(_Output),
+            POINTER(c_void_p),
+            c_int,
+            c_void_p,
+            c_int,
+            c_void_p,
+            c_void_p,
+        ],
     ),
     "AllocateTensor": (c_void_p, [c_int, POINTER(c_int64), c_int, c_size_t]),
     "DeleteTensor": (None, [c_void_p]),
@@ -100,7 +120,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "StringCopy": (None, [c_void_p, c_char_p, c_size_t]),
     "StringGetDataPointer": (c_void_p, [c_void_p]),
     "StringGetSize": (c_size_t, [c_void_p]),
-}  # fmt: skip
+}
 
 
 @cache
@@ -155,9 +175,15 @@ class Loaded:
         tags = (c_char_p * 1)(b"serve")
         with _Status() as status:
             self._session = api.LoadSessionFromSavedModel(
-                api.NewSessionOptions(), None, bytes(directory), tags, 1, self._graph, buffer,
+                api.NewSessionOptions(),
+                None,
+                bytes(directory),
+                tags,
+                1,
+                self._graph,
+                buffer,
                 status,
-            )  # fmt: skip
+            )
         graph = protos.load("tensorflow.core.protobuf.meta_graph_pb2").MetaGraphDef()
         graph.ParseFromString(ctypes.string_at(buffer.contents.data, buffer.contents.length))
         api.DeleteBuffer(buffer)
@@ -190,9 +216,19 @@ class Loaded:
         fetches = self._places(outputs.values())
         with _Status() as status:
             _api().SessionRun(
-                self._session, None, feeds, (c_void_p * len(tensors))(*tensors), len(tensors),
-                fetches, results, len(outputs), None, 0, None, status,
-            )  # fmt: skip
+                self._session,
+                None,
+                feeds,
+                (c_void_p * len(tensors))(*tensors),
+                len(tensors),
+                fetches,
+                results,
+                len(outputs),
+                None,
+                0,
+                None,
+                status,
+            )
         try:
             return {key: _from_tensor(result) for key, result in zip(outputs, results, strict=True)}
         finally:
