@@ -67,10 +67,22 @@ def test_objects_beside_the_weights_change_nothing(name: str, tmp_path) -> None:
         same(read(save({**state(), "first": BESIDE[name]}, tmp_path / "flat.pth")), state())
 
 
-PLACES = (
-    "net model_state_dict ema model_ema state_dict state_dict_ema model params weights"  # noqa: SIM905
-    " backbone anything model.net 0.net ckpt.model.state_dict"
-).split()
+PLACES = [
+    "net",
+    "model_state_dict",
+    "ema",
+    "model_ema",
+    "state_dict",
+    "state_dict_ema",
+    "model",
+    "params",
+    "weights",
+    "backbone",
+    "anything",
+    "model.net",
+    "0.net",
+    "ckpt.model.state_dict",
+]
 
 
 def nested(place: str, value: Any) -> Any:
