@@ -12,11 +12,12 @@ from keras_resnet.manifest import Manifest
 from keras_resnet.models import weights_flags
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.preprocessing.decoding.errors import message
+from keras_resnet.preprocessing.views import Look, whole as everything
 from train import datasets
 from train.datasets import summary
 from train.datasets.batches import eval_batches
 from train.datasets.decoding import Broken, watched, whole
-from train.datasets.examples import Element, Examples, sample
+from train.datasets.examples import Element, Examples, Pair, sample
 from train.datasets.mean_image import mean_image
 from train.run import devices, interruption, memory
 from train.tasks import classification
@@ -78,9 +79,10 @@ def main() -> None:
     if FLAGS.examples:
         examples = sample(examples, FLAGS.examples)
     broken = Broken(FLAGS.max_broken)
-    task = classification.task()
     try:
         manifest = _with_mean(manifest, broken)
+        normalize = manifest.known_preprocessing().normalize
+        task = replace(classification.task(), inputs=normalize)
         if FLAGS.examples_out:
             save_examples(examples, manifest.known_preprocessing(), FLAGS.examples_out, broken)
         batches = eval_batches(
@@ -106,8 +108,8 @@ def _with_mean(manifest: Manifest, broken: Broken) -> Manifest:
 
 def save_examples(examples: Examples, preprocess: Preprocessing, file: str, broken: Broken) -> None:
     """Writes `images` [n, height, width, channels] of 0..255, not normalized, and `labels` [n]."""
-    pairs = list(watched(whole(examples, broken), broken))
-    images = np.stack([preprocess.resize(image) for image, _ in pairs])
+    pairs = list(watched(whole(examples, preprocess.view, broken), broken))
+    images = np.stack([image for image, _ in pairs]).astype(np.float32)
     np.savez_compressed(file, images=images, labels=np.stack([label for _, label in pairs]))
 
 
@@ -149,14 +151,20 @@ def relabelled(examples: Examples, manifest: Manifest) -> Examples:
         return examples
     table = tf.constant(places, tf.int64)
 
-    def decode(element: Element) -> tuple[tf.Tensor, tf.Tensor]:
-        image, label = examples.decode(element)
+    def decode(element: Element, look: Look = everything) -> Pair:
+        image, label = examples.decode(element, look)
         return image, table[label]
+
+    def gather(elements: Element) -> Pair:
+        assert examples.gather
+        images, labels = examples.gather(elements)
+        return images, tf.gather(table, labels)
 
     counts = np.zeros(len(known), int)
     counts[list(places)] = examples.counts or 0
     own = tuple(counts.tolist()) if examples.counts else ()
-    return replace(examples, labels=known, decode=decode, counts=own)
+    own_gather = gather if examples.gather else None
+    return replace(examples, labels=known, decode=decode, gather=own_gather, counts=own)
 
 
 def _nameless(names: tuple[str, ...], manifest: Manifest) -> str:

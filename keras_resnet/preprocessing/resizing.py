@@ -4,13 +4,20 @@ import math
 from typing import Any, Literal
 
 import keras
+import numpy as np
 from keras import ops
 
-__all__ = ["METHODS", "Interpolation", "resize"]
+from keras_resnet.preprocessing.views import View, whole
+
+__all__ = ["METHODS", "Interpolation", "resize", "view"]
 
 Interpolation = Literal["bilinear", "bicubic"]
 METHODS = {"bilinear": "linear", "bicubic": "cubic"}  # names of Keras
 KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic"}  # names of TensorFlow
+SUPPORT = {"bilinear": 1, "bicubic": 2}  # radius of the kernels, in pixels of the smaller image
+# Pixels around a window: a decoder interpolates colours, which are stored at half the resolution,
+# from those that it decodes.
+CONTEXT = 2
 
 
 def resize(images: Any, size: tuple[int, int], crop: float, interpolation: Interpolation) -> Any:
@@ -33,25 +40,51 @@ def resize(images: Any, size: tuple[int, int], crop: float, interpolation: Inter
             "images must be [height, width, channels] or [batch, height, width, channels],"
             f" got {tuple(images.shape)}"
         )
-    batch = list(ops.shape(images)[:-3])
     if tuple(images.shape[-3:-1]) == size and crop == 1:
         return ops.cast(images, "float32")
-    old = ops.cast(ops.stack(ops.shape(images)[-3:-1]), "float32")
+    scale, corner = _placement(ops.stack(ops.shape(images)[-3:-1]), size, crop)
+    return _resample(images, size, scale, corner, interpolation)
+
+
+def view(old: Any, size: tuple[int, int], crop: float, interpolation: Interpolation) -> View:
+    """Returns what `resize` needs of an image, in graphs of TensorFlow.
+
+    Args:
+        old: height and width of the image, integers [2].
+        size: as that of `resize`.
+        crop: as that of `resize`.
+        interpolation: as that of `resize`.
+
+    Returns:
+        a view that finishes like `resize`, except for its rounding, which changes a pixel by
+        less than a hundredth of a level. An image that has the size already stays as it is.
+    """
+    import tensorflow as tf
+
+    static = tf.get_static_value(old)
+    if static is not None and tuple(static) == size and crop == 1:
+        return whole(old)
+    scale, corner = _placement(old, size, crop)
+    reach = SUPPORT[interpolation] * ops.maximum(1.0, 1 / scale) + CONTEXT
+    first = ops.maximum(ops.floor(-corner / scale - reach), 0.0)
+    last = ops.ceil((np.array(size, np.float32) - corner) / scale + reach)
+    last = ops.minimum(last, ops.cast(old, "float32"))
+    window = ops.cast(ops.concatenate([first, last - first]), "int32")
+    moved = corner + first * scale
+    return View(window, lambda image: _resample(image, size, scale, moved, interpolation))
+
+
+def _placement(old: Any, size: tuple[int, int], crop: float) -> tuple[Any, Any]:
+    """Returns the scale, and the place of the scaled image relative to the crop, float32 [2]."""
+    old = ops.cast(old, "float32")
     rows, columns = (math.floor(side / crop) for side in size)
     # The side with the larger factor decides; for a square that is the shorter side.
     upright = rows / old[0] >= columns / old[1]
     new = ops.floor(
         old * ops.where(upright, float(rows), float(columns)) / ops.where(upright, old[0], old[1])
     )
-    # Only the crop is resampled. `keras.ops.image.resize` does not accept a size that a graph
-    # computes.
-    images = ops.reshape(images, (-1, *ops.shape(images)[-3:]))
     middle = (new - ops.convert_to_tensor(size, dtype="float32")) / 2
-    corner = -ops.round(middle)  # halves to even, as torchvision
-    images = _resample(images, size, new / old, corner, interpolation)
-    if interpolation == "bicubic":
-        images = ops.clip(images, 0, 255)  # bicubic interpolation overshoots at edges
-    return ops.reshape(images, (*batch, *size, images.shape[-1]))
+    return new / old, -ops.round(middle)  # halves to even, as torchvision
 
 
 def _rank(images: Any) -> int | None:
@@ -59,6 +92,22 @@ def _rank(images: Any) -> int | None:
 
 
 def _resample(
+    images: Any, size: tuple[int, int], scale: Any, translation: Any, interpolation: Interpolation
+) -> Any:
+    """Maps [..., height, width, channels] to float32 [..., *size, channels].
+
+    Only the crop is resampled. `keras.ops.image.resize` does not accept a size that a graph
+    computes.
+    """
+    batch = list(ops.shape(images)[:-3])
+    images = ops.reshape(images, (-1, *ops.shape(images)[-3:]))
+    images = _scale_and_translate(images, size, scale, translation, interpolation)
+    if interpolation == "bicubic":
+        images = ops.clip(images, 0, 255)  # bicubic interpolation overshoots at edges
+    return ops.reshape(images, (*batch, *size, images.shape[-1]))
+
+
+def _scale_and_translate(
     images: Any, size: tuple[int, int], scale: Any, translation: Any, interpolation: Interpolation
 ) -> Any:
     """Maps [batch, height, width, channels] to float32 [batch, *size, channels]."""

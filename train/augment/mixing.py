@@ -17,10 +17,10 @@ Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], Batch]
 def pairwise(mixup: float, cutmix: float, classes: int) -> Mix:
     """Returns a function that mixes a batch: (images, labels, weights, seeds) -> Batch.
 
-    Images are float32 [n, height, width, channels] with an even n, labels int64 [n], weights
-    float32 [n], seeds int64 [n, 2] and targets float32 [n, classes]. Each pair is mixed in one of
-    the ways whose alpha is above 0, at even odds if that is both. A pair in which an image has a
-    weight of 0, because it could not be read, is not mixed.
+    Images are [n, height, width, channels] of any dtype with an even n, and leave as float32;
+    labels are int64 [n], weights float32 [n], seeds int64 [n, 2] and targets float32 [n, classes].
+    Each pair is mixed in one of the ways whose alpha is above 0, at even odds if that is both. A
+    pair in which an image has a weight of 0, because it could not be read, is not mixed.
 
     Args:
         mixup: alpha of mixup; 0 for none.
@@ -42,6 +42,7 @@ def pairwise(mixup: float, cutmix: float, classes: int) -> Mix:
         draws = tf.map_fn(
             lambda seed: draw(mixup, cutmix, seed), seeds[::2], fn_output_signature=pairs
         )
+        images = tf.cast(images, tf.float32)
         kept = _kept(images, draws, readable)
         share = tf.reduce_mean(kept, [1, 2])
         return _blend(images, kept), _blend(targets, share), weights

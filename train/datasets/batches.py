@@ -12,12 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.preprocessing import Preprocessing
-from train.datasets.decoding import Broken, decoded, watched
-from train.datasets.examples import Examples
+from keras_resnet.preprocessing.decoding import seen
+from keras_resnet.preprocessing.views import Look
+from train.datasets.decoding import AT_ONCE, Broken, DecodeRow, decoded, noting, watched
+from train.datasets.examples import Element, Examples, Pair
 
 FOREVER = np.iinfo(np.int64).max
 
 Change = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]  # (image, seed [2]) -> image
+Batch = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]  # positions, images, labels, weights
 Mix = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
 
 
@@ -45,13 +48,29 @@ Batches = Callable[[Share], tf.data.Dataset]
 
 
 @dataclass(frozen=True)
+class Together:
+    """The change of many decoded images at once, which costs less than one by one.
+
+    Attributes:
+        draw: draws numbers for an image by its seed.
+        change: makes images [n, ...] of the network of decoded ones and of what was drawn for each.
+    """
+
+    draw: Callable[[tf.Tensor], tf.Tensor]
+    change: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True)
 class Stream:
     """Which examples a training sees at which step, and how they are changed.
 
+    A seed of an image is (seed of the run, position in the stream).
+
     Attributes:
         batch_size: examples of a global batch.
-        change: makes an image of the network of one as it was decoded; the seed is (seed of the
-            run, position in the stream).
+        look: makes of a seed what is seen of an image, at the size of the network.
+        change: changes what is seen, by the same seed; None if nothing does.
+        together: does the same as `look` to images that are decoded already, where it can.
         mix: makes (images, targets, weights) of (images, labels, weights, seeds), the same seeds;
             None if targets are the labels.
         seed: of the run.
@@ -59,10 +78,16 @@ class Stream:
     """
 
     batch_size: int
-    change: Change
+    look: Callable[[tf.Tensor], Look]
+    change: Change | None = None
+    together: Together | None = None
     mix: Mix | None = None
     seed: int = 0
     repeats: int = 1
+
+    def key(self, position: tf.Tensor) -> tf.Tensor:
+        """Returns the seeds of the images at these positions, integers [..., 2]."""
+        return tf.stack([tf.fill(tf.shape(position), np.int64(self.seed)), position], -1)
 
 
 @tf.autograph.experimental.do_not_convert
@@ -89,30 +114,82 @@ def train_batches(
         broken: notes the examples that cannot be decoded; their weight is 0.
 
     Returns:
-        Batches of a replica's size: images float32 [n, height, width, channels]; targets int64 [n],
-        or what `mix` makes of them; weights float32 [n].
+        Batches of a replica's size: images [n, height, width, channels] of 0..255, uint8 if nothing
+        needs more; targets int64 [n], or what `mix` makes of them; weights float32 [n].
 
     Raises:
         ValueError: if there are no examples.
     """
     if not examples.size:
         raise ValueError("there are no examples to train on")
-    seed = np.int64(stream.seed)
-
-    def example(
-        position: tf.Tensor, image: tf.Tensor, label: tf.Tensor, weight: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
-        key = tf.stack([seed, position])
-        return stream.change(image, key), label, weight, key
-
-    rows = decoded(examples, _positions(examples, stream, first_step, share), broken)
-    rows = rows.map(example, tf.data.AUTOTUNE, deterministic=True)
-    batches = rows.batch(stream.batch_size // share.replicas, drop_remainder=True)
-    if stream.mix:
-        batches = batches.map(stream.mix, tf.data.AUTOTUNE, deterministic=True)
+    size = stream.batch_size // share.replicas
+    rows = _positions(examples, stream, first_step, share)
+    if examples.gather and stream.together:
+        batches = _gathered(examples, stream, rows, size)
     else:
-        batches = batches.map(lambda images, labels, weights, _: (images, labels, weights))
+        batches = _decoded(examples, stream, rows, size, broken)
+
+    def finished(
+        positions: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        if not stream.mix:
+            return images, labels, weights
+        return stream.mix(images, labels, weights, stream.key(positions))
+
+    batches = batches.map(finished, tf.data.AUTOTUNE, deterministic=True)
     return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _gathered(
+    examples: Examples, stream: Stream, rows: tf.data.Dataset, size: int
+) -> tf.data.Dataset:
+    """Makes batches of decoded images, all of one at once."""
+    gather = examples.gather
+    together = stream.together
+    assert gather
+    assert together
+
+    def batch(positions: tf.Tensor, elements: tf.Tensor, draws: tf.Tensor) -> Batch:
+        images, labels = gather(elements)
+        return positions, together.change(images, draws), labels, tf.ones([size])
+
+    def draw(position: tf.Tensor, element: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return position, element, together.draw(stream.key(position))
+
+    drawn = rows.map(draw)
+    batches = drawn.batch(size, drop_remainder=True)
+    return batches.map(batch, tf.data.AUTOTUNE, deterministic=True)
+
+
+def _decoded(
+    examples: Examples, stream: Stream, rows: tf.data.Dataset, size: int, broken: Broken | None
+) -> tf.data.Dataset:
+    """Makes batches of images that are decoded and changed one by one."""
+
+    def decode(position: tf.Tensor, element: Element) -> Pair:
+        key = stream.key(position)
+        image, label = examples.decode(element, stream.look(key))
+        return (stream.change(image, key) if stream.change else image), label
+
+    return _grouped(examples, rows, size, decode, broken)
+
+
+def _grouped(
+    examples: Examples,
+    rows: tf.data.Dataset,
+    size: int,
+    decode: DecodeRow,
+    broken: Broken | None,
+) -> tf.data.Dataset:
+    """Makes batches of `size` examples of groups that are decoded at the same time."""
+    at_once = max(n for n in range(1, AT_ONCE + 1) if size % n == 0)
+    groups = decoded(rows, at_once, decode, noting(examples, broken))
+
+    def joined(part: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(part, [size, *part.shape[2:]])
+
+    batches = groups.batch(size // at_once, drop_remainder=True)
+    return batches.map(lambda *parts: tuple(map(joined, parts)))
 
 
 def _positions(
@@ -165,7 +242,7 @@ def eval_batches(
 
     Args:
         examples: any split.
-        preprocess: resizes and normalizes images.
+        preprocess: resizes images, which are not normalized.
         batch_size: examples of a global batch.
         share: the rows of this worker.
         broken: notes the examples that cannot be decoded.
@@ -173,17 +250,29 @@ def eval_batches(
     count = -(-examples.size // batch_size) * batch_size
     positions = tf.data.Dataset.range(count)
     elements = examples.elements(None).repeat()
+    rows = _own_rows(share, positions, elements, batch_size)
+    size = batch_size // share.replicas
+    gather = examples.gather
+    if gather:
 
-    def example(
-        position: tf.Tensor, image: tf.Tensor, label: tf.Tensor, weight: tf.Tensor
-    ) -> tuple[tf.Tensor, ...]:
-        counts = tf.cast(position < examples.size, tf.float32)
-        return preprocess(image), label, counts * weight
+        def batch(positions: tf.Tensor, elements: tf.Tensor) -> Batch:
+            images, labels = gather(elements)
+            return positions, seen(images, preprocess.view), labels, tf.ones([size])
 
-    rows = decoded(examples, _own_rows(share, positions, elements, batch_size), broken)
-    rows = rows.map(example, tf.data.AUTOTUNE, deterministic=True)
-    batches = rows.batch(batch_size // share.replicas, drop_remainder=True)
-    return batches.prefetch(tf.data.AUTOTUNE)
+        batches = rows.batch(size, drop_remainder=True).map(batch)
+    else:
+
+        def decode(_: tf.Tensor, element: Element) -> Pair:
+            return examples.decode(element, preprocess.view)
+
+        batches = _grouped(examples, rows, size, decode, broken)
+
+    def counted(
+        positions: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        return images, labels, weights * tf.cast(positions < examples.size, tf.float32)
+
+    return batches.map(counted).prefetch(tf.data.AUTOTUNE)
 
 
 def distribute(

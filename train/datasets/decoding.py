@@ -1,15 +1,22 @@
 """From raw elements to images; those that cannot be decoded are counted, named and left out."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
 
 from keras_resnet import console
 from keras_resnet.preprocessing.decoding.errors import message
-from train.datasets.examples import Element, Examples
+from keras_resnet.preprocessing.views import Look
+from train.datasets.examples import Element, Examples, Pair
 
-IN_FLIGHT = 32  # encoded images that are decoded at the same time
+AT_ONCE = 16  # images of a group at most
+GROUPS = 2 * len(os.sched_getaffinity(0))  # decoded at the same time: a slow image is waited for
+
+DecodeRow = Callable[[tf.Tensor, Element], Pair]  # (position, element) -> (image, label)
+Note = Callable[[Any], tf.Tensor]  # of n elements
 
 
 class TooManyBroken(ValueError):
@@ -34,20 +41,22 @@ class Broken:
             # By a hash of the name, as TensorFlow has no table from strings to strings.
             self._rows = tf.lookup.experimental.MutableHashTable(tf.int64, tf.string, b"")
 
-    def source(self, examples: Examples) -> Callable[[Element], tf.Operation]:
-        """Returns a function that notes, inside a graph, an element of these examples."""
+    def source(self, examples: Examples) -> Note:
+        """Returns a function that notes, inside a graph, some elements of these examples."""
         places = [i for i, known in enumerate(self._sources) if known is examples]
         if not places:
             self._sources.append(examples)
         place = str(places[0] if places else len(self._sources) - 1)
 
-        def note(element: Element) -> tf.Operation:
+        def note(element: Element) -> tf.Tensor:
             parts = [tf.io.serialize_tensor(part) for part in tf.nest.flatten(element)]
             name = examples.name(element)
             row = tf.io.serialize_tensor(tf.stack([name, place, *parts]))
-            return self._rows.insert(tf.strings.to_hash_bucket_fast(name, tf.int64.max), row)
+            key = tf.strings.to_hash_bucket_fast(name, tf.int64.max)
+            with tf.control_dependencies([self._rows.insert(key, row)]):
+                return tf.identity(key)
 
-        return note
+        return partial(tf.map_fn, note, fn_output_signature=tf.int64)
 
     def check(self) -> None:
         """Prints a line for each record that was noted since the last call.
@@ -85,6 +94,11 @@ class Broken:
         return "it could not be read at first"
 
 
+def noting(examples: Examples, broken: Broken | None) -> Note:
+    """Returns what is told the elements of these examples that cannot be decoded."""
+    return broken.source(examples) if broken else lambda _elements: tf.constant(0)
+
+
 def watched(batches: Iterable[Any], broken: Broken | None) -> Iterator[Any]:
     """Yields batches, and reports the records of each that could not be decoded.
 
@@ -97,42 +111,77 @@ def watched(batches: Iterable[Any], broken: Broken | None) -> Iterator[Any]:
         yield batch
 
 
-def decoded(
-    examples: Examples, stream: tf.data.Dataset, broken: Broken | None = None
-) -> tf.data.Dataset:
-    """Maps (position, element) to (position, image, label, weight).
+def decoded(rows: tf.data.Dataset, at_once: int, decode: DecodeRow, note: Note) -> tf.data.Dataset:
+    """Maps rows (position, element) to groups (positions, images, labels, weights).
 
     An element that cannot be decoded becomes a black image of class 0 with a weight of 0, in its
     place: all others keep their positions, and a step stays the same function of its number. All
     others have a weight of 1.
+
+    TensorFlow can leave out what fails, but not replace it. So each group is a data set of its own,
+    with a black image at its end, which then stands for whatever is missing. Groups are decoded at
+    the same time, the images of one after another.
+
+    Args:
+        rows: their positions increase.
+        at_once: rows of a group.
+        decode: makes an image, of one shape for all, and a label of a position and an element.
+        note: is told the elements that could not be decoded.
     """
 
-    note = broken.source(examples) if broken else lambda _element: tf.no_op()
+    def group(positions: tf.Tensor, elements: Any) -> tf.data.Dataset:
+        one_by_one = tf.data.Dataset.from_tensor_slices((positions, elements))
+        good = one_by_one.map(lambda position, element: (position, *decode(position, element)))
+        spec = good.element_spec
+        blank = tf.nest.map_structure(lambda part: tf.zeros(part.shape, part.dtype), spec)
+        found = good.ignore_errors().concatenate(tf.data.Dataset.from_tensors(blank))
+        return found.batch(at_once + 1).map(partial(_in_place, note, positions, elements))
 
-    def decode(position: tf.Tensor, element: Any) -> tuple[tf.Tensor, ...]:
-        image, label = examples.decode(element)
-        return position, image, label, tf.constant(1.0)
-
-    def blank(position: tf.Tensor, element: Any) -> tuple[tf.Tensor, ...]:
-        with tf.control_dependencies([note(element)]):
-            image = tf.zeros([8, 8, examples.channels], tf.uint8)
-            return position, image, tf.constant(0, tf.int64), tf.constant(0.0)
-
-    def one(*row: Any) -> tf.data.Dataset:
-        alone = tf.data.Dataset.from_tensors(row)
-        return alone.map(decode).ignore_errors().concatenate(alone.map(blank)).take(1)
-
-    if not examples.encoded:
-        return stream.map(decode, tf.data.AUTOTUNE, deterministic=True)
-    return stream.interleave(
-        one, cycle_length=IN_FLIGHT, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    return rows.batch(at_once).interleave(
+        group,
+        cycle_length=GROUPS,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=True,
     )
 
 
+def _in_place(
+    note: Note,
+    positions: tf.Tensor,
+    elements: Any,
+    found: tf.Tensor,
+    images: tf.Tensor,
+    labels: tf.Tensor,
+) -> tuple[tf.Tensor, ...]:
+    """Brings what was decoded, and ends in a blank, to the positions of a group.
+
+    Returns:
+        positions, images, labels and weights [n].
+    """
+    count = tf.size(found) - 1
+    places = tf.searchsorted(found[:-1], positions)
+    there = (places < count) & (tf.gather(found, places) == positions)
+    places = tf.where(there, places, count)
+    missing = tf.nest.map_structure(lambda part: tf.boolean_mask(part, ~there), elements)
+    with tf.control_dependencies([note(missing)]):
+        weights = tf.cast(there, tf.float32)
+    return positions, tf.gather(images, places), tf.gather(labels, places), weights
+
+
 @tf.autograph.experimental.do_not_convert
-def whole(examples: Examples, broken: Broken | None = None) -> tf.data.Dataset:
-    """Lists (image, label) of all examples that can be decoded, in order."""
-    stream = tf.data.Dataset.zip(tf.data.Dataset.range(examples.size), examples.elements(None))
-    rows = decoded(examples, stream, broken)
-    good = rows.filter(lambda _position, _image, _label, weight: weight > 0)
+def whole(examples: Examples, look: Look, broken: Broken | None = None) -> tf.data.Dataset:
+    """Lists (image, label) of all examples that can be decoded, in order.
+
+    Args:
+        examples: any split.
+        look: makes all images the same size.
+        broken: notes the examples that cannot be decoded.
+    """
+    rows = tf.data.Dataset.zip(tf.data.Dataset.range(examples.size), examples.elements(None))
+
+    def decode(_: tf.Tensor, element: Element) -> Pair:
+        return examples.decode(element, look)
+
+    groups = decoded(rows, AT_ONCE, decode, noting(examples, broken))
+    good = groups.unbatch().filter(lambda _position, _image, _label, weight: weight > 0)
     return good.map(lambda _position, image, label, _weight: (image, label))

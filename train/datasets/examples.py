@@ -2,12 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.preprocessing.decoding import seen
+from keras_resnet.preprocessing.views import Look, whole
+
 Element = Any  # an index, or a serialized record with its place
+Pair = tuple[tf.Tensor, tf.Tensor]  # image and label
+Gather = Callable[[Element], Pair]
+
+
+class Decode(Protocol):
+    """Makes an image and a label of an element; see `Examples`."""
+
+    def __call__(self, element: Element, /, look: Look = whole) -> Pair: ...
 
 
 @dataclass(frozen=True)
@@ -20,10 +31,12 @@ class Examples:
         channels: of the images.
         elements: lists the raw elements, in order for None, or shuffled by a seed, an integer
             tensor [2].
-        decode: makes an image, uint8 [height, width, channels], and a label, int64 [], of an
-            element. If images are encoded, that may fail.
+        decode: makes an image and a label, int64 [], of an element. The image is what a view makes
+            of it; by default all of it, uint8 [height, width, channels]. If images are encoded,
+            that may fail.
         name: says which record an element is.
-        encoded: whether images have to be decoded.
+        gather: makes images, uint8 [n, height, width, channels], and labels, int64 [n], of n
+            elements at once; None if images are encoded.
         listing: names of the files in order, relative to their folder, if they are known.
         held_out_by_name: whether these names decided which examples are for testing.
         counts: number of examples of each class, if that is known.
@@ -34,9 +47,9 @@ class Examples:
     labels: tuple[str, ...]
     channels: int
     elements: Callable[[tf.Tensor | None], tf.data.Dataset]
-    decode: Callable[[Element], tuple[tf.Tensor, tf.Tensor]]
+    decode: Decode
     name: Callable[[Element], tf.Tensor] = tf.strings.as_string
-    encoded: bool = False
+    gather: Gather | None = None
     listing: Sequence[bytes] = ()
     held_out_by_name: bool = False
     counts: tuple[int, ...] = ()
@@ -55,12 +68,21 @@ def arrays(images: Any, labels: Any, names: tuple[str, ...]) -> Examples:
     images = tf.constant(images)
     labels = tf.constant(labels, tf.int64)
 
-    def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return images[index], labels[index]
+    def decode(index: tf.Tensor, look: Look = whole) -> Pair:
+        return seen(images[index], look), labels[index]
+
+    def gather(index: tf.Tensor) -> Pair:
+        return tf.gather(images, index), tf.gather(labels, index)
 
     size = len(labels)
     return Examples(
-        size, names, images.shape[-1], indices(size), decode, counts=tuple(counts.tolist())
+        size,
+        names,
+        images.shape[-1],
+        indices(size),
+        decode,
+        gather=gather,
+        counts=tuple(counts.tolist()),
     )
 
 

@@ -16,8 +16,9 @@ import tensorflow as tf
 from keras_resnet.labels import near, quoted
 from keras_resnet.preprocessing import decoding, image_files, image_kinds
 from keras_resnet.preprocessing.image_files import LeftOut, Reason, printable
+from keras_resnet.preprocessing.views import Look, whole
 from train.datasets import layouts
-from train.datasets.examples import Examples, indices, part
+from train.datasets.examples import Examples, Pair, indices, part
 from train.datasets.layouts import Classes
 
 HELD_OUT = 2**64 // 10  # files with ranks below are for testing
@@ -88,8 +89,8 @@ def _examples(folder: Folder, classes: Classes) -> Examples:
     def name(index: tf.Tensor) -> tf.Tensor:
         return tf.strings.join([root, b"/", files[index]])
 
-    def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return decoding.decode(tf.io.read_file(name(index)), 3), labels[index]
+    def decode(index: tf.Tensor, look: Look = whole) -> Pair:
+        return decoding.decode_view(tf.io.read_file(name(index)), 3, look), labels[index]
 
     return Examples(
         len(listing),
@@ -98,7 +99,6 @@ def _examples(folder: Folder, classes: Classes) -> Examples:
         indices(len(listing)),
         decode,
         name,
-        encoded=True,
         listing=listing,
         held_out_by_name=folder.held_out,
         counts=counts,

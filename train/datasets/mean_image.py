@@ -27,9 +27,7 @@ def mean_image(
         ValueError: if no example can be decoded.
         TooManyBroken: if more examples cannot be decoded than `broken` allows.
     """
-    images = whole(examples, broken).map(
-        lambda image, _: preprocess.resize(image), tf.data.AUTOTUNE
-    )
+    images = whole(examples, preprocess.view, broken).map(lambda image, _: image)
     total = np.zeros([*preprocess.size, examples.channels])
     count = 0
     at_once = max(1, min(256, IN_FLIGHT_BYTES // (4 * total.size)))

@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding.errors import message
 from keras_resnet.preprocessing.decoding.reading import require
+from keras_resnet.preprocessing.views import Look, whole
 from train.datasets import classes, tfds
-from train.datasets.examples import Element, Examples, arrays, indices, part
+from train.datasets.examples import Element, Examples, Pair, arrays, indices, part
 
 IN_MEMORY_BYTES = 1 << 30
 SHUFFLE_BUFFER = 16_384
@@ -47,12 +48,12 @@ def _load(builder: Any, split: str, validation: int) -> Examples:
     decoder = tfds.decoder(builder)
     channels = shape[-1]
 
-    def decode(record: Element) -> tuple[tf.Tensor, tf.Tensor]:
+    def decode(record: Element, look: Look = whole) -> Pair:
         example = features.deserialize_example(record["record"], decoders=decoder.told)
         label = tf.cast(example["label"], tf.int64)
         known = require((label >= 0) & (label < len(labels)), "label {}", label)
         with tf.control_dependencies([known]):
-            return decoder.pixels(example["image"]), tf.identity(label)
+            return decoder.pixels(example["image"], look), tf.identity(label)
 
     def name(record: Element) -> tf.Tensor:
         return tf.strings.join(
@@ -60,7 +61,7 @@ def _load(builder: Any, split: str, validation: int) -> Examples:
         )
 
     elements = _records(builder, str(part))
-    examples = Examples(part.size, labels, channels, elements, decode, name, encoded=True)
+    examples = Examples(part.size, labels, channels, elements, decode, name)
     examples = _in_memory(examples) if small else examples
     return replace(examples, found=(*notes, *said, *decoder.notes))
 
@@ -158,6 +159,6 @@ def _encoded_in_memory(examples: Examples) -> Examples:
     return replace(
         examples,
         elements=indices(examples.size),
-        decode=lambda index: examples.decode(record(index)),
+        decode=lambda index, look=whole: examples.decode(record(index), look),
         name=lambda index: examples.name(record(index)),
     )

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding.colours import CHANNELS
-from keras_resnet.preprocessing.decoding.files import decode
+from keras_resnet.preprocessing.decoding.files import decode, decode_view, seen
 from keras_resnet.preprocessing.decoding.reading import require
+from keras_resnet.preprocessing.views import Look
 
 HINT = "images of uint8, uint16, or floats of 0..1 or 0..255 can be used"
 
@@ -20,13 +21,13 @@ class Decoder:
 
     Args:
         told: the argument `decoders` of TFDS's functions.
-        pixels: makes uint8 [height, width, channels] of the tensor that TFDS then returns; it
-            fails for a broken image.
+        pixels: makes what a view needs of the tensor that TFDS then returns; it fails for a broken
+            image.
         notes: lines for the user.
     """
 
     told: dict[str, Any] | None
-    pixels: Callable[[Any], tf.Tensor]
+    pixels: Callable[[Any, Look], tf.Tensor]
     notes: tuple[str, ...] = ()
 
 
@@ -58,22 +59,26 @@ def decoder(feature: Any, first: Callable[[], Iterable[np.ndarray[Any, Any]]]) -
     notes = ("16-bit images: the upper eight bits are used",) if kind == np.uint16 else ()
     if files and kind in (np.uint8, np.uint16):
 
-        def read(data: tf.Tensor) -> tf.Tensor:
-            return tf.ensure_shape(decode(data, shape[-1]), shape)
+        def read(data: tf.Tensor, look: Look) -> tf.Tensor:
+            if None in shape:
+                return decode_view(data, shape[-1], look)
+            return seen(tf.ensure_shape(decode(data, shape[-1]), shape), look)
 
         return Decoder({"image": tfds.decode.SkipDecoding()}, read, notes)
     if kind == np.uint8:
-        return Decoder(None, tf.identity)
+        return Decoder(None, seen)
     if kind == np.uint16:
         return Decoder(
-            None, lambda image: tf.cast(tf.cast(image, tf.int32) // 256, tf.uint8), notes
+            None,
+            lambda image, look: seen(tf.cast(tf.cast(image, tf.int32) // 256, tf.uint8), look),
+            notes,
         )
     if not np.issubdtype(kind, np.floating):
         raise ValueError(f"image has the type {kind}; {HINT}")
     top = _top(first())
     change = "times 255" if top == 1 else "rounded"
     note = f"float images: levels of 0..{top}, {change}"
-    return Decoder(None, lambda image: _rounded(image, top), (note,))
+    return Decoder(None, lambda image, look: seen(_rounded(image, top), look), (note,))
 
 
 def _top(images: Iterable[np.ndarray[Any, Any]]) -> int:

@@ -60,7 +60,11 @@ def average(
 
 
 def precise(
-    strategy: tf.distribute.Strategy, model: keras.Model, batches: Iterable[Any], count: int
+    strategy: tf.distribute.Strategy,
+    model: keras.Model,
+    inputs: Callable[[tf.Tensor], tf.Tensor],
+    batches: Iterable[Any],
+    count: int,
 ) -> None:
     """Replaces the moving averages by the statistics of all activations in some batches.
 
@@ -70,6 +74,7 @@ def precise(
     Args:
         strategy: whose replicas share each batch.
         model: whose statistics are replaced.
+        inputs: from the images of a batch to the input of the network.
         batches: of training; the first of each is the images.
         count: how many batches are used.
     """
@@ -79,7 +84,9 @@ def precise(
         sums = [keras.Variable(np.zeros(v.shape), dtype="float64") for v in found]
 
     def replica(images: tf.Tensor) -> None:
-        model(images, training=True)  # at a momentum of 0, the moving moments are this batch's
+        model(
+            inputs(images), training=True
+        )  # at a momentum of 0, the moving moments are this batch's
         for i in range(0, len(found), 2):
             mean = tf.cast(found[i].value, tf.float64)
             variance = tf.cast(found[i + 1].value, tf.float64)

@@ -78,7 +78,7 @@ def _gradients(model: ResidualNetwork, update: Update, task: Task, batch_size: i
     def gradients(images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tuple[Any, Metrics]:
         scale = update.scale.value if update.scale else 1.0
         with tf.GradientTape() as tape:
-            logits = model(images, training=True)
+            logits = model(task.inputs(images), training=True)
             sums = task.train_sums(targets, weights, logits)
             scaled = sums["loss"] / batch_size * tf.convert_to_tensor(scale)
         grads = tape.gradient(scaled, model.trainable_variables)

@@ -1,13 +1,17 @@
 """What a recipe means: the one place that unpacks it into the values that functions take."""
 
+from functools import partial
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.preprocessing import Preprocessing
-from train.augment import images, mixing, policies
+from keras_resnet.preprocessing.decoding import seen
+from train.augment import images, mixing
 from train.datasets import batches
-from train.datasets.batches import ALONE, Share, Stream
+from train.datasets.batches import ALONE, Share, Stream, Together
 from train.datasets.decoding import Broken
 from train.datasets.examples import Examples
 from train.optimize import optimizers, schedules, steps, updates
@@ -22,36 +26,49 @@ def task(recipe: Recipe) -> Task:
     return classification.task(recipe.loss, recipe.label_smoothing, recipe.target_threshold)
 
 
-def augmentation(recipe: Recipe, preprocess: Preprocessing) -> images.Augment:
-    """Returns the random changes of a training image.
+def cutting(recipe: Recipe, preprocess: Preprocessing) -> images.Cutting:
+    """Returns how training images are cut and scaled.
 
     Args:
-        recipe: which changes, and the size of training images.
+        recipe: the augmentation, and the size of training images.
         preprocess: of evaluation, whose test images may have another size.
     """
-    fit = Preprocessing(
+    return images.cutting(recipe.augmentation, recipe.image_size, _fit(recipe, preprocess).view)
+
+
+def _fit(recipe: Recipe, preprocess: Preprocessing) -> Preprocessing:
+    """Returns what scales training images as evaluation scales test images."""
+    return Preprocessing(
         image_size=recipe.image_size,
         crop=preprocess.crop,
         interpolation=preprocess.interpolation,
     )
-    cut = images.cutting(recipe.augmentation, recipe.image_size, fit.resize)
-    policy = policies.policy(recipe.policy, recipe.magnitude)
-    return images.sequence(cut, policy, images.colouring(recipe.colour))
+
+
+def change(recipe: Recipe, preprocess: Preprocessing) -> images.Augment | None:
+    """Returns how a training image changes after it is cut; None if it does not."""
+    change = images.change(recipe.policy, recipe.magnitude, recipe.colour)
+    if not recipe.erasing:
+        return change
+    fill = np.asarray(preprocess.mean, np.float32)
+    fill = fill[..., ::-1] if preprocess.bgr else fill
+    erase = partial(images.erase, probability=recipe.erasing, fill=fill)
+    if change is None:
+        return erase
+    return lambda image, seed: erase(change(image, seed), seed)
 
 
 def stream(recipe: Recipe, preprocess: Preprocessing, classes: int) -> Stream:
     """Returns which training images come at which step, and how they are changed."""
-    augment = augmentation(recipe, preprocess)
-
-    def change(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        image = preprocess.normalize(tf.cast(augment(image, seed), tf.float32))
-        if recipe.erasing:
-            image = images.erase(image, seed, recipe.erasing)
-        return image
-
+    cut = cutting(recipe, preprocess)
+    changed = change(recipe, preprocess)
+    together = None
+    if changed is None and not recipe.scales:
+        fit = _fit(recipe, preprocess)
+        together = Together(cut.draw, lambda images, draws: cut.move(seen(images, fit.view), draws))
     mixes = recipe.mixup or recipe.cutmix
     mix = mixing.pairwise(recipe.mixup, recipe.cutmix, classes) if mixes else None
-    return Stream(recipe.batch_size, change, mix, recipe.seed, recipe.repeats)
+    return Stream(recipe.batch_size, cut.look, changed, together, mix, recipe.seed, recipe.repeats)
 
 
 def train_batches(
@@ -129,6 +146,7 @@ def train_step(
     strategy: tf.distribute.Strategy,
     model: ResidualNetwork,
     change: updates.Update,
+    task: Task,
     *,
     jit_compile: bool = False,
 ) -> steps.TrainStep:
@@ -137,7 +155,7 @@ def train_step(
         strategy,
         model,
         change,
-        task(recipe),
+        task,
         batching(recipe),
         jit_compile=jit_compile,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import keras
@@ -175,7 +175,7 @@ def create(
         scaled: whether losses are scaled, as float16 needs it.
     """
     recipe = data.recipe
-    task = plan.task(recipe)
+    task = replace(plan.task(recipe), inputs=data.preprocessing.normalize)
     keras.utils.set_random_seed(recipe.seed)
     with strategy.scope():
         model = _network(data, resumes=bool(steps(directory)))

@@ -18,7 +18,7 @@ def eval_step(strategy: tf.distribute.Strategy, model: keras.Model, task: Task) 
     def replica_step(
         images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        return task.eval_sums(targets, weights, model(images, training=False))
+        return task.eval_sums(targets, weights, model(task.inputs(images), training=False))
 
     @tf.function(autograph=False)
     def step(images: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -5,8 +5,9 @@ import tensorflow as tf
 from keras_resnet.preprocessing.decoding import bmp, jpeg, png, webp
 from keras_resnet.preprocessing.decoding.colours import convert
 from keras_resnet.preprocessing.decoding.reading import require, starts
+from keras_resnet.preprocessing.views import Look
 
-__all__ = ["decode"]
+__all__ = ["decode", "decode_view", "seen"]
 
 GIF = b"GIF8"
 
@@ -41,6 +42,44 @@ def decode(data: tf.Tensor, channels: int) -> tf.Tensor:
     image = convert(tf.case(kinds, default=lambda: _nothing(message)), channels)
     image.set_shape([None, None, channels])
     return image
+
+
+def decode_view(data: tf.Tensor, channels: int, look: Look) -> tf.Tensor:
+    """Decodes what a view needs of an image, and finishes it.
+
+    Only a JPEG is decoded in part; other formats are decoded as a whole, and then cropped.
+
+    Args:
+        data: as that of `decode`.
+        channels: as that of `decode`.
+        look: says what is needed of an image of some height and width.
+
+    Returns:
+        what `look` makes of the image, of the same dtype and shape for all formats.
+
+    Raises:
+        InvalidArgumentError: at run time, for an image that is broken in the part that is decoded,
+            or another format.
+    """
+
+    def of_jpeg() -> tf.Tensor:
+        image, finish = jpeg.window(data, look)
+        return finish(convert(image, channels))
+
+    def of_others() -> tf.Tensor:
+        return seen(decode(data, channels), look)
+
+    return tf.cond(starts(data, jpeg.SIGNATURE), of_jpeg, of_others)
+
+
+def seen(images: tf.Tensor, look: Look) -> tf.Tensor:
+    """Returns what a view makes of images [..., height, width, channels] that are decoded."""
+    size = images.shape[-3:-1]
+    view = look(tf.constant(size) if size.is_fully_defined() else tf.shape(images)[-3:-1])
+    if view.window is None:
+        return view.finish(images)
+    top, left, height, width = tf.unstack(tf.convert_to_tensor(view.window))
+    return view.finish(images[..., top : top + height, left : left + width, :])
 
 
 def _gif(data: tf.Tensor) -> tf.Tensor:

@@ -6,11 +6,14 @@ Metadata and data that phones append can contain whole JPEGs, and markers by cha
 tell them from segments of the image.
 """
 
+from functools import partial
+
 import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding.reading import integer, length, piece, require
+from keras_resnet.preprocessing.views import Finish, Look
 
-__all__ = ["SIGNATURE", "pixels", "size"]
+__all__ = ["SIGNATURE", "pixels", "size", "window"]
 
 SIGNATURE = b"\xff\xd8\xff"
 # Each scan of a progressive JPEG costs as much as a whole image; encoders write about ten.
@@ -20,6 +23,8 @@ MAX_SEGMENTS = 4096  # each costs time; a segment has up to 65 kB
 NEAR, FAR = 64, 2**18  # bytes to search for a marker: after a segment, and further on
 SMALL = 2**20  # bytes of a file in which counting bytes is faster than the walk
 START_OF_SCAN, END_OF_IMAGE, APP14 = 0xDA, 0xD9, 0xEE
+EXACT = "INTEGER_ACCURATE"
+RATIOS = (1, 2, 4, 8)  # by which the transform can reduce an image; it then costs less
 # Marks inverted CMYK (transform 0). Decoders disagree about files without it.
 ADOBE = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0"
 
@@ -48,8 +53,40 @@ def size(data: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def pixels(data: tf.Tensor) -> tf.Tensor:
     """Decodes to RGB with the exact transform; TensorFlow's default is off by up to 25 of 255."""
     components = tf.io.extract_jpeg_shape(data)[2]
-    data = tf.cond(components == 4, lambda: _with_adobe_marker(data), lambda: data)
-    return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+    data = _readable(data, components)
+    return tf.io.decode_jpeg(data, channels=3, dct_method=EXACT)
+
+
+def window(data: tf.Tensor, look: Look) -> tuple[tf.Tensor, Finish]:
+    """Decodes the window of a view to RGB, at a reduced resolution if that is enough.
+
+    Pixels at the edge of a window can differ from those of the whole image, where colours are
+    stored at half the resolution.
+
+    Returns:
+        uint8 [height, width, 3], and how the view finishes them.
+    """
+    height, width, components = tf.unstack(tf.io.extract_jpeg_shape(data), num=3)
+    view = look(tf.stack([height, width]))
+    data = _readable(data, components)
+
+    def reduced(ratio: int) -> tf.Tensor:
+        # A reduced image is rounded up; the window is within it.
+        part = tf.convert_to_tensor(view.window) // ratio
+        return tf.io.decode_and_crop_jpeg(data, part, channels=3, ratio=ratio, dct_method=EXACT)
+
+    if view.window is None:
+        return tf.io.decode_jpeg(data, channels=3, dct_method=EXACT), view.finish
+    if not view.least:
+        return reduced(1), view.finish
+    spare = tf.reduce_min(view.window[2:]) // view.least
+    which = tf.reduce_sum(tf.cast(spare >= RATIOS[1:], tf.int32))
+    branches = [partial(reduced, ratio) for ratio in RATIOS]
+    return tf.switch_case(which, branches), view.finish
+
+
+def _readable(data: tf.Tensor, components: tf.Tensor) -> tf.Tensor:
+    return tf.cond(components == 4, lambda: _with_adobe_marker(data), lambda: data)
 
 
 def _with_adobe_marker(data: tf.Tensor) -> tf.Tensor:
