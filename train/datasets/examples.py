@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-Element = Any  # an index, or a serialized record with its place
+Element = Any  # an index, int32 []
+Order = Callable[[tf.Tensor | None], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,11 @@ class Examples:
         size: number of examples.
         labels: names of the classes, in the order of the logits.
         channels: of the images.
-        elements: lists the raw elements, in order for None, or shuffled by a seed, an integer
-            tensor [2].
-        decode: makes an image, uint8 [height, width, channels], and a label, int64 [], of an
-            element. If images are encoded, that may fail.
-        name: says which record an element is.
+        order: returns the index of every example, int32 [size], in order for None, or shuffled by
+            a seed, an integer tensor [2].
+        decode: reads an image, uint8 [height, width, channels], and a label, int64 [], of an
+            index. If images are encoded, that may fail.
+        name: says which file or record an index is.
         encoded: whether images have to be decoded.
         listing: names of the files in order, relative to their folder, if they are known.
         held_out_by_name: whether these names decided which examples are for testing.
@@ -33,7 +34,7 @@ class Examples:
     size: int
     labels: tuple[str, ...]
     channels: int
-    elements: Callable[[tf.Tensor | None], tf.data.Dataset]
+    order: Order
     decode: Callable[[Element], tuple[tf.Tensor, tf.Tensor]]
     name: Callable[[Element], tf.Tensor] = tf.strings.as_string
     encoded: bool = False
@@ -41,6 +42,10 @@ class Examples:
     held_out_by_name: bool = False
     counts: tuple[int, ...] = ()
     found: tuple[str, ...] = ()
+
+    def elements(self, seed: tf.Tensor | None) -> tf.data.Dataset:
+        """Lists the indices, in order or shuffled, as `order` does."""
+        return tf.data.Dataset.from_tensor_slices(self.order(seed))
 
 
 def arrays(images: Any, labels: Any, names: tuple[str, ...]) -> Examples:
@@ -64,16 +69,16 @@ def arrays(images: Any, labels: Any, names: tuple[str, ...]) -> Examples:
     )
 
 
-def indices(size: int) -> Callable[[tf.Tensor | None], tf.data.Dataset]:
-    """Returns `elements` of examples that are known by their index."""
+def indices(size: int) -> Order:
+    """Returns `order` of so many examples; a seed gives an exact shuffle of all of them."""
 
-    def elements(seed: tf.Tensor | None) -> tf.data.Dataset:
-        order = tf.range(size)
-        if seed is not None:
-            order = tf.random.experimental.stateless_shuffle(order, seed)
-        return tf.data.Dataset.from_tensor_slices(order)
+    def order(seed: tf.Tensor | None) -> tf.Tensor:
+        every = tf.range(size)
+        if seed is None:
+            return every
+        return tf.random.experimental.stateless_shuffle(every, seed)
 
-    return elements
+    return order
 
 
 def sample(examples: Examples, count: int) -> Examples:
@@ -82,7 +87,7 @@ def sample(examples: Examples, count: int) -> Examples:
     return replace(
         examples,
         size=min(count, examples.size),
-        elements=lambda _seed: examples.elements(seed).take(count),
+        order=lambda _seed: examples.order(seed)[:count],
         listing=(),
         counts=(),
     )
