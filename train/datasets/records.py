@@ -11,12 +11,14 @@ from keras_resnet.preprocessing.decoding.errors import message
 from keras_resnet.preprocessing.decoding.reading import require
 from train.datasets import classes, tfds
 from train.datasets.examples import Examples, arrays, indices, part
-from train.datasets.record_files import Piece, RecordFiles
+from train.datasets.record_files import ALONE, Crew, Piece, RecordFiles
 
 IN_MEMORY_BYTES = 1 << 30
 
 
-def load(dataset: str, split: str, data_dir: str | None, validation: int) -> Examples:
+def load(
+    dataset: str, split: str, data_dir: str | None, validation: int, crew: Crew = ALONE
+) -> Examples:
     """Opens a split of a data set of TFDS; see `datasets.load`.
 
     Raises:
@@ -25,7 +27,7 @@ def load(dataset: str, split: str, data_dir: str | None, validation: int) -> Exa
     builder = tfds.opened(dataset, data_dir)
     _check_features(builder)
     try:
-        return _load(builder, split, validation)
+        return _load(builder, split, validation, crew)
     except tf.errors.OpError as error:
         raise ValueError(message(error)) from error
 
@@ -35,7 +37,7 @@ def has_validation(dataset: str, data_dir: str | None) -> bool:
     return "validation" in tfds.parts(tfds.opened(dataset, data_dir))[0]
 
 
-def _load(builder: Any, split: str, validation: int) -> Examples:
+def _load(builder: Any, split: str, validation: int, crew: Crew) -> Examples:
     parts, notes = tfds.parts(builder)
     part = _part(builder, split, validation)
     shape = builder.info.features["image"].shape
@@ -44,7 +46,7 @@ def _load(builder: Any, split: str, validation: int) -> Examples:
     labels, said = classes.names(builder, list(parts.values()), whole=small)
     classes.check(builder, part, len(labels), whole=small)
     parse = _parser(builder, len(labels))
-    files = RecordFiles(_pieces(builder, str(part)))
+    files = RecordFiles(_pieces(builder, str(part)), ALONE if small else crew)
     examples = Examples(
         part.size,
         labels,

@@ -1,7 +1,10 @@
 """A worker reads its own records and no others, from any step on; damaged files are told."""
 
+import threading
 import time
 from dataclasses import replace
+from functools import partial
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from train.datasets import batches, record_files, records
 from train.datasets.batches import Share, Stream
 from train.datasets.decoding import Broken, decoded, watched
 from train.datasets.examples import Examples, indices
-from train.datasets.record_files import Piece, RecordFiles
+from train.datasets.record_files import Crew, Piece, RecordFiles
 
 COUNTS = [70, 64, 1, 57, 64]  # records of each file; 256 in all
 SIZE = 40_000  # bytes of a record, about
@@ -39,11 +42,12 @@ def written(tmp_path_factory) -> tuple[list[Path], list[list[bytes]]]:
     return paths, contents
 
 
+def pieces_of(written) -> list[Piece]:
+    return [Piece(str(path), len(c), 0, len(c)) for path, c in zip(*written, strict=True)]
+
+
 def whole(written) -> RecordFiles:
-    paths, contents = written
-    return RecordFiles(
-        [Piece(str(path), len(c), 0, len(c)) for path, c in zip(paths, contents, strict=True)]
-    )
+    return RecordFiles(pieces_of(written))
 
 
 def examples_of(files: RecordFiles, size: int = sum(COUNTS)) -> Examples:
@@ -121,6 +125,52 @@ def test_a_batch_of_records_is_the_same_for_all_workers(written, repeats, first)
         shares = [Share(worker, workers, workers) for worker in range(workers)]
         found = np.concatenate([labels(first, 3, share) for share in shares], 1)
         np.testing.assert_array_equal(found, expected)
+
+
+def crew_of(count: int) -> list[Crew]:
+    """Workers in threads, whose arrays are added up as those of processes are."""
+    barrier = threading.Barrier(count, timeout=60)
+    given: dict[int, np.ndarray] = {}
+
+    def total(worker: int, values: np.ndarray) -> np.ndarray:
+        given[worker] = values
+        barrier.wait()
+        return np.sum(list(given.values()), 0)
+
+    return [Crew(worker, count, partial(total, worker)) for worker in range(count)]
+
+
+@pytest.mark.parametrize("workers", [2, 3, 8])
+def test_workers_make_one_index_together(written, monkeypatch, workers):
+    """Each reads the lengths of its own files only."""
+    pieces = pieces_of(written)
+    expected = record_files.ALONE.bounds(pieces)
+    looked_at = []
+    bounds = record_files.bounds
+    monkeypatch.setattr(
+        record_files, "bounds", lambda *file: looked_at.append(file[0]) or bounds(*file)
+    )
+    with ThreadPool(workers) as pool:
+        found = pool.map(lambda crew: crew.bounds(pieces), crew_of(workers))
+    for parts in found:
+        for part, one in zip(parts, expected, strict=True):
+            np.testing.assert_array_equal(part, one)
+    assert sorted(looked_at) == sorted(piece.file for piece in pieces)
+
+
+def test_a_damaged_file_is_told_by_all_workers(written):
+    pieces = pieces_of(written)
+    pieces[3] = replace(pieces[3], records=58)
+
+    def error(crew: Crew) -> str:
+        with pytest.raises(ValueError, match="damaged") as caught:
+            RecordFiles(pieces, crew)
+        return str(caught.value)
+
+    with ThreadPool(2) as pool:
+        first, second = pool.map(error, crew_of(2))
+    assert first == second
+    assert pieces[3].file in first
 
 
 IMAGENET = (1_281_167, 1024)  # examples, files
