@@ -8,9 +8,10 @@ arithmetic, and its notes say so.
 """
 
 import os
+import statistics
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ SIZE = 110_000  # bytes of a record, about
 BATCH = 8192
 WORKERS = (1, 8, 64, 512)
 STEP = 100_000  # at which a run resumes
+EACH = 500  # records of a made-up file
 BLOCK = 10  # records that are read together
 PART = 16  # the index is timed on one file in so many
 OLD_BUFFER, OLD_FILES = 16_384, 16  # records in the buffer of the old way, and its open files
@@ -38,15 +40,15 @@ GB = 1e9
 MB = 1e6
 
 
-def made_up(folder: Path, files: int = 4, each: int = 500) -> RecordFiles:
+def made_up(folder: Path, files: int = 4) -> list[Piece]:
     """Writes records of random bytes, as incompressible as photographs."""
     pieces = []
     for i in range(files):
-        pieces.append(Piece(str(folder / f"{i}"), each, 0, each))
+        pieces.append(Piece(str(folder / f"{i}"), EACH, 0, EACH))
         with tf.io.TFRecordWriter(pieces[-1].file) as writer:
-            for _ in range(each):
+            for _ in range(EACH):
                 writer.write(os.urandom(SIZE))
-    return RecordFiles(pieces)
+    return pieces
 
 
 def work(rows: tf.data.Dataset) -> measure.Work:
@@ -71,7 +73,7 @@ def block(files: RecordFiles, size: int) -> tf.data.Dataset:
     length = SIZE + FRAME
 
     def records(number: tf.Tensor) -> tf.data.Dataset:
-        file, rest = number * BLOCK // 500, number * BLOCK % 500
+        file, rest = number * BLOCK // EACH, number * BLOCK % EACH
         buffer = tf.constant(BLOCK * length, tf.int64)
         begin = tf.cast(rest, tf.int64) * length
         return record_files._from(files._files[file], begin, buffer).take(BLOCK)
@@ -85,24 +87,53 @@ def single(files: RecordFiles, size: int) -> tf.data.Dataset:
     return own(order).map(files.read)
 
 
+def cold(files: RecordFiles, pieces: Sequence[Piece], rounds: int) -> tuple[float, float]:
+    """Returns MB per second off the page cache: of files in order, and of single records."""
+    size = len(pieces) * EACH
+    order = tf.random.experimental.stateless_shuffle(tf.range(size), [0, 0])
+    singles = tf.data.Dataset.from_tensor_slices(order).map(files.read, IN_FLIGHT)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = IN_FLIGHT
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for rows, own_seconds in zip((files.all(), singles), seconds, strict=True):
+            one = rows.map(tf.strings.length).batch(1000).with_options(options)
+            forget(pieces)
+            begin = time.perf_counter()
+            list(one)
+            own_seconds.append(time.perf_counter() - begin)
+    whole, alone = (size * SIZE / MB / statistics.median(one) for one in seconds)
+    return whole, alone
+
+
 def ways(rounds: int = 7) -> None:
-    """Measures the ways to read records, which lie in the page cache, one core each."""
-    size = 2000
-    with tempfile.TemporaryDirectory() as folder:
-        files = made_up(Path(folder))
+    """Measures the ways to read records on one core."""
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        pieces = made_up(Path(folder))
+        files = RecordFiles(pieces)
+        size = len(pieces) * EACH
         works = {
             "every worker reads all": work(old(files, size)),
             f"blocks of {BLOCK}": work(block(files, size)),
             "single records": work(single(files, size)),
         }
         seconds = measure.alternate(works, rounds)
+        whole, alone = cold(files, pieces, rounds)
+    cached = (
+        f"One of {READERS} workers, with the files in the page cache; a worker alone reads"
+        f" {READERS} times as many in the first way, and as many as here in the others."
+    )
+    uncached = (
+        f"Off the page cache, on the local disk: {whole:.0f} MB/s of files in order,"
+        f" {alone:.0f} MB/s of single records, {IN_FLIGHT} at a time."
+    )
     measure.Table(
         "reading",
         COMMAND,
         f"own records of {SIZE // 1000} kB per CPU second",
         "every worker reads all",
         measure.rates(seconds, TIMES * size // READERS),
-        (f"One of {READERS} workers; the files are in the page cache.",),
+        (cached, uncached),
     ).write()
 
 
@@ -176,7 +207,7 @@ def workers() -> None:
     rows = []
     for count in WORKERS:
         share = Share(count - 1, count, count)
-        read = sizes[indices_of_epoch(share)].sum() + LENGTH * EXAMPLES
+        read = sizes[indices_of_epoch(share)].sum() + LENGTH * EXAMPLES // count
         rows.append(
             (
                 str(count),
@@ -201,13 +232,14 @@ def workers() -> None:
     )
     counted = (
         f"Of ImageNet ({EXAMPLES:,} examples of about {SIZE // 1000} kB in {FILES:,} files), batch"
-        f" size {BATCH:,}. GB now: counted by the code on a made-up index, with the lengths that"
-        " the index reads once; all the rest is arithmetic."
+        f" size {BATCH:,}. GB now: counted by the code on a made-up index, with the lengths of"
+        " the first epoch; all the rest is arithmetic. Memory now: the index, the orders of two"
+        f" epochs and {IN_FLIGHT} records; before: a buffer of {OLD_BUFFER:,} records."
     )
     timed = (
-        f"The index: {cpu:.1f} CPU seconds; {warm:.1f} s with the lengths in the page cache,"
-        f" {cold:.0f} s without, on the local disk ({PART} times the time of 1/{PART} of the"
-        " files, with holes in place of images)."
+        f"The index by one worker: {cpu:.1f} CPU seconds; {warm:.1f} s with the lengths in the"
+        f" page cache, {cold:.0f} s without, on the local disk ({PART} times the time of 1/{PART}"
+        " of the files, with holes in place of images); several workers share this work."
         f" To resume at step {STEP:,}: {first_cpu:.2f} CPU seconds, {first:.2f} s."
     )
     notes = (counted, timed)
