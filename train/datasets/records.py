@@ -26,6 +26,7 @@ def load(
     """
     builder = tfds.opened(dataset, data_dir)
     _check_features(builder)
+    _check_format(builder)
     try:
         return _load(builder, split, validation, crew)
     except tf.errors.OpError as error:
@@ -87,6 +88,15 @@ def _check_features(builder: Any) -> None:
         f"{builder.name} does not classify images: it needs the features image and"
         f" label, and has {names}{hint}"
     )
+
+
+def _check_format(builder: Any) -> None:
+    found = builder.info.file_format.value
+    if found != "tfrecord":
+        raise ValueError(
+            f"{builder.name} in {builder.data_dir} is stored as {found}, and only tfrecord can be"
+            " read; prepare it again, with file_format='tfrecord'"
+        )
 
 
 def _part(builder: Any, split: str, validation: int) -> tfds.Part:
