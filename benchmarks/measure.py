@@ -54,15 +54,7 @@ class Table:
 
     def write(self, folder: Path = RESULTS) -> None:
         """Prints the table, and writes it as JSON."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.name}.json"
-        path.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        print(self.markdown(), flush=True)
-
-    @classmethod
-    def read(cls, path: Path) -> "Table":
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**values | {"notes": tuple(values["notes"])})
+        _write(self, folder)
 
     def markdown(self) -> str:
         """Returns the command, the machine, the table and its notes."""
@@ -79,6 +71,57 @@ class Table:
             lines.append(f"| {name} | {middle} ({low} to {high}) | {self.ratio(name):.2f} |")
         lines += ["", *self.notes] if self.notes else []
         return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """A table with columns of its own, in which rates of rounds do not fit.
+
+    Attributes:
+        name: of the file in `results/`, and of the table in the docs.
+        command: repeats the measurement.
+        columns: their titles.
+        rows: as the docs show them.
+        notes: sentences that belong under the table.
+        machine: where it was measured.
+    """
+
+    name: str
+    command: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    machine: Mapping[str, str] = field(default_factory=lambda: machine())  # noqa: PLW0108 (it is defined below)
+
+    def write(self, folder: Path = RESULTS) -> None:
+        """Prints the table, and writes it as JSON."""
+        _write(self, folder)
+
+    def markdown(self) -> str:
+        """Returns the command, the machine, the table and its notes."""
+        where = ", ".join(f"{name} {value}" for name, value in self.machine.items())
+        lines = [f"`{self.command}`; {where}.", "", _row(self.columns)]
+        lines += ["|---" * len(self.columns) + "|", *map(_row, self.rows)]
+        lines += ["", *self.notes] if self.notes else []
+        return "\n".join(lines)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _write(table: Table | Columns, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{table.name}.json"
+    path.write_text(json.dumps(asdict(table), indent=1) + "\n", encoding="utf-8")
+    print(table.markdown(), flush=True)
+
+
+def read(path: Path) -> Table | Columns:
+    """Reads a table of either kind from its JSON."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["notes"] = tuple(values["notes"])
+    return Columns(**values) if "columns" in values else Table(**values)
 
 
 def digits(value: float) -> str:

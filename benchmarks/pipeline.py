@@ -33,6 +33,7 @@ from train.recipes import plan
 BATCH = 64
 BATCHES = 3  # of a round
 SIZE = 224
+ROUNDS = 7
 MADE_UP = 192  # images
 TORCH = "torchvision v2 + PIL"
 
@@ -59,7 +60,12 @@ def linked(source: Path, folder: Path) -> list[bytes]:
 def ours(examples: Examples) -> dict[str, Iterator[Any]]:
     """Returns the endless batches of training, and those of evaluation, normalized."""
     scaling = preprocessing.mode("torch")
-    recipe = recipes.find("imagenet_resnet50", batch_size=BATCH)
+    recipe = recipes.find(
+        "imagenet_resnet50",
+        batch_size=BATCH,
+        augmentation="random_resized_crop",
+        colour="none",
+    )
     training = plan.train_batches(examples, recipe, scaling, 0)
     evaluation = eval_batches(examples, scaling, BATCH).repeat()
 
@@ -139,7 +145,7 @@ def settle() -> None:
         idle = idle + 1 if time.process_time() - start < 0.002 else 0
 
 
-def main(folder: str = "", rounds: int = 7) -> None:
+def main(folder: str = "") -> None:
     pin()
     with tempfile.TemporaryDirectory() as made, tempfile.TemporaryDirectory() as links:
         if not folder:
@@ -152,7 +158,7 @@ def main(folder: str = "", rounds: int = 7) -> None:
         except ImportError as error:
             print(f"without Torch: {error}", file=sys.stderr)
         average = sum(map(os.path.getsize, files)) / len(files)
-        seconds = alternate({name: work(one) for name, one in contestants.items()}, rounds)
+        seconds = alternate({name: work(one) for name, one in contestants.items()}, ROUNDS)
     images = f"{len(files)} {'' if folder else 'made-up '}JPEGs"
     Table(
         "pipeline",

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from benchmarks.measure import RESULTS, Table
+from benchmarks import measure
 
 ROOT = Path(__file__).parents[1]
 PLACE = re.compile(r"(<!-- benchmark (\w+) -->\n).*?(<!-- /benchmark -->)", re.DOTALL)
@@ -22,7 +22,9 @@ def filled(text: str) -> str:
     """Returns a page with the tables that the results hold now."""
 
     def table(found: re.Match[str]) -> str:
-        return f"{found[1]}{Table.read(RESULTS / f'{found[2]}.json').markdown()}\n{found[3]}"
+        return (
+            f"{found[1]}{measure.read(measure.RESULTS / f'{found[2]}.json').markdown()}\n{found[3]}"
+        )
 
     return PLACE.sub(table, text)
 

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import tensorflow as tf
 from absl import flags
@@ -19,6 +19,7 @@ from keras_resnet.weights import Told
 from keras_resnet.weights.infer.authority import disagreements
 from train import loop, recipes
 from train.datasets import summary
+from train.datasets.record_files import Crew
 from train.log import journal
 from train.recipes import plan, validity
 from train.recipes.data import Data, open_data
@@ -222,7 +223,13 @@ def _locked(run: loop.Run) -> Iterator[None]:
 def _opened_data(recipe: Recipe, run: loop.Run, first: FirstWeights | None) -> Data:
     """Opens the data; that of a resumed run is compared with what the run began with."""
     old = data_file.read(run.workdir) if workdirs.resumed(run.workdir) else None
-    data = open_data(recipe, FLAGS.data_dir, old.preprocessing if old else None, first)
+    kept = old.preprocessing if old else None
+    strategy = run.strategy
+    crew = Crew(devices.worker(strategy), devices.num_workers(strategy), devices.total(strategy))
+    try:
+        data = open_data(recipe, FLAGS.data_dir, kept, first, crew)
+    except devices.WorkerLost:
+        _leave_lost()
     if devices.is_chief(run.strategy):
         changed = data_file.compare(old, data) if old else []
         for line in [*summary.lines(recipe.dataset, FLAGS.data_dir, data.splits), *changed]:
@@ -240,17 +247,21 @@ def _trained(data: Data, run: loop.Run) -> dict[str, Any]:
     except devices.LOST:
         if devices.num_workers(run.strategy) == 1:
             raise
-        print(
-            "another worker was lost; start all of them again, with the same command, to go on"
-            " from the last checkpoint",
-            flush=True,
-        )
-        sys.exit(os.EX_TEMPFAIL)
+        _leave_lost()
     except tf.errors.OpError as error:
         if told := _advice(error, data, run):
             raise ValueError(told) from error
         raise
     return {**result, "examples": int(result["examples"])}
+
+
+def _leave_lost() -> NoReturn:
+    print(
+        "another worker was lost; start all of them again, with the same command, to go on"
+        " from the last checkpoint",
+        flush=True,
+    )
+    sys.exit(os.EX_TEMPFAIL)
 
 
 def _advice(error: tf.errors.OpError, data: Data, run: loop.Run) -> str:

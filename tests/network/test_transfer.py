@@ -36,7 +36,7 @@ def values(model: keras.Model, part: str) -> list[np.ndarray]:
 def train(model: keras.Model, count: int = 1, **changes) -> None:
     row = recipe(init_weights="a", weight_decay=0.01, momentum=0.0, **changes)
     strategy = tf.distribute.get_strategy()
-    step = plan.train_step(row, strategy, model, plan.update(row, model))
+    step = plan.train_step(row, strategy, model, plan.update(row, model), plan.task(row))
     labels = tf.constant(LABELS, tf.int64)
     for _ in range(count):
         step(tf.constant(IMAGES), labels, tf.ones(len(LABELS)), tf.constant(0.1))

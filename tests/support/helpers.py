@@ -13,7 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.preprocessing.decoding import seen
 from tests.support import forks
+from train.recipes import plan
 from train.recipes.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,3 +136,14 @@ def image_folder(folder: Path, count: int, size: tuple[int, int] = (10, 12), see
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(place / f"{i:03d}.png")
     return folder
+
+
+def augmentation(recipe: Recipe, preprocess: Preprocessing):
+    """Returns what training does to one decoded image, by its seed."""
+    stream = plan.stream(recipe, preprocess, 10)
+
+    def augment(image, seed):
+        image = seen(tf.convert_to_tensor(image), stream.look(seed))
+        return stream.change(image, seed) if stream.change else image
+
+    return augment

@@ -42,7 +42,9 @@ def stepped(start: str, where: tf.distribute.Strategy, folder: Path, **changes) 
     jit = changes.pop("jit_compile", False)
     data = open_data(recipe(start, **changes), None)
     trained = state.create(data, where, folder)
-    step = plan.train_step(data.recipe, where, trained.model, trained.update, jit_compile=jit)
+    step = plan.train_step(
+        data.recipe, where, trained.model, trained.update, trained.task, jit_compile=jit
+    )
     batch = next(iter(distribute(where, data.train_batches(0))))
     assert np.isfinite(step(*batch, tf.constant(0.01))["loss"])
     trained.average_statistics()

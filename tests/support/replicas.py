@@ -53,7 +53,9 @@ def train(data: Data, where: tf.distribute.Strategy, name: str, out: Path) -> No
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable, layer.synchronized = norms != "frozen", norms == "synchronized"
     row = replace(data.recipe, sync_bn=norms == "synchronized")
-    step = plan.train_step(row, where, trained.model, trained.update, jit_compile=xla == "on")
+    step = plan.train_step(
+        row, where, trained.model, trained.update, trained.task, jit_compile=xla == "on"
+    )
     rate = plan.learning_rate(row)
     batches = distribute(where, data.train_batches(0))
     for number, batch in zip(range(STEPS), batches, strict=False):

@@ -46,7 +46,7 @@ def precise(strategy: tf.distribute.Strategy) -> list[dict[str, np.ndarray]]:
     with strategy.scope():
         model = prepared()
     shared = (share(strategy, batch) for batch in batches(COUNT + 1))
-    statistics.precise(strategy, model, shared, COUNT)
+    statistics.precise(strategy, model, tf.identity, shared, COUNT)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert {layer.momentum for layer in norms} == {MOMENTUM}
     count = strategy.num_replicas_in_sync
@@ -60,7 +60,7 @@ def synchronized(strategy: tf.distribute.Strategy, together: bool) -> list[Array
         model = network()
         statistics.synchronize(model, together)
         update = plan.update(recipe, model)
-    step = plan.train_step(recipe, strategy, model, update)
+    step = plan.train_step(recipe, strategy, model, update, plan.task(recipe))
     for rate, batch in zip(RATES, batches(), strict=True):
         step(*share(strategy, batch), tf.constant(rate))
     each = [strategy.experimental_local_results(w.value) for w in model.weights]

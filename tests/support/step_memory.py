@@ -46,7 +46,7 @@ def measure(
         memory.kept_bytes(model, (size, size, 3)),
         batch,
     )
-    step = plan.train_step(recipe, tf.distribute.get_strategy(), model, update)
+    step = plan.train_step(recipe, tf.distribute.get_strategy(), model, update, plan.task(recipe))
     images = tf.random.stateless_normal([batch, size, size, 3], [0, 0])
     targets = tf.one_hot(tf.range(batch) % 10, 10)
     Path("/proc/self/clear_refs").write_text("5")  # the peak is that of the steps

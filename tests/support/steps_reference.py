@@ -80,7 +80,9 @@ def train(
     with strategy.scope():
         model = network(frozen)
         update = plan.update(recipe, model)
-    step = plan.train_step(recipe, strategy, model, update, jit_compile=jit_compile)
+    step = plan.train_step(
+        recipe, strategy, model, update, plan.task(recipe), jit_compile=jit_compile
+    )
     history = []
     for rate, batch in zip(RATES, batches(), strict=True):
         metrics = step(*share(strategy, batch), tf.constant(rate))

@@ -65,7 +65,9 @@ def drill(strategy: tf.distribute.Strategy, examples, jit_compile: bool = False)
     with strategy.scope():
         model = network()
         update = plan.update(AVERAGED, model, scaled=True)
-    step = plan.train_step(AVERAGED, strategy, model, update, jit_compile=jit_compile)
+    step = plan.train_step(
+        AVERAGED, strategy, model, update, plan.task(AVERAGED), jit_compile=jit_compile
+    )
     history = [held(strategy, model, update)]
     metrics = []
     for scale, rate, batch in examples:

@@ -16,7 +16,6 @@ from keras_resnet import preprocessing
 from tests.support import helpers, trees
 from tests.support.helpers import last_line
 from train import datasets
-from train.recipes import plan
 from train.recipes.data import Data, open_data
 
 CIFAR10 = "--recipe=cifar10_resnet20"
@@ -107,7 +106,7 @@ def test_real_jpegs_decode_as_their_list_says(jpegs, data_dir):
 def test_real_jpegs_go_through(jpegs, augmentation):
     recipe = helpers.recipe(augmentation=augmentation, image_size=64, preprocessing="caffe")
     examples = datasets.load("folder", "train", str(jpegs))
-    change = plan.augmentation(recipe, preprocessing.mode("caffe", image_size=64))
+    change = helpers.augmentation(recipe, preprocessing.mode("caffe", image_size=64))
     paths = examples.elements(None).take(16)
     images = [
         change(examples.decode(e)[0], tf.constant([0, i], tf.int64)) for i, e in enumerate(paths)

@@ -38,9 +38,10 @@ class Share:
     workers: int = 1
     replicas: int = 1
 
-    def mine(self, position: tf.Tensor, batch_size: int) -> tf.Tensor:
-        """Whether this worker decodes the example at a position of the stream."""
-        return position % batch_size // (batch_size // self.workers) == self.worker
+    def rows(self, batch_size: int) -> range:
+        """Returns the rows of a global batch that this worker reads."""
+        own = batch_size // self.workers
+        return range(self.worker * own, (self.worker + 1) * own)
 
 
 ALONE = Share()
@@ -103,8 +104,8 @@ def train_batches(
 
     The batch of a step is the same wherever the stream starts, and however many workers share it.
     Each epoch has its own order. The position of an example in the stream of all epochs seeds its
-    augmentation, so a run needs no state of the stream to resume. The position also says in which
-    row of which batch the example is; a worker decodes only its own rows.
+    augmentation, so a run needs no state of the stream to resume. A worker knows the indices of the
+    whole batch, and reads those of its own rows only.
 
     Args:
         examples: the training split.
@@ -195,35 +196,45 @@ def _grouped(
 def _positions(
     examples: Examples, stream: Stream, first_step: int, share: Share
 ) -> tf.data.Dataset:
-    """Lists (position, element) of this worker's rows, from a step on.
+    """Lists (position, index) of this worker's rows, from a step on.
 
     The times that an image is repeated are as far apart as a batch holds different images: then
     neighbours, which may be mixed, are different images.
     """
-    times = stream.repeats
-    first = first_step * stream.batch_size
-    size = max(1, stream.batch_size // times) if times > 1 else 1  # elements before they repeat
-    begin = first // (size * times) * size
-    epochs = tf.data.Dataset.range(begin // examples.size, FOREVER)
-    seed = np.int64(stream.seed)
-    elements = epochs.flat_map(lambda epoch: examples.elements(tf.stack([seed, epoch])))
-    elements = elements.skip(begin % examples.size)
-    if times > 1:
-        elements = elements.batch(size).flat_map(
-            lambda group: tf.data.Dataset.from_tensor_slices(group).repeat(times)
+    batch_size = stream.batch_size
+    size = max(1, batch_size // stream.repeats)  # different images before they are repeated
+    groups, rest = divmod(first_step * batch_size, size * stream.repeats)
+    batches = _epochs(examples, stream.seed, groups * size).rebatch(size, drop_remainder=True)
+    if stream.repeats > 1:
+        batches = batches.flat_map(
+            lambda group: tf.data.Dataset.from_tensors(group).repeat(stream.repeats)
         )
-    elements = elements.skip(first % (size * times))
-    return _own_rows(share, tf.data.Dataset.range(first, FOREVER), elements, stream.batch_size)
+        batches = batches.unbatch().skip(rest).batch(batch_size, drop_remainder=True)
+    return _own_rows(share, tf.data.Dataset.range(first_step, FOREVER), batches, batch_size)
+
+
+def _epochs(examples: Examples, seed: int, begin: int) -> tf.data.Dataset:
+    """Lists the indices of all epochs, a vector for each, without the first `begin` of them all."""
+    first, done = divmod(begin, examples.size)
+
+    def order(epoch: tf.Tensor) -> tf.Tensor:
+        whole = examples.order(tf.stack([np.int64(seed), epoch]))
+        return whole[tf.where(epoch == first, done, 0) :]
+
+    return tf.data.Dataset.range(first, FOREVER).map(order)
 
 
 def _own_rows(
-    share: Share, positions: tf.data.Dataset, elements: tf.data.Dataset, batch_size: int
+    share: Share, steps: tf.data.Dataset, batches: tf.data.Dataset, batch_size: int
 ) -> tf.data.Dataset:
-    """Lists (position, element), of which the rows of one worker stay."""
-    rows = tf.data.Dataset.zip(positions, elements)
-    if share.workers > 1:
-        rows = rows.filter(lambda position, _: share.mine(position, batch_size))
-    return rows
+    """Lists (position, index) of the rows of one worker, from the indices of global batches."""
+    rows = share.rows(batch_size)
+
+    def own(step: tf.Tensor, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        positions = step * batch_size + tf.range(rows.start, rows.stop, dtype=tf.int64)
+        return positions, batch[rows.start : rows.stop]
+
+    return tf.data.Dataset.zip(steps, batches).map(own).unbatch()
 
 
 @tf.autograph.experimental.do_not_convert
@@ -247,10 +258,9 @@ def eval_batches(
         share: the rows of this worker.
         broken: notes the examples that cannot be decoded.
     """
-    count = -(-examples.size // batch_size) * batch_size
-    positions = tf.data.Dataset.range(count)
-    elements = examples.elements(None).repeat()
-    rows = _own_rows(share, positions, elements, batch_size)
+    steps = tf.data.Dataset.range(-(-examples.size // batch_size))
+    elements = examples.elements(None).repeat().batch(batch_size)
+    rows = _own_rows(share, steps, elements, batch_size)
     size = batch_size // share.replicas
     gather = examples.gather
     if gather:

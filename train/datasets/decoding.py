@@ -13,7 +13,8 @@ from keras_resnet.preprocessing.views import Look
 from train.datasets.examples import Element, Examples, Pair
 
 AT_ONCE = 16  # images of a group at most
-GROUPS = 2 * len(os.sched_getaffinity(0))  # decoded at the same time: a slow image is waited for
+# Groups that are read and decoded at the same time: a slow image or disk is waited for.
+GROUPS = max(16, 2 * len(os.sched_getaffinity(0)))
 
 DecodeRow = Callable[[tf.Tensor, Element], Pair]  # (position, element) -> (image, label)
 Note = Callable[[Any], tf.Tensor]  # of n elements

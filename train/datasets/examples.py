@@ -10,7 +10,8 @@ import tensorflow as tf
 from keras_resnet.preprocessing.decoding import seen
 from keras_resnet.preprocessing.views import Look, whole
 
-Element = Any  # an index, or a serialized record with its place
+Element = Any  # an index, int32 []
+Order = Callable[[tf.Tensor | None], tf.Tensor]
 Pair = tuple[tf.Tensor, tf.Tensor]  # image and label
 Gather = Callable[[Element], Pair]
 
@@ -29,14 +30,14 @@ class Examples:
         size: number of examples.
         labels: names of the classes, in the order of the logits.
         channels: of the images.
-        elements: lists the raw elements, in order for None, or shuffled by a seed, an integer
-            tensor [2].
-        decode: makes an image and a label, int64 [], of an element. The image is what a view makes
-            of it; by default all of it, uint8 [height, width, channels]. If images are encoded,
-            that may fail.
-        name: says which record an element is.
+        order: returns the index of every example, int32 [size], in order for None, or shuffled by
+            a seed, an integer tensor [2].
+        decode: reads an image and a label, int64 [], of an index. The image is what a view makes of
+            it; by default all of it, uint8 [height, width, channels]. If images are encoded, that
+            may fail.
+        name: says which file or record an index is.
         gather: makes images, uint8 [n, height, width, channels], and labels, int64 [n], of n
-            elements at once; None if images are encoded.
+            indices at once; None if images are encoded.
         listing: names of the files in order, relative to their folder, if they are known.
         held_out_by_name: whether these names decided which examples are for testing.
         counts: number of examples of each class, if that is known.
@@ -46,7 +47,7 @@ class Examples:
     size: int
     labels: tuple[str, ...]
     channels: int
-    elements: Callable[[tf.Tensor | None], tf.data.Dataset]
+    order: Order
     decode: Decode
     name: Callable[[Element], tf.Tensor] = tf.strings.as_string
     gather: Gather | None = None
@@ -54,6 +55,10 @@ class Examples:
     held_out_by_name: bool = False
     counts: tuple[int, ...] = ()
     found: tuple[str, ...] = ()
+
+    def elements(self, seed: tf.Tensor | None) -> tf.data.Dataset:
+        """Lists the indices, in order or shuffled, as `order` does."""
+        return tf.data.Dataset.from_tensor_slices(self.order(seed))
 
 
 def arrays(images: Any, labels: Any, names: tuple[str, ...]) -> Examples:
@@ -86,16 +91,16 @@ def arrays(images: Any, labels: Any, names: tuple[str, ...]) -> Examples:
     )
 
 
-def indices(size: int) -> Callable[[tf.Tensor | None], tf.data.Dataset]:
-    """Returns `elements` of examples that are known by their index."""
+def indices(size: int) -> Order:
+    """Returns `order` of so many examples; a seed gives an exact shuffle of all of them."""
 
-    def elements(seed: tf.Tensor | None) -> tf.data.Dataset:
-        order = tf.range(size)
-        if seed is not None:
-            order = tf.random.experimental.stateless_shuffle(order, seed)
-        return tf.data.Dataset.from_tensor_slices(order)
+    def order(seed: tf.Tensor | None) -> tf.Tensor:
+        every = tf.range(size)
+        if seed is None:
+            return every
+        return tf.random.experimental.stateless_shuffle(every, seed)
 
-    return elements
+    return order
 
 
 def sample(examples: Examples, count: int) -> Examples:
@@ -104,7 +109,7 @@ def sample(examples: Examples, count: int) -> Examples:
     return replace(
         examples,
         size=min(count, examples.size),
-        elements=lambda _seed: examples.elements(seed).take(count),
+        order=lambda _seed: examples.order(seed)[:count],
         listing=(),
         counts=(),
     )

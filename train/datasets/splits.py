@@ -10,9 +10,12 @@ import numpy as np
 
 from train.datasets import folders, records
 from train.datasets.examples import Examples, arrays, part
+from train.datasets.record_files import ALONE, Crew
 
 
-def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Examples:
+def load(
+    name: str, split: str, data_dir: str | None, validation: int = 0, crew: Crew = ALONE
+) -> Examples:
     """Opens a split of a data set.
 
     Args:
@@ -23,6 +26,7 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
         split: "train", "validation" or "test". A set without a test split uses its own
             validation split for testing, as is the custom with ImageNet.
         validation: how many examples of the training split are held out as "validation".
+        crew: the workers that open the same split together.
 
     Raises:
         ValueError: for an unknown set or split, or one that does not classify images.
@@ -37,10 +41,12 @@ def load(name: str, split: str, data_dir: str | None, validation: int = 0) -> Ex
         raise ValueError("the split 'validation' needs validation=, the examples to hold out")
     if name == "digits":
         return _digits(split, validation)
-    return records.load(name, split, data_dir, validation)
+    return records.load(name, split, data_dir, validation, crew)
 
 
-def splits(name: str, data_dir: str | None, validation: int = 0) -> dict[str, Examples]:
+def splits(
+    name: str, data_dir: str | None, validation: int = 0, crew: Crew = ALONE
+) -> dict[str, Examples]:
     """Opens the splits of a training: "train", "test" and, where there is one, "validation".
 
     The latter is the set's own, if it has one besides its test split, or the examples that are
@@ -50,6 +56,7 @@ def splits(name: str, data_dir: str | None, validation: int = 0) -> dict[str, Ex
         name: as of `load`.
         data_dir: as of `load`.
         validation: as of `load`.
+        crew: as of `load`.
 
     Raises:
         ValueError: as `load`.
@@ -59,7 +66,7 @@ def splits(name: str, data_dir: str | None, validation: int = 0) -> dict[str, Ex
         return folders.splits(place, validation)
     held = validation or (name != "digits" and records.has_validation(name, place))
     names = ("train", "test", "validation") if held else ("train", "test")
-    return {split: load(name, split, data_dir, validation) for split in names}
+    return {split: load(name, split, data_dir, validation, crew) for split in names}
 
 
 def _directory(data_dir: str | None) -> str | None:

@@ -15,6 +15,7 @@ from train.datasets.batches import Batches, eval_batches
 from train.datasets.decoding import Broken
 from train.datasets.examples import Examples
 from train.datasets.mean_image import mean_image
+from train.datasets.record_files import ALONE, Crew
 from train.recipes import plan, validity
 from train.recipes.first_weights import FirstWeights
 from train.recipes.recipe import Recipe
@@ -88,6 +89,7 @@ def open_data(
     data_dir: str | None,
     kept: Preprocessing | None = None,
     first: FirstWeights | None = None,
+    crew: Crew = ALONE,
 ) -> Data:
     """Opens the splits of a recipe; a missing one is an error before training starts.
 
@@ -96,6 +98,7 @@ def open_data(
         data_dir: where the set is, as `datasets.load` takes it.
         kept: the preprocessing of a run that resumes; by default what the recipe says.
         first: the first weights of the recipe, if they are open already.
+        crew: the workers that open the data together.
 
     Raises:
         ValueError: if recipe and data do not fit, or too many images are broken.
@@ -104,7 +107,7 @@ def open_data(
     if first is None and recipe.init_weights:
         first = FirstWeights(recipe.init_weights, recipe.network)
     try:
-        splits = datasets.splits(recipe.dataset, data_dir, recipe.validation)
+        splits = datasets.splits(recipe.dataset, data_dir, recipe.validation, crew)
         chosen = kept or _preprocessing(recipe, splits["train"], first, broken)
     except tf.errors.OpError as error:
         raise ValueError(message(error)) from error

@@ -10,14 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 STRATEGIES = ("one", "mirrored", "multi_worker", "tpu")
 KINDS = ("gpu", "cpu")
 PRECISIONS = ("float32", "bfloat16", "float16")
 
-# What TensorFlow raises in a worker when another one is lost.
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class WorkerLost(Exception):
+    """Another worker was lost before the training began."""
+
+
+# What is raised in a worker when another one is lost.
 LOST = (
+    WorkerLost,
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
@@ -204,6 +213,32 @@ def agreement(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
         return strategy.reduce("SUM", strategy.run(lambda x: x, (flag,)), axis=None)
 
     return lambda flag: float(total(tf.constant(float(flag)))) > 0
+
+
+def total(strategy: tf.distribute.Strategy) -> Callable[[Integers], Integers]:
+    """Returns a function that adds up the arrays, int64, of all workers.
+
+    All have to call it together, with arrays of one shape.
+
+    Raises:
+        WorkerLost: by the function, if a worker was lost.
+    """
+    workers = num_workers(strategy)
+    if workers == 1:
+        return lambda values: values
+    replicas = strategy.num_replicas_in_sync // workers  # each of which adds the same array
+
+    @tf.function(autograph=False)
+    def reduced(values: tf.Tensor) -> tf.Tensor:
+        return strategy.reduce("SUM", strategy.run(lambda x: x, (values,)), axis=None)
+
+    def of_all(values: Integers) -> Integers:
+        try:
+            return reduced(tf.constant(values)).numpy() // replicas
+        except LOST as error:
+            raise WorkerLost(str(error)) from error
+
+    return of_all
 
 
 def barrier(strategy: tf.distribute.Strategy) -> None:

@@ -75,7 +75,7 @@ def decode_view(data: tf.Tensor, channels: int, look: Look) -> tf.Tensor:
 def seen(images: tf.Tensor, look: Look) -> tf.Tensor:
     """Returns what a view makes of images [..., height, width, channels] that are decoded."""
     size = images.shape[-3:-1]
-    view = look(tf.constant(size) if size.is_fully_defined() else tf.shape(images)[-3:-1])
+    view = look(tf.constant(size.as_list()) if size.is_fully_defined() else tf.shape(images)[-3:-1])
     if view.window is None:
         return view.finish(images)
     top, left, height, width = tf.unstack(tf.convert_to_tensor(view.window))

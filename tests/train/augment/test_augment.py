@@ -10,10 +10,11 @@ import torch
 from torchvision.transforms import functional as torchvision
 
 from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.preprocessing.decoding import seen
+from keras_resnet.preprocessing.views import whole
 from tests.support import helpers
 from train import recipes
-from train.augment.images import flip, jitter, lighting, resized_crop, scale_jitter
-from train.recipes import plan
+from train.augment.images import Cutting, jitter, lighting, resized_crop, scale_jitter
 
 # Krizhevsky et al. (2012), section 4.1; the numbers are those of fb.resnet.torch,
 # datasets/imagenet.lua: `eigval`, and `eigvec` with a component in each column.
@@ -35,7 +36,7 @@ def many(change, image: np.ndarray, count: int) -> np.ndarray:
 
 def build(augmentation: str, size: int = 32, **changes):
     recipe = helpers.recipe(augmentation=augmentation, image_size=size, **changes)
-    return plan.augmentation(recipe, Preprocessing(image_size=size, crop=1.0))
+    return helpers.augmentation(recipe, Preprocessing(image_size=size, crop=1.0))
 
 
 def offsets(images: np.ndarray) -> list[tuple[int, int]]:
@@ -58,7 +59,7 @@ def test_shift_is_any_of_the_81_crops_of_the_padded_image():
 
 def test_cifar_shifts_and_mirrors_half_of_the_images():
     recipe = recipes.find("cifar10_resnet20")
-    change = plan.augmentation(recipe, Preprocessing(image_size=32, crop=1.0))
+    change = helpers.augmentation(recipe, Preprocessing(image_size=32, crop=1.0))
     images = many(change, IDS, 1000)
     mirrored = images[:, 16, 17, 0] < images[:, 16, 16, 0]
     found = offsets(np.where(mirrored[:, None, None, None], images[:, :, ::-1], images))
@@ -74,35 +75,20 @@ def test_shifting_and_mirroring_are_drawn_apart():
 
 
 def test_flip_mirrors_half_of_the_images_and_changes_no_pixel():
-    images = many(flip, IDS, 1000)
+    flip = Cutting(lambda _seed: whole, flip=True)
+    images = many(lambda image, seed: seen(image, flip.look(seed)), IDS, 1000)
     mirrored = (images == IDS[:, ::-1]).all((1, 2, 3))
     np.testing.assert_array_equal(mirrored, ~(images == IDS).all((1, 2, 3)))
     assert 0.45 < mirrored.mean() < 0.55
 
 
-def ramp(height: int, width: int) -> np.ndarray:
-    """An image that says where its pixels come from: (row, column, 0)."""
-    rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    return np.stack([rows, columns, np.zeros_like(rows)], -1)
-
-
-def windows(images: np.ndarray) -> np.ndarray:
-    """Returns (top, left, height, width) in source pixels, read off the middle of resized ramps.
-
-    Enlarging by linear interpolation keeps a ramp a ramp, away from the edges of the window.
-    """
-    size = images.shape[1]
-    low = size // 4
-    high = size - 1 - size // 4
-    line = np.stack([images[:, :, size // 2, 0], images[:, size // 2, :, 1]], -1)
-    slope = (line[:, high] - line[:, low]) / (high - low)
-    start = line[:, low] + 0.5 - slope * (low + 0.5)
-    return np.concatenate([start, slope * size], 1)
+def windows(view, count: int, shape: tuple[int, int], size: int) -> np.ndarray:
+    """Returns (top, left, height, width) of `count` views of an image of this shape."""
+    return many(lambda old, seed: view(seed, size, old).window, np.int32(shape), count)
 
 
 def test_resized_crop_takes_8_to_100_percent_at_ratios_of_3_to_4():
-    change = lambda image, seed: resized_crop(image, seed, 192)  # noqa: E731
-    found = windows(many(change, ramp(120, 160), 600))
+    found = windows(resized_crop, 600, (120, 160), 192)
     top, left, height, width = found.T
     area = height * width / (120 * 160)
     ratio = width / height
@@ -118,11 +104,8 @@ def test_resized_crop_takes_8_to_100_percent_at_ratios_of_3_to_4():
 @pytest.mark.parametrize("shape", [(64, 96), (96, 64)], ids=["wide", "tall"])
 def test_scale_jitter_scales_the_shorter_side_to_256_to_480(shape):
     """A 224-pixel crop of an image whose shorter side of 64 becomes s shows 64 * 224 / s of it."""
-    change = lambda image, seed: scale_jitter(image, seed, 64)  # noqa: E731
-    top, left, height, width = windows(many(change, ramp(*shape), 1000)).T
-    sides = np.round(height)
-    np.testing.assert_allclose(height, sides, atol=1e-2)
-    np.testing.assert_allclose(width, sides, atol=1e-2)
+    top, left, sides, width = windows(scale_jitter, 1000, shape, 64).T
+    np.testing.assert_array_equal(width, sides)
     assert set(sides) == set(range(round(64 * 224 / 480), round(64 * 224 / 256) + 1))
     assert np.min([top, left]) > -0.01
     assert np.min([shape[0] - top - sides, shape[1] - left - sides]) > -0.01
@@ -130,11 +113,7 @@ def test_scale_jitter_scales_the_shorter_side_to_256_to_480(shape):
 
 
 def test_scale_jitter_draws_the_scaled_side_evenly():
-    change = lambda image, seed: scale_jitter(image, seed, 224)  # noqa: E731
-    image = ramp(960, 960)[:, :, :2]
-    seeds = [tf.constant([7, i], tf.int64) for i in range(60)]
-    images = np.stack([change(tf.constant(image), seed) for seed in seeds])
-    scaled = 960 * 224 / windows(images)[:, 2]
+    scaled = 960 * 224 / windows(scale_jitter, 60, (960, 960), 224)[:, 2]
     assert scaled.min() > 255
     assert scaled.max() < 481
     assert np.mean(scaled) == pytest.approx(368, abs=25)  # its own deviation is 8
@@ -253,5 +232,5 @@ def test_colours_are_a_choice_of_their_own():
 
 def test_training_images_have_their_own_size():
     recipe = helpers.recipe(augmentation="shift_flip", image_size=16)
-    change = plan.augmentation(recipe, Preprocessing(image_size=24, crop=0.875))
+    change = helpers.augmentation(recipe, Preprocessing(image_size=24, crop=0.875))
     assert many(change, NOISE, 2).shape == (2, 16, 16, 3)

@@ -109,7 +109,7 @@ def test_another_seed_is_another_order(source):
 def test_an_example_is_augmented_by_its_position(source):
     """Position p of the stream has the seed (recipe.seed, p), in every epoch another."""
     examples, recipe = source
-    change = plan.augmentation(helpers.recipe(**recipe_changes(recipe)), PLAIN)
+    change = helpers.augmentation(helpers.recipe(**recipe_changes(recipe)), PLAIN)
     batches = stream(examples, recipe, 0, 6)
     raw = [e for epoch in (0, 1) for e in examples.elements(np.array([0, epoch]))]
     for position in (0, 1, examples.size - 1, examples.size, 2 * examples.size - 1):

@@ -10,11 +10,12 @@ import pytest
 import tensorflow as tf
 
 from keras_resnet.preprocessing import Preprocessing
+from keras_resnet.preprocessing.views import Look, whole
 from tests.support import damages, helpers
 from train import datasets
 from train.datasets import records
 from train.datasets.batches import eval_batches
-from train.datasets.decoding import Broken, TooManyBroken, decoded, watched
+from train.datasets.decoding import Broken, TooManyBroken, decoded, noting, watched
 from train.datasets.examples import Examples, indices
 from train.datasets.mean_image import mean_image
 from train.recipes import plan
@@ -89,7 +90,7 @@ def test_a_mean_image_is_of_whole_ones(pair):
     whole, damaged, names = pair
     broken = Broken(len(names))
     mean = mean_image(damaged, PLAIN, broken)
-    rows = helpers.arrays(decoded(damaged, stream(damaged)))
+    rows = helpers.arrays(rows_of(damaged, PLAIN.view))
     images = [whole.decode(e)[0] for e in whole.elements(None)]
     kept = [PLAIN.resize(x) for x, (*_, weight) in zip(images, rows, strict=True) if weight]
     assert len(kept) == 24 - len(names) == 24 - len(broken.names)
@@ -98,9 +99,18 @@ def test_a_mean_image_is_of_whole_ones(pair):
 
 def test_a_mean_image_of_nothing_is_an_error(folders):
     examples = datasets.load("folder", "train", str(folders[1]))
-    nothing = replace(examples, decode=lambda i: examples.decode(i + 10_000))
+    nothing = replace(examples, decode=lambda i, look=whole: examples.decode(i + 10_000, look))
     with pytest.raises(ValueError, match="none of the images"):
         mean_image(nothing, PLAIN)
+
+
+def rows_of(examples: Examples, look: Look) -> tf.data.Dataset:
+    """Lists (position, image, label, weight)."""
+
+    def decode(_: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return examples.decode(index, look)
+
+    return decoded(stream(examples), 7, decode, noting(examples, None)).unbatch()
 
 
 def stream(examples: Examples) -> tf.data.Dataset:
@@ -126,12 +136,12 @@ def test_order_is_that_of_the_stream():
             raise ValueError("broken")
         return np.int64(index)
 
-    def decode(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def decode(index: tf.Tensor, look: Look) -> tuple[tf.Tensor, tf.Tensor]:
         label = tf.ensure_shape(tf.numpy_function(slow, [index], tf.int64), [])
         return tf.zeros([2, 2, 1], tf.uint8), label
 
-    examples = Examples(300, ("a",), 1, indices(300), decode, encoded=True)
-    rows = helpers.arrays(decoded(examples, stream(examples)))
+    examples = Examples(300, ("a",), 1, indices(300), decode)
+    rows = helpers.arrays(rows_of(examples, whole))
     assert [int(position) for position, *_ in rows] == list(range(300))
     expected = [(0, 0) if i % 7 == 3 else (i, 1) for i in range(300)]
     assert [(int(label), int(weight)) for *_, label, weight in rows] == expected
@@ -165,11 +175,22 @@ def test_watching_for_broken_images_takes_little_time(data_dir, tmp_path):
         shutil.copy(file, tmp_path / "train" / "ab"[i % 2])
     shutil.copytree(tmp_path / "train", tmp_path / "test")
     watched = datasets.load("folder", "train", str(tmp_path))
-    plain = replace(watched, encoded=False)
+    view = Preprocessing().view
     taken: dict[str, list[float]] = {"watched": [], "plain": []}
-    for examples, times in [(watched, taken["watched"]), (plain, taken["plain"])] * 5:
-        rows = decoded(examples, stream(examples).repeat(4), Broken()).map(lambda *row: row[2])
-        start = time.process_time()
-        assert len(helpers.arrays(rows)) == 1000
-        times.append(time.process_time() - start)
+    for name, times in taken.items():
+        for _ in range(5):
+            rows = stream(watched).repeat(4)
+
+            def decode(_: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                return watched.decode(index, view)
+
+            if name == "watched":
+                images = decoded(rows, 10, decode, noting(watched, Broken())).map(
+                    lambda *row: row[2]
+                )
+            else:
+                images = rows.map(decode, tf.data.AUTOTUNE).map(lambda *row: row[1]).batch(10)
+            start = time.process_time()
+            assert len(helpers.arrays(images)) == 100
+            times.append(time.process_time() - start)
     assert min(taken["watched"]) < 1.15 * min(taken["plain"]), taken

@@ -255,3 +255,14 @@ def test_a_set_to_test_on_only(tmp_path):
     assert datasets.load(name, "test", str(tmp_path)).size == 4
     with pytest.raises(ValueError, match=r"shapes has no train split, only \['test'\]"):
         datasets.load(name, "train", str(tmp_path))
+
+
+def test_files_of_another_format_are_refused(tmp_path):
+    """TFDS writes other formats if it is asked to."""
+    name = helpers.tfds_set(tmp_path, {"train": 9, "test": 4})
+    info = tmp_path / name / "1.0.0" / "dataset_info.json"
+    text = info.read_text()
+    assert '"fileFormat": "tfrecord"' in text
+    info.write_text(text.replace('"fileFormat": "tfrecord"', '"fileFormat": "array_record"'))
+    with pytest.raises(ValueError, match="is stored as array_record, and only tfrecord can be"):
+        datasets.load(name, "train", str(tmp_path))

@@ -81,7 +81,7 @@ def test_layers_remember_as_before_after_an_error() -> None:
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        statistics.precise(ONE, model, broken(), COUNT)
+        statistics.precise(ONE, model, tf.identity, broken(), COUNT)
     norms = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     assert {layer.momentum for layer in norms} == {MOMENTUM}
 

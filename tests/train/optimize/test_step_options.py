@@ -103,7 +103,7 @@ def test_nesterov_looks_ahead() -> None:
 def test_the_loss_tells_of_a_gradient_that_is_no_number() -> None:
     """On a CPU a fused ReLU makes 0 of NaN, so that the loss itself may look well for ever."""
     model = network()
-    step = plan.train_step(RECIPE, ONE, model, plan.update(RECIPE, model))
+    step = plan.train_step(RECIPE, ONE, model, plan.update(RECIPE, model), plan.task(RECIPE))
     images, labels, weights = batches(1)[0]
     images[0, 3, 3, 0] = np.inf
     found = [

@@ -58,7 +58,7 @@ def test_weight_decay_reaches_every_trainable_weight():
             layer.set_weights([np.zeros_like(w) for w in layer.get_weights()])
     before = {v.path: v.numpy() for v in model.trainable_variables}
     recipe = helpers.recipe(weight_decay=0.1)
-    step = plan.train_step(recipe, ONE, model, plan.update(recipe, model))
+    step = plan.train_step(recipe, ONE, model, plan.update(recipe, model), plan.task(recipe))
     step(*share(ONE, batches(1)[0]), tf.constant(0.5))
     for variable in model.trainable_variables:
         if "logits" not in variable.path:

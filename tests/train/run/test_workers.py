@@ -101,6 +101,20 @@ def test_two_workers_are_two_replicas(two, tmp_path):
 
 
 @pytest.mark.slow
+def test_two_workers_read_records_as_one_does(tmp_path):
+    """They make the index of the files together; images of many sizes are never in memory."""
+    name = helpers.tfds_set(tmp_path, {"train": 48, "test": 9}, (None, None, 3))
+    flags = [f"--dataset={name}", f"--data_dir={tmp_path}", "--steps=6", "--log_every=1"]
+    flags += ["--augmentation=random_resized_crop", "--image_size=8", "--validation=7"]
+    found = finish(start(tmp_path / "two", 2, *flags))
+    assert [code for code, _ in found] == [0, 0]
+    alone = ["--strategy=mirrored", "--replicas=2", f"--workdir={tmp_path / 'one'}"]
+    done = helpers.module(*COMMAND, *flags, *alone)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(tmp_path / "one"), rtol=1e-4)
+
+
+@pytest.mark.slow
 def test_four_workers_are_four_replicas(tmp_path):
     short = ["--steps=20", "--learning_rate=0.01", "--sync_bn"]
     assert [code for code, _ in finish(start(tmp_path / "four", 4, *short))] == [0, 0, 0, 0]
