@@ -12,7 +12,7 @@ from keras_resnet import resnet, weights
 from keras_resnet.export import tflite
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.preprocessing.views import whole
+from keras_resnet.preprocessing.views import whole as everything
 from keras_resnet.rewrite import int8
 from keras_resnet.rewrite.fold import fold
 from tests.support import helpers
@@ -64,7 +64,9 @@ def loaded(file: Path) -> keras.Model:
 
 
 def digits() -> tuple[np.ndarray, np.ndarray]:
-    pairs = list(decoding.whole(datasets.load("digits", "test", None), whole).as_numpy_iterator())
+    pairs = list(
+        decoding.whole(datasets.load("digits", "test", None), everything).as_numpy_iterator()
+    )
     images, labels = (np.stack(column) for column in zip(*pairs, strict=True))
     return images, labels
 
@@ -211,7 +213,9 @@ def test_resnet56_keeps_its_accuracy_in_int8(data_dir, tmp_path) -> None:
     command = ["keras_resnet.export", final, f"--out={out}", "--formats=tflite_int8"]
     done = helpers.module(*command)
     assert done.returncode == 0, done.stderr
-    pairs = decoding.whole(datasets.load("cifar10", "test", f"{data_dir}/tfds"), whole).batch(100)
+    pairs = decoding.whole(datasets.load("cifar10", "test", f"{data_dir}/tfds"), everything).batch(
+        100
+    )
     run = tflite.runner(Path(out) / "model_int8.tflite")
     right = []
     for images, labels in pairs.as_numpy_iterator():

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.support.on_replicas import OnReplicas, counts
 from tests.support.statistics_on_replicas import (
