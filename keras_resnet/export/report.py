@@ -180,7 +180,7 @@ def measure(
 
 
 def _size(path: Path) -> int:
-    """Returns the bytes of a file and its weights, or of a SavedModel's graph, with the weights in it."""
+    """Returns the bytes of a file and its weights, or of a SavedModel's graph, which holds them."""
     if path.is_dir():
         files = [path / "saved_model.pb"]
     else:
