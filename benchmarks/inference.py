@@ -1,4 +1,4 @@
-"""Exports of ResNet-50, side by side on one core: `python -m benchmarks.inference [BATCH]`.
+"""Exports of ResNet-50, side by side on one core: `python -m benchmarks.inference [BATCH [ROUNDS]]`.
 
 The contestants take turns in one process. All of them see the same images of 0..255; those without
 normalization inside see normalized images. TensorFlow uses oneDNN, as it does by itself on
@@ -130,7 +130,7 @@ def main(batch: int = 8, rounds: int = 9) -> None:
     with tempfile.TemporaryDirectory() as name:
         runs = exports(images, Path(name)) | stock(images, Path(name)) | torchvision(images)
         seconds = measure.alternate(runs, rounds)
-    command = f"python -m benchmarks.inference {batch}"
+    command = f"python -m benchmarks.inference {batch} {rounds}"
     rates = measure.rates(seconds, batch)
     table = measure.Table(f"inference_{batch}", command, UNIT, "keras_resnet onnx", rates, NOTES)
     table.write()

@@ -68,7 +68,7 @@ def alternate(programs: Mapping[str, str], rounds: int) -> tuple[measure.Table, 
             used, peak = run(script)
             seconds[name].append(used)
             memory[name].append(peak)
-    command = "python -m benchmarks.start"
+    command = f"python -m benchmarks.start {rounds}"
     return (
         measure.Table("start", command, "CPU seconds", REFERENCE, seconds),
         measure.Table("start_memory", command, "GB at the peak", REFERENCE, memory),
