@@ -1,4 +1,4 @@
-"""Exports of ResNet-50, side by side on one core: `python -m benchmarks.inference [BATCH [ROUNDS]]`.
+"""Exports of ResNet-50, in turns on one core: `python -m benchmarks.inference [BATCH [ROUNDS]]`.
 
 The contestants take turns in one process. All of them see the same images of 0..255; those without
 normalization inside see normalized images. TensorFlow uses oneDNN, as it does by itself on
@@ -113,7 +113,7 @@ def torchvision(images: np.ndarray) -> dict[str, Predict]:
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
             return module(x)
 
-    found = {
+    found: dict[str, Predict] = {
         "torchvision eager": partial(predict, model),
         "torchvision jit, optimized": partial(predict, frozen),
     }
