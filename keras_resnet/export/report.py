@@ -180,9 +180,9 @@ def measure(
 
 
 def _size(path: Path) -> int:
-    """Returns the bytes of a file and its weights, or of a SavedModel's graph and variables."""
+    """Returns the bytes of a file and its weights, or of a SavedModel's graph, which holds them."""
     if path.is_dir():
-        files = [path / "saved_model.pb", *path.glob("variables/*")]
+        files = [path / "saved_model.pb"]
     else:
         files = [path, *path.parent.glob(f"{path.stem}.bin")]
     return sum(file.stat().st_size for file in files)

@@ -1,4 +1,4 @@
-"""A SavedModel: pixels or encoded images in, predictions out; each variable is written once."""
+"""A SavedModel: pixels or encoded images in, predictions out; each weight is written once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +23,7 @@ Array = np.ndarray[Any, Any]
 Outputs = dict[str, tf.Tensor]
 MAX_BATCH = 128  # images per request: a thousand tiny files could decode to gigabytes of pixels
 TOP = 5
+LIMIT = 2**31 - 2**26  # bytes of weights: protobuf reads files of 2 GB, and the graph needs a share
 
 
 def check_runtime(name: str = "saved_model") -> None:
@@ -51,7 +52,13 @@ class Endpoints:
         outputs["features"] = pool.output
         outputs["last"] = pool.input
         self._network = keras.Model(network.input, outputs)
-        self._classifier = network.get_layer(specs.LOGITS).kernel
+        # Constants, not variables: only of constants does TensorFlow know that they never change,
+        # and prepares their layout for oneDNN once instead of for every request. All signatures
+        # capture the same tensors, which are therefore written once.
+        self._weights = [tf.constant(weight.numpy()) for weight in self._network.weights]
+        kernel = network.get_layer(specs.LOGITS).kernel
+        places = [weight is kernel for weight in self._network.weights]
+        self._classifier = self._weights[places.index(True)]
 
     def signatures(self) -> dict[str, Any]:
         """Returns the functions by the names of their signatures."""
@@ -99,7 +106,10 @@ class Endpoints:
         return {name: tf.cast(outputs[name], tf.float32) for name in self._maps}
 
     def _outputs(self, images: tf.Tensor) -> Outputs:
-        return self._network(self._preprocessing.normalize(images), training=False)
+        normalized = self._preprocessing.normalize(images)
+        # A folded network has no trainable variables.
+        outputs, _ = self._network.stateless_call([], self._weights, normalized, training=False)
+        return outputs
 
     def _checked(self, images: tf.Tensor) -> tf.Tensor:
         # Signatures do not check shapes, and another rank would abort the server.
@@ -134,23 +144,33 @@ def _count(batch: tf.Tensor) -> tf.Operation:
 def write(source: Source, path: Path) -> None:
     """Writes a SavedModel with its signatures, and the requests that warm it up.
 
-    `keras.Model.export` would write each variable twice. A module that holds the variables in a
-    list, and nothing else of Keras, writes them once, and the same bytes from run to run.
+    `keras.Model.export` would write each variable twice. Constants that all signatures capture are
+    written once, and the same bytes from run to run.
 
     Args:
         source: the network.
         path: an existing directory.
 
     Raises:
+        ValueError: for weights of 2 GB or more.
         OSError: if the files cannot be written.
     """
+    _check_size(source.network)
     module = tf.Module(name=source.manifest.network)
-    module.weights = [weight.value for weight in source.network.weights]
-    endpoints = Endpoints(source.network, source.manifest, source.endpoints)
-    module.functions = endpoints.signatures()
+    signatures = Endpoints(source.network, source.manifest, source.endpoints).signatures()
     with writing(path):
-        tf.saved_model.save(module, str(path), signatures=module.functions)
+        tf.saved_model.save(module, str(path), signatures=signatures)
         warmup.write(source.manifest, path)
+
+
+def _check_size(network: keras.Model) -> None:
+    """Raises ValueError if `saved_model.pb`, which holds the weights, could not be read."""
+    size = sum(weight.numpy().nbytes for weight in network.weights)
+    if size > LIMIT:
+        raise ValueError(
+            f"a SavedModel holds {LIMIT / 1e9:.1f} GB of weights, this network has"
+            f" {size / 1e9:.1f} GB; --precision=bfloat16 halves them"
+        )
 
 
 def runner(path: Path) -> Callable[[Array], Array]:
@@ -158,7 +178,7 @@ def runner(path: Path) -> Callable[[Array], Array]:
     loaded = tf.saved_model.load(str(path))
 
     def logits(images: Array) -> Array:
-        # Through `loaded`: a signature alone does not keep its variables alive.
+        # Through `loaded`: a signature alone does not keep what it captures alive.
         return loaded.signatures["serving_default"](images=tf.constant(images))["logits"].numpy()
 
     return logits
