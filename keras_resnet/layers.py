@@ -12,11 +12,12 @@ FUSED_DTYPES = ("float32", "bfloat16", "float16")
 
 @keras.saving.register_keras_serializable("keras_resnet")
 class FusedBatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization (Ioffe & Szegedy, arXiv:1502.03167) in one kernel on TensorFlow.
+    """Batch normalization (Ioffe & Szegedy, arXiv:1502.03167) with less traffic to memory.
 
-    Arguments, weights and results are those of `keras.layers.BatchNormalization`. Its
+    Arguments, weights and results are those of `keras.layers.BatchNormalization`. On TensorFlow it
+    is one kernel; on JAX both moments of a batch are taken from one pass over it. Keras's
     implementation is used on other backends, and where the kernel has no support: another axis or
-    rank, float64, masks and renormalization.
+    rank, float64, masks and renormalization; also `synchronized=True` on JAX, which it refuses.
 
     With `synchronized=True` the replicas of a `tf.distribute` strategy normalize by the moments of
     the global batch; all replica batches must have the same size.
@@ -30,13 +31,15 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Tensor, training: bool | None = None, mask: Any = None) -> Tensor:
         if not self._fuses(inputs, mask):
             return super().call(inputs, training=training, mask=mask)
+        batch = bool(training and self.trainable)
+        if keras.backend.backend() == "jax":
+            return self._normalize_in_one_pass(inputs) if batch else super().call(inputs)
         import tensorflow as tf  # deferred: the library also runs where TensorFlow is absent
 
         gamma, beta, mean, variance = (
             tf.cast(weight, tf.float32)
             for weight in (self.gamma, self.beta, self.moving_mean, self.moving_variance)
         )
-        batch = bool(training and self.trainable)
         if batch and self.synchronized:
             return ops.cast(self._normalize_together(inputs), self.compute_dtype)
         outputs, batch_mean, batch_variance, *_ = tf.raw_ops.FusedBatchNormV3(
@@ -54,6 +57,27 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
             self._average(self.moving_mean, mean, batch_mean)
             self._average(self.moving_variance, variance, biased)
         return ops.cast(outputs, self.compute_dtype)
+
+    def _normalize_in_one_pass(self, inputs: Tensor) -> Tensor:
+        """Normalizes by the moments of the batch, in functions that XLA fuses into three passes.
+
+        One pass over the batch gives both the mean and the mean of squares. The variance as Keras
+        takes it, from differences to the mean, needs a second pass, forward and in the gradient.
+        Both are taken relative to the mean of the first image, since a mean of squares less the
+        square of the mean loses all digits if the mean is large. For a batch of B images the square
+        of that difference is at most B variances, so that float32 loses no more than a factor of B.
+        The result does not depend on it, and no gradient flows through it.
+        """
+        x = ops.cast(inputs, "float32")
+        near = ops.stop_gradient(ops.mean(x[0], axis=(0, 1)))
+        distance = x - near
+        offset = ops.mean(distance, axis=(0, 1, 2))
+        square = ops.mean(ops.square(distance), axis=(0, 1, 2))
+        variance = ops.maximum(square - ops.square(offset), 0.0)
+        self._average(self.moving_mean, self.moving_mean, near + offset)
+        self._average(self.moving_variance, self.moving_variance, variance)
+        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
+        return ops.cast(distance * scale + (self.beta - offset * scale), self.compute_dtype)
 
     def _normalize_together(self, inputs: Tensor) -> Tensor:
         """Normalizes by the moments of all replicas, with one all-reduce.
@@ -83,8 +107,9 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):
         weight.assign(ops.cast(old * self.momentum + new * (1.0 - self.momentum), weight.dtype))
 
     def _fuses(self, inputs: Tensor, mask: Any) -> bool:
+        backend = keras.backend.backend()
         return (
-            keras.backend.backend() == "tensorflow"
+            (backend == "tensorflow" or (backend == "jax" and not self.synchronized))
             and mask is None
             and len(inputs.shape) == 4
             and self.axis in (-1, 3)

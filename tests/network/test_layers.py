@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras.layers import BatchNormalization
 
 from keras_resnet.layers import FusedBatchNormalization, PadChannels
+from tests.support import helpers
 
 KERNEL = "FusedBatchNormV3"
 SHAPE = (4, 5, 6, 3)
@@ -199,3 +200,43 @@ def test_channels_of_zeros_are_appended(before: int, after: int, dtype: str) -> 
 def test_channels_cannot_be_taken_away(before: int, after: int) -> None:
     with pytest.raises(ValueError, match=f"before={before}, after={after}"):
         PadChannels(before, after)
+
+
+@pytest.fixture(scope="module")
+def on_jax(tmp_path_factory):
+    """What both layers compute on JAX, in a process of their own, by kind, images and dtype."""
+    folder = tmp_path_factory.mktemp("jax")
+    done = helpers.python(
+        "-m", "tests.support.normalization_on_jax", str(folder), KERAS_BACKEND="jax"
+    )
+    assert done.returncode == 0, done.stderr
+    return lambda kind, name, dtype: dict(np.load(folder / f"{kind.__name__} {name} {dtype}.npz"))
+
+
+@pytest.mark.parametrize("name", ["three", "pixel", "many"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_on_jax_it_is_keras_in_numbers(on_jax, name: str, dtype: str) -> None:
+    found, expected = (
+        on_jax(k, name, dtype) for k in (FusedBatchNormalization, BatchNormalization)
+    )
+    tolerance = 2e-4 if dtype == "float32" else 3e-2
+    for what in expected.keys() - {"bytes"}:
+        scale = np.abs(expected[what]).max() + 1
+        close([found[what] / scale], [expected[what] / scale], tolerance)
+
+
+def test_on_jax_a_large_mean_loses_no_variance(on_jax) -> None:
+    x = np.random.default_rng(0).normal(1e4, 2, SHAPE).astype(np.float32).astype(np.float64)
+    gamma, beta, mean, variance = np.random.default_rng(1).uniform(0.5, 1.5, (4, 3))
+    found = on_jax(FusedBatchNormalization, "far", "float32")
+    expected = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5) * gamma + beta
+    close([found["train 0"]], [expected], 2e-3)  # the mean itself is rounded to 1e-3
+    close([found["train 1"]], [0.9 * mean + 0.1 * x.mean((0, 1, 2))], 1e-6)
+    close([found["train 2"]], [0.9 * variance + 0.1 * x.var((0, 1, 2))], 1e-5)
+
+
+def test_on_jax_it_accesses_fewer_bytes(on_jax) -> None:
+    fused, stock = (
+        on_jax(k, "many", "float32") for k in (FusedBatchNormalization, BatchNormalization)
+    )
+    assert fused["bytes"] < 0.9 * stock["bytes"]
