@@ -25,7 +25,16 @@ from train.recipes import plan, validity
 from train.recipes.data import Data, open_data
 from train.recipes.first_weights import FirstWeights
 from train.recipes.recipe import HELP, Recipe
-from train.run import checkpoints, data_file, devices, interruption, locks, memory, workdirs
+from train.run import (
+    checkpoints,
+    data_file,
+    devices,
+    interruption,
+    locks,
+    machine,
+    memory,
+    workdirs,
+)
 
 FLAGS = flags.FLAGS
 
@@ -178,6 +187,7 @@ def _integers(name: str, values: list[str]) -> tuple[int, ...]:
 
 def main() -> None:
     interruption.install()
+    machine.keep_freed_memory()
     first = first_weights()
     recipe = recipe_from_flags(first)
     devices.choose(FLAGS.device)

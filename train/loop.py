@@ -101,7 +101,8 @@ def fit(data: Data, run: Run) -> Scalars:
 
     frozen: tuple[str, ...] | None = None
     with Profile(run.workdir, first, run.profile) as profile:
-        numbered = zip(range(first + 1, recipe.steps + 1), batches, strict=False)
+        timed = journal.timed(batches)
+        numbered = zip(range(first + 1, recipe.steps + 1), timed, strict=False)
         for step, (images, targets, weights) in numbered:
             if recipe.frozen(step) != frozen:
                 frozen = recipe.frozen(step)
@@ -123,6 +124,8 @@ def fit(data: Data, run: Run) -> Scalars:
                 raise Stopped(step, saved, interruption.asked() or signal.SIGTERM)
             if _evaluation_due(data, step):
                 _evaluate_on_the_way(training, step)
+    if first < recipe.steps:
+        journal.say(journal.waiting())
     return _finish(training)
 
 

@@ -4,9 +4,10 @@ import json
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -64,6 +65,8 @@ class Journal:
         self._path = workdir / files.METRICS
         self._pending: list[tuple[int, float, Mapping[str, tf.Tensor]]] = []
         self._clock = time.monotonic()
+        self._waited = 0.0  # seconds since the last line
+        self._waits: list[tuple[float, float]] = []  # seconds of waiting, of all, up to each line
         if writes:
             self._keep_until(first_step)
             self._events = _events(workdir / files.TENSORBOARD)
@@ -72,6 +75,24 @@ class Journal:
         """Prints a line, if this worker is the one that writes."""
         if self._writes:
             console.say(line)
+
+    def timed(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """Yields batches, and counts how long each lets the training wait."""
+        remaining = iter(batches)
+        while True:
+            begin = time.monotonic()
+            try:
+                batch = next(remaining)
+            except StopIteration:
+                return
+            self._waited += time.monotonic() - begin
+            yield batch
+
+    def waiting(self) -> str:
+        """Returns a line about the share of the training's time that went by without data."""
+        waited = sum(one for one, _ in self._waits)
+        seconds = sum(whole for _, whole in self._waits)
+        return f"waited for data: {waited / max(seconds, 1e-9):.1%} of the time of training"
 
     def train(self, step: int, metrics: Mapping[str, tf.Tensor], learning_rate: float) -> None:
         """Takes the metrics of a step, and writes a line if one is due after it.
@@ -96,7 +117,8 @@ class Journal:
         memory = devices.memory()
         scalars = self._task.headline.for_file(means)
         scalars |= {"learning_rate": learning_rate, "images_per_second": rate}
-        scalars |= {"memory_gib": memory}
+        scalars |= {"memory_gib": memory, "data_wait": self._waited / seconds}
+        self._waits.append((self._waited, seconds))
         line = (
             f"step {step}/{self._pace.steps}  {self._task.train_text(means)}"
             f"  learning rate {learning_rate:g}  {rate:,.0f} images/s  {memory:.1f} GiB"
@@ -134,6 +156,7 @@ class Journal:
     def restart_clock(self) -> None:
         """Forgets the steps and the time since the last line: rates are those of training alone."""
         self._pending.clear()
+        self._waited = 0.0
         self._clock = time.monotonic()
 
     def lacks(self, step: int) -> bool:

@@ -1,4 +1,4 @@
-"""How much memory there is on this machine, in this container, and on a GPU."""
+"""The memory of this machine, of this container and of a GPU, and how it is kept."""
 
 import ctypes
 import re
@@ -7,6 +7,22 @@ from pathlib import Path
 
 ROOT = Path("/")
 LIBRARY = "libcuda.so.1"  # of NVIDIA's driver
+# Numbers of malloc.h: nothing is mapped apart, nothing is trimmed, and the heap grows by 128 MB.
+MALLOC = {-4: 0, -1: 2**31 - 1, -2: 2**27}
+
+
+def keep_freed_memory() -> None:
+    """Makes the malloc of glibc keep what is freed, for the next step.
+
+    By default every large tensor goes back to the kernel, which clears each of its pages when the
+    next one needs them: a tenth of the time of a ResNet-20 step on a CPU. The peak stays the same.
+    Other C libraries are left as they are.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
+        return
+    for number, value in MALLOC.items():
+        library.mallopt(number, value)
 
 
 def host_bytes(root: Path = ROOT) -> int | None:
