@@ -33,6 +33,27 @@ def test_a_line_is_of_the_steps_taken_and_its_speed_of_all(tmp_path, monkeypatch
     assert "ETA 0:00:02" in printed  # as long as it took so far
 
 
+def test_the_time_without_data_is_told(tmp_path, monkeypatch):
+    """Batches that come after 3 seconds, and steps of 1 second each."""
+    pace = journal.Pace(steps=4, batch_size=8, log_every=2)
+    now = [100.0]
+    monkeypatch.setattr(journal.time, "monotonic", lambda: now[0])
+    lines = journal.Journal(tmp_path, classification.task(), pace, 0)
+
+    def slow():
+        for step in range(1, 5):
+            now[0] += 3.0
+            yield step
+
+    metrics = {"loss": tf.constant(1.0), "accuracy": tf.constant(1.0), "skipped": tf.constant(0.0)}
+    for step in lines.timed(slow()):
+        now[0] += 1.0
+        lines.train(step, metrics, 0.1)
+    rows = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["data_wait"] for row in rows] == [0.75, 0.75]
+    assert lines.waiting() == "waited for data: 75.0% of the time of training"
+
+
 @pytest.mark.parametrize(
     ("encoding", "shown"),
     [
