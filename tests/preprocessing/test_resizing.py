@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_resnet.preprocessing import Preprocessing, mode
+from keras_resnet.preprocessing import Preprocessing, decoding, mode
 from tests.support.helpers import noise
 
 SIZES = [  # height, width, size, crop, shorter side: size / crop, as torchvision's Resize(256)
@@ -152,3 +152,22 @@ def test_a_graph_resizes_images_of_unknown_size(shape: tuple[int, int, int]) -> 
     np.testing.assert_allclose(graph(image), chosen(image), atol=1e-4)
     expected = (np.asarray(chosen.resize(image)) - 120) / 60
     np.testing.assert_allclose(chosen(image), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"interpolation": "bicubic", "crop": 0.95}, {"image_size": (20, 60), "crop": 0.5}],
+    ids=str,
+)
+def test_the_window_of_a_jpeg_is_enough(values):
+    """Of photographs with colours at half the resolution, upright, wide and smaller."""
+    scaling = Preprocessing(**{"image_size": 64, **values})
+    for shape in ((150, 200), (200, 131), (40, 50)):
+        coarse = tf.random.stateless_uniform([9, 11, 3], [0, 1], 0, 255)
+        photo = tf.cast(tf.image.resize(coarse, shape), tf.uint8)
+        data = tf.io.encode_jpeg(photo, quality=90)
+        whole = tf.io.decode_jpeg(data, dct_method="INTEGER_ACCURATE")
+        found = decoding.decode_view(data, 3, scaling.view)
+        np.testing.assert_allclose(found, scaling.resize(whole), atol=0.01)
+        height, width = scaling.view(tf.constant(shape)).window[2:]
+        assert shape[0] * shape[1] > int(height) * int(width) or min(shape) == 40

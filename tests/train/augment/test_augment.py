@@ -10,11 +10,12 @@ import torch
 from torchvision.transforms import functional as torchvision
 
 from keras_resnet.preprocessing import Preprocessing
-from keras_resnet.preprocessing.decoding import seen
-from keras_resnet.preprocessing.views import whole
+from keras_resnet.preprocessing.decoding import decode_view, seen
+from keras_resnet.preprocessing.views import View, whole
 from tests.support import helpers
 from train import recipes
 from train.augment.images import Cutting, jitter, lighting, resized_crop, scale_jitter
+from train.recipes import plan
 
 # Krizhevsky et al. (2012), section 4.1; the numbers are those of fb.resnet.torch,
 # datasets/imagenet.lua: `eigval`, and `eigvec` with a component in each column.
@@ -234,3 +235,40 @@ def test_training_images_have_their_own_size():
     recipe = helpers.recipe(augmentation="shift_flip", image_size=16)
     change = helpers.augmentation(recipe, Preprocessing(image_size=24, crop=0.875))
     assert many(change, NOISE, 2).shape == (2, 16, 16, 3)
+
+
+@pytest.mark.parametrize("augmentation", ["none", "shift", "shift_flip"])
+def test_many_images_change_together_as_one_by_one(augmentation):
+    recipe = helpers.recipe(augmentation=augmentation, image_size=32)
+    preprocess = Preprocessing(image_size=32, crop=1.0)
+    together = plan.stream(recipe, preprocess, 10).together
+    images = helpers.noise(50, 32, 32, 3).astype(np.uint8)
+    seeds = [np.array([7, i]) for i in range(50)]
+    draws = tf.stack([together.draw(seed) for seed in seeds])
+    change = helpers.augmentation(recipe, preprocess)
+    expected = [change(image, seed) for image, seed in zip(images, seeds, strict=True)]
+    np.testing.assert_array_equal(together.change(tf.constant(images), draws), expected)
+
+
+def test_shifts_and_mirrors_are_those_of_tensorflow():
+    """So that runs that began before resume with the same pixels."""
+    change = build("shift_flip")
+    for i in range(20):
+        seed = tf.constant([7, i], tf.int64)
+        fold = tf.random.experimental.stateless_fold_in
+        padded = tf.pad(IDS, [(4, 4), (4, 4), (0, 0)])
+        cropped = tf.image.stateless_random_crop(padded, [32, 32, 1], fold(seed, 1))
+        expected = tf.image.stateless_random_flip_left_right(cropped, fold(seed, 0))
+        np.testing.assert_array_equal(change(IDS, seed), expected)
+
+
+def test_large_crops_are_decoded_at_a_reduced_resolution():
+    """The pixels are means of 2x2 and 4x4 of a photograph, nearly as Pillow's."""
+    for size, ratio in ((300, 2), (140, 4)):
+        photo = np.stack(np.meshgrid(*[np.linspace(0, 255, 700)] * 2) + [np.zeros((700, 700))], -1)
+        data = tf.io.encode_jpeg(photo.astype(np.uint8), quality=100)
+        view = View([0, 0, 640, 640], lambda image: image, least=size)
+        reduced = decode_view(data, 3, lambda _size, view=view: view)
+        assert reduced.shape[:2] == (640 // ratio, 640 // ratio)
+        expected = photo[:640, :640].reshape(640 // ratio, ratio, 640 // ratio, ratio, 3)
+        np.testing.assert_allclose(reduced, expected.mean((1, 3)), atol=3)

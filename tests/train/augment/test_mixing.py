@@ -183,7 +183,7 @@ def test_odd_batches_cannot_be_paired():
 def erased(image: np.ndarray, probability: float, count: int) -> np.ndarray:
     stream = tf.data.Dataset.from_tensor_slices(seeds(count))
     stream = stream.map(
-        lambda seed: erase(tf.constant(image), seed, probability, np.zeros(3, np.float32))
+        lambda seed: erase(tf.constant(image), seed, probability, np.zeros(1, np.float32))
     )
     return next(stream.batch(count).as_numpy_iterator())
 

@@ -5,6 +5,7 @@ from collections import Counter
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_resnet.preprocessing import Preprocessing
 from tests.support import helpers
@@ -15,6 +16,7 @@ from train.datasets.examples import Examples
 from train.recipes import plan
 from train.recipes.data import open_data
 from train.recipes.recipe import Recipe
+from train.run import state
 
 # For each source its images, its batches an epoch, and an augmentation that fits.
 SOURCES = {
@@ -120,13 +122,15 @@ def test_an_example_is_augmented_by_its_position(source):
         assert batches[step][1][row] == label
 
 
-def test_train_batches_are_normalized(source):
+def test_train_batches_hold_pixels(source):
+    """The step normalizes them, on its device."""
     examples, recipe = source
     half = Preprocessing(mean=(10.0,), std=(2.0,), image_size=8, crop=1.0)
     (plain, *_), (scaled, *_) = (
         helpers.arrays(plan.train_batches(examples, recipe, p, 0), 1)[0] for p in (PLAIN, half)
     )
-    np.testing.assert_allclose(scaled, (plain - 10) / 2, atol=1e-4)
+    assert plain.dtype == np.uint8
+    np.testing.assert_array_equal(scaled, plain)
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 24, 100])
@@ -174,9 +178,10 @@ def test_means_of_three_channels_do_not_fit_grey_images(mode):
         open_data(helpers.recipe(preprocessing=mode), None)
 
 
-def test_batches_of_a_run_have_the_recipes_preprocessing():
+def test_the_steps_of_a_run_have_the_recipes_preprocessing(tmp_path):
     data = open_data(helpers.recipe(preprocessing="tf"), None)
-    images = helpers.arrays(data.train_batches(0)(ALONE), 1)[0][0]
+    task = state.create(data, tf.distribute.get_strategy(), tmp_path).task
+    images = task.inputs(helpers.arrays(data.train_batches(0)(ALONE), 1)[0][0]).numpy()
     assert (images.min(), images.max()) == (-1.0, 1.0)
     assert data.image_shape == (8, 8, 1)
     assert data.eval_split == "test"

@@ -94,7 +94,7 @@ def test_a_worker_decodes_its_own_images_only(digits):
     """The others pass by as they are; that is what makes several workers faster."""
     decoded: list[int] = []
 
-    def decode(index):
+    def decode(index, look):
         import tensorflow as tf
 
         def note(i: int) -> np.int32:
@@ -102,9 +102,9 @@ def test_a_worker_decodes_its_own_images_only(digits):
             return np.int32(0)
 
         with tf.control_dependencies([tf.numpy_function(note, [index], tf.int32)]):
-            return digits.decode(index)
+            return digits.decode(index, look)
 
-    watched = replace(digits, decode=decode)
+    watched = replace(digits, decode=decode, gather=None)
     stream = plan.train_batches(watched, RECIPE, PLAIN, 0, Share(1, 4, 4))
     helpers.arrays(stream, 2)
     order = [int(e) for e in digits.elements(np.array([0, 0]))]
