@@ -265,7 +265,8 @@ def test_shifts_and_mirrors_are_those_of_tensorflow():
 def test_large_crops_are_decoded_at_a_reduced_resolution():
     """The pixels are means of 2x2 and 4x4 of a photograph, nearly as Pillow's."""
     for size, ratio in ((300, 2), (140, 4)):
-        photo = np.stack(np.meshgrid(*[np.linspace(0, 255, 700)] * 2) + [np.zeros((700, 700))], -1)
+        ramp = np.linspace(0, 255, 700)
+        photo = np.stack([*np.meshgrid(ramp, ramp), np.zeros((700, 700))], -1)
         data = tf.io.encode_jpeg(photo.astype(np.uint8), quality=100)
         view = View([0, 0, 640, 640], lambda image: image, least=size)
         reduced = decode_view(data, 3, lambda _size, view=view: view)
