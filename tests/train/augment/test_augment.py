@@ -272,4 +272,6 @@ def test_large_crops_are_decoded_at_a_reduced_resolution():
         reduced = decode_view(data, 3, lambda _size, view=view: view)
         assert reduced.shape[:2] == (640 // ratio, 640 // ratio)
         expected = photo[:640, :640].reshape(640 // ratio, ratio, 640 // ratio, ratio, 3)
-        np.testing.assert_allclose(reduced, expected.mean((1, 3)), atol=3)
+        off = np.abs(np.float32(reduced) - expected.mean((1, 3)))
+        assert off.max() < 5
+        assert off.mean() < 1
