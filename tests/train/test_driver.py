@@ -75,6 +75,7 @@ def test_metrics_are_complete(whole):
             "learning_rate",
             "images_per_second",
             "memory_gib",
+            "data_wait",
         }
         cosine = 0.05 * (1 + np.cos(np.pi * (line["step"] - 1) / STEPS))
         assert line["learning_rate"] == pytest.approx(cosine, rel=1e-6)

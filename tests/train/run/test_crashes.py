@@ -69,7 +69,8 @@ def metrics(workdir: Path) -> list[dict[str, Any]]:
     """What a run tells of itself but for its speed and size; floats to the last bit."""
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     return [
-        {k: v for k, v in e.items() if k not in ("images_per_second", "memory_gib")} for e in lines
+        {k: v for k, v in e.items() if k not in ("images_per_second", "memory_gib", "data_wait")}
+        for e in lines
     ]
 
 
