@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from keras_resnet.preprocessing.decoding import bmp, jpeg, png, webp
 from keras_resnet.preprocessing.decoding.colours import convert
-from keras_resnet.preprocessing.decoding.reading import rarely, require, starts
+from keras_resnet.preprocessing.decoding.reading import require, starts
 from keras_resnet.preprocessing.views import Look
 
 __all__ = ["decode", "decode_view", "seen"]
@@ -66,10 +66,10 @@ def decode_view(data: tf.Tensor, channels: int, look: Look) -> tf.Tensor:
         image, finish = jpeg.window(data, look)
         return finish(convert(image, channels))
 
-    def of_others(data: tf.Tensor) -> tf.Tensor:
+    def of_others() -> tf.Tensor:
         return seen(decode(data, channels), look)
 
-    return tf.cond(starts(data, jpeg.SIGNATURE), of_jpeg, rarely(of_others, data))
+    return tf.cond(starts(data, jpeg.SIGNATURE), of_jpeg, of_others)
 
 
 def seen(images: tf.Tensor, look: Look) -> tf.Tensor:

@@ -10,7 +10,7 @@ from functools import partial
 
 import tensorflow as tf
 
-from keras_resnet.preprocessing.decoding.reading import integer, length, piece, rarely, require
+from keras_resnet.preprocessing.decoding.reading import integer, length, piece, require
 from keras_resnet.preprocessing.views import Finish, Look
 
 __all__ = ["SIGNATURE", "pixels", "size", "window"]
@@ -86,7 +86,7 @@ def window(data: tf.Tensor, look: Look) -> tuple[tf.Tensor, Finish]:
 
 
 def _readable(data: tf.Tensor, components: tf.Tensor) -> tf.Tensor:
-    return tf.cond(components == 4, rarely(_with_adobe_marker, data), lambda: data)
+    return tf.cond(components == 4, lambda: _with_adobe_marker(data), lambda: data)
 
 
 def _with_adobe_marker(data: tf.Tensor) -> tf.Tensor:

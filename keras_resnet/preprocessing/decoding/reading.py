@@ -1,11 +1,10 @@
 """Reads numbers and signatures from the bytes of a file, and checks, inside a graph."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import tensorflow as tf
 
-__all__ = ["integer", "length", "piece", "rarely", "require", "starts"]
+__all__ = ["integer", "length", "piece", "require", "starts"]
 
 
 def length(data: tf.Tensor) -> tf.Tensor:
@@ -37,13 +36,3 @@ def starts(data: tf.Tensor, *signature: bytes, place: int = 0) -> tf.Tensor:
 def require(condition: tf.Tensor, message: str, *values: tf.Tensor) -> tf.Operation:
     """Raises InvalidArgumentError at run time unless the condition holds; {} are the values."""
     return tf.debugging.Assert(condition, [tf.strings.format(message, values)])
-
-
-def rarely(branch: Callable[[tf.Tensor], tf.Tensor], data: tf.Tensor) -> Callable[[], tf.Tensor]:
-    """Returns a branch of a condition as one call, which costs nothing while it is not taken.
-
-    TensorFlow merges branches into the graph around them, and passes through every operation of
-    those that are not taken: a millisecond for the formats that an image does not have.
-    """
-    call = tf.function(branch, autograph=False, experimental_attributes={"_noinline": True})
-    return lambda: call(data)
