@@ -58,7 +58,7 @@ def exports(images: np.ndarray, folder: Path) -> dict[str, Predict]:
             found["saved_model in Python"] = partial(chosen.runner(path), images)
         else:  # one thread: more of them would wait for the one core, and spin
             found[name] = partial(chosen.runner(path, threads=1), images)
-    if bfloat16():
+    if measure.bfloat16():
         half = replace(source, network=fold(model, "bfloat16"))
         FORMATS["saved_model"].write(half, folder / "bfloat16")
         found["saved_model bfloat16"] = _served(folder / "bfloat16", images)
@@ -68,11 +68,6 @@ def exports(images: np.ndarray, folder: Path) -> dict[str, Predict]:
 def _served(path: Path, images: np.ndarray) -> Predict:
     loaded = Loaded(path)
     return lambda: loaded.run("serving_default", {"images": images}, ("logits",))
-
-
-def bfloat16() -> bool:
-    """Whether the processor computes in bfloat16; others take minutes for a few images."""
-    return "_bf16" in measure.machine()["processor"]
 
 
 def _trained(model: keras.Model) -> None:
@@ -117,7 +112,7 @@ def torchvision(images: np.ndarray) -> dict[str, Predict]:
         "torchvision eager": partial(predict, model),
         "torchvision jit, optimized": partial(predict, frozen),
     }
-    if bfloat16():
+    if measure.bfloat16():
         found["torchvision eager bfloat16"] = partial(predict, model, half=True)
     return found
 

@@ -153,6 +153,11 @@ def rates(seconds: Mapping[str, Iterable[float]], items: int) -> dict[str, list[
     return {name: [items / one for one in own] for name, own in seconds.items()}
 
 
+def bfloat16() -> bool:
+    """Whether the processor computes in bfloat16; others take minutes for a few images."""
+    return "_bf16" in _processor()
+
+
 def machine() -> dict[str, str]:
     """Returns what the speed depends on: processor, cores in use, versions, and the day."""
     found = {"processor": _processor(), "cores": str(len(os.sched_getaffinity(0)))}

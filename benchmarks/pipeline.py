@@ -31,7 +31,8 @@ from train.datasets.examples import Examples
 from train.recipes import plan
 
 BATCH = 64
-BATCHES = 3  # of a round
+BATCHES = 8  # of a round: what a pipeline holds ready should be a small part
+COPIES = 4  # of each file, so that a round is a part of an epoch
 SIZE = 224
 ROUNDS = 7
 MADE_UP = 192  # images
@@ -49,7 +50,7 @@ def photographs(folder: Path) -> None:
 def linked(source: Path, folder: Path) -> list[bytes]:
     """Links the JPEGs of a folder into one of training images in two classes."""
     links = []
-    for i, file in enumerate(sorted(source.resolve().rglob("*.[jJ][pP]*[gG]"))):
+    for i, file in enumerate(sorted(source.resolve().rglob("*.[jJ][pP]*[gG]")) * COPIES):
         link = folder / "train" / str(i % 2) / f"{i}.jpg"
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(file)
@@ -159,7 +160,7 @@ def main(folder: str = "") -> None:
             print(f"without Torch: {error}", file=sys.stderr)
         average = sum(map(os.path.getsize, files)) / len(files)
         seconds = alternate({name: work(one) for name, one in contestants.items()}, ROUNDS)
-    images = f"{len(files)} {'' if folder else 'made-up '}JPEGs"
+    images = f"{len(files) // COPIES} {'' if folder else 'made-up '}JPEGs"
     Table(
         "pipeline",
         f"python -m benchmarks.pipeline{' FOLDER' if folder else ''}",

@@ -1,13 +1,9 @@
-"""Training steps of ResNet-50, side by side on one core: `python -m benchmarks.train_step`.
+"""Training steps of ResNet-50, in turns on one core: `python -m benchmarks.train_step`.
 
-One process, pinned to one core; the contestants take turns, A B C A B C, and the CPU time of each
-round is measured. Torch takes part if it and torchvision are installed.
+Torch takes part if it and torchvision are installed, and bfloat16 if the processor has it.
 """
 
-import os
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
@@ -17,11 +13,14 @@ import numpy as np
 import tensorflow as tf
 
 import keras_resnet
+from benchmarks import measure
 
 Step = Callable[[], object]
 BATCH = 16
 SIZE = 224
 CLASSES = 1000
+REFERENCE = "keras.applications float32"
+NOTE = "`keras.applications` has v1, which is 6 % cheaper than the v1.5 of the others."
 IMAGES = np.random.default_rng(0).normal(size=(BATCH, SIZE, SIZE, 3)).astype(np.float32)
 LABELS = np.arange(BATCH) % CLASSES
 
@@ -73,38 +72,28 @@ def contestants() -> dict[str, Step]:
     ours = partial(keras_resnet.ResNet50V1_5, classifier_activation=None)
     # Keras's v1 strides on the 1x1 and is 6 % cheaper; ours strides on the 3x3, as Torch's does.
     stock = partial(keras.applications.ResNet50, weights=None, classifier_activation=None)
-    steps = {
-        "keras_resnet float32": keras_step(ours, "float32"),
-        "keras_resnet bfloat16": keras_step(ours, "mixed_bfloat16"),
-        "keras.applications float32": keras_step(stock, "float32"),
-        "keras.applications bfloat16": keras_step(stock, "mixed_bfloat16"),
-    }
-    try:
-        steps["torchvision float32"] = torch_step(bfloat16=False)
-        steps["torchvision bfloat16"] = torch_step(bfloat16=True)
-    except ImportError as error:
-        print(f"without Torch: {error}", file=sys.stderr)
+    half = [True] if measure.bfloat16() else []
+    steps: dict[str, Step] = {}
+    for bfloat16 in (False, *half):
+        dtype = "bfloat16" if bfloat16 else "float32"
+        policy = "mixed_bfloat16" if bfloat16 else "float32"
+        steps[f"keras_resnet {dtype}"] = keras_step(ours, policy)
+        steps[f"keras.applications {dtype}"] = keras_step(stock, policy)
+        try:
+            steps[f"torchvision {dtype}"] = torch_step(bfloat16)
+        except ImportError as error:
+            print(f"without Torch: {error}", file=sys.stderr)
     return steps
 
 
 def main(rounds: int = 5) -> None:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    measure.pin()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    steps = contestants()
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for step in steps.values():
-        step()
-    for _ in range(rounds):
-        for name, step in steps.items():
-            start = time.process_time()
-            step()
-            seconds[name].append(time.process_time() - start)
-    first = statistics.median(seconds["keras.applications float32"])
-    print("| ResNet-50 | images per CPU second | times keras.applications float32 |\n|---|---|---|")
-    for name, times in seconds.items():
-        median = statistics.median(times)
-        print(f"| {name} | {BATCH / median:.2f} | {first / median:.2f} |")
+    rates = measure.rates(measure.alternate(contestants(), rounds), BATCH)
+    command = "python -m benchmarks.train_step"
+    unit = f"ResNet-50 images per CPU second, in steps of {BATCH}"
+    measure.Table("train_step", command, unit, REFERENCE, rates, (NOTE,)).write()
 
 
 if __name__ == "__main__":

@@ -56,8 +56,8 @@ def view(old: Any, size: tuple[int, int], crop: float, interpolation: Interpolat
         interpolation: as that of `resize`.
 
     Returns:
-        a view that finishes like `resize`, except for its rounding, which changes a pixel by
-        less than a hundredth of a level. An image that has the size already stays as it is.
+        a view that finishes like `resize`, except for rounding: places are relative to the window.
+        An image that has the size already stays as it is.
     """
     import tensorflow as tf
 

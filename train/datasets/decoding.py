@@ -12,9 +12,9 @@ from keras_resnet.preprocessing.decoding.errors import message
 from keras_resnet.preprocessing.views import Look
 from train.datasets.examples import Element, Examples, Pair
 
-AT_ONCE = 64  # images of a group at most; to begin a group costs as much as to decode two
+AT_ONCE = 32  # images of a group at most; to begin a group costs as much as to decode two
 # Groups that are read and decoded at the same time: a slow image or disk is waited for.
-GROUPS = max(4, len(os.sched_getaffinity(0)) + 2)
+GROUPS = max(16, 2 * (os.cpu_count() or 1))
 
 DecodeRow = Callable[[tf.Tensor, Element], Pair]  # (position, element) -> (image, label)
 Note = Callable[[Any], tf.Tensor]  # of n elements

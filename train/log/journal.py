@@ -66,7 +66,7 @@ class Journal:
         self._pending: list[tuple[int, float, Mapping[str, tf.Tensor]]] = []
         self._clock = time.monotonic()
         self._waited = 0.0  # seconds since the last line
-        self._waits: list[tuple[float, float]] = []  # seconds of waiting, of all, up to each line
+        self._seconds = np.zeros(2)  # of waiting, and of all, up to the last line
         if writes:
             self._keep_until(first_step)
             self._events = _events(workdir / files.TENSORBOARD)
@@ -90,8 +90,7 @@ class Journal:
 
     def waiting(self) -> str:
         """Returns a line about the share of the training's time that went by without data."""
-        waited = sum(one for one, _ in self._waits)
-        seconds = sum(whole for _, whole in self._waits)
+        waited, seconds = self._seconds
         return f"waited for data: {waited / max(seconds, 1e-9):.1%} of the time of training"
 
     def train(self, step: int, metrics: Mapping[str, tf.Tensor], learning_rate: float) -> None:
@@ -118,7 +117,7 @@ class Journal:
         scalars = self._task.headline.for_file(means)
         scalars |= {"learning_rate": learning_rate, "images_per_second": rate}
         scalars |= {"memory_gib": memory, "data_wait": self._waited / seconds}
-        self._waits.append((self._waited, seconds))
+        self._seconds += (self._waited, seconds)
         line = (
             f"step {step}/{self._pace.steps}  {self._task.train_text(means)}"
             f"  learning rate {learning_rate:g}  {rate:,.0f} images/s  {memory:.1f} GiB"

@@ -84,9 +84,8 @@ def precise(
         sums = [keras.Variable(np.zeros(v.shape), dtype="float64") for v in found]
 
     def replica(images: tf.Tensor) -> None:
-        model(
-            inputs(images), training=True
-        )  # at a momentum of 0, the moving moments are this batch's
+        # At a momentum of 0, the moving moments are those of this batch.
+        model(inputs(images), training=True)
         for i in range(0, len(found), 2):
             mean = tf.cast(found[i].value, tf.float64)
             variance = tf.cast(found[i + 1].value, tf.float64)

@@ -47,15 +47,15 @@ def _fit(recipe: Recipe, preprocess: Preprocessing) -> Preprocessing:
 
 def change(recipe: Recipe, preprocess: Preprocessing) -> images.Augment | None:
     """Returns how a training image changes after it is cut; None if it does not."""
-    change = images.change(recipe.policy, recipe.magnitude, recipe.colour)
+    first = images.change(recipe.policy, recipe.magnitude, recipe.colour)
     if not recipe.erasing:
-        return change
-    fill = np.asarray(preprocess.mean, np.float32)
-    fill = fill[..., ::-1] if preprocess.bgr else fill
+        return first
+    fill = np.atleast_1d(np.float32(preprocess.mean))
+    fill = np.flip(fill, -1) if preprocess.bgr else fill
     erase = partial(images.erase, probability=recipe.erasing, fill=fill)
-    if change is None:
+    if first is None:
         return erase
-    return lambda image, seed: erase(change(image, seed), seed)
+    return lambda image, seed: erase(first(image, seed), seed)
 
 
 def stream(recipe: Recipe, preprocess: Preprocessing, classes: int) -> Stream:

@@ -27,9 +27,9 @@ class Task:
         result: from the sums over a whole split to the metrics of an evaluation.
         train_text: metrics of training, as people read them.
         eval_text: metrics of an evaluation, as people read them.
-        inputs: from the images of a batch to the input of the network. Batches hold pixels as they
-            come from the data, uint8 if possible: a quarter of the bytes to copy to a device, and
-            a compiler merges the normalization with what follows.
+        inputs: from the images of a batch to the input of the network; by default they are equal.
+            Batches of a run hold pixels, uint8 if possible, which are a quarter of the bytes to
+            copy to a device; a compiler can merge the normalization with what follows.
     """
 
     headline: Headline

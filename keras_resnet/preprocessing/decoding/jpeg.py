@@ -68,6 +68,8 @@ def window(data: tf.Tensor, look: Look) -> tuple[tf.Tensor, Finish]:
     """
     height, width, components = tf.unstack(tf.io.extract_jpeg_shape(data), num=3)
     view = look(tf.stack([height, width]))
+    if view.window is None:
+        return pixels(data), view.finish
     data = _readable(data, components)
 
     def reduced(ratio: int) -> tf.Tensor:
@@ -75,8 +77,6 @@ def window(data: tf.Tensor, look: Look) -> tuple[tf.Tensor, Finish]:
         part = tf.convert_to_tensor(view.window) // ratio
         return tf.io.decode_and_crop_jpeg(data, part, channels=3, ratio=ratio, dct_method=EXACT)
 
-    if view.window is None:
-        return tf.io.decode_jpeg(data, channels=3, dct_method=EXACT), view.finish
     if not view.least:
         return reduced(1), view.finish
     spare = tf.reduce_min(view.window[2:]) // view.least
