@@ -19,7 +19,7 @@ from train.datasets.batches import eval_batches
 from train.datasets.decoding import Broken, watched, whole
 from train.datasets.examples import Element, Examples, Pair, sample
 from train.datasets.mean_image import mean_image
-from train.run import devices, interruption, memory
+from train.run import devices, interruption, machine, memory
 from train.tasks import classification
 from train.tasks.evaluation import eval_step, evaluate
 
@@ -69,6 +69,7 @@ def define_flags() -> None:
 
 def main() -> None:
     interruption.install()
+    machine.keep_freed_memory()
     devices.choose(FLAGS.device)
     model, manifest, _ = weights_flags.from_flags()
     memory.check_evaluation(model, manifest.image_shape, FLAGS.batch_size)
