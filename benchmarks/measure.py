@@ -69,7 +69,7 @@ class Table:
         for name, rates in self.rates.items():
             middle, low, high = map(digits, (statistics.median(rates), min(rates), max(rates)))
             lines.append(f"| {name} | {middle} ({low} to {high}) | {self.ratio(name):.2f} |")
-        lines += ["", *self.notes] if self.notes else []
+        lines += ["", " ".join(self.notes)] if self.notes else []
         return "\n".join(lines)
 
 
@@ -102,7 +102,7 @@ class Columns:
         where = ", ".join(f"{name} {value}" for name, value in self.machine.items())
         lines = [f"`{self.command}`; {where}.", "", _row(self.columns)]
         lines += ["|---" * len(self.columns) + "|", *map(_row, self.rows)]
-        lines += ["", *self.notes] if self.notes else []
+        lines += ["", " ".join(self.notes)] if self.notes else []
         return "\n".join(lines)
 
 
