@@ -13,8 +13,8 @@ import os
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,15 +28,16 @@ from benchmarks.measure import Table, Work, alternate, pin, rates
 from keras_resnet import preprocessing
 from train import datasets, recipes
 from train.datasets.batches import eval_batches
-from train.datasets.examples import Examples, sample
+from train.datasets.examples import Examples
 from train.recipes import plan
 from train.run import machine
 
 BATCH = 64
-BATCHES = 8  # of a round: what a pipeline holds ready should be a small part
+BATCHES = 16  # of a round: what a pipeline holds ready should be a small part
 COPIES = 4  # of each file, so that a round is a part of an epoch
 SIZE = 224
 ROUNDS = 7
+ENDLESS = 10**9  # images
 MADE_UP = 192  # images
 TORCH = "torchvision v2 + PIL"
 
@@ -60,8 +61,8 @@ def linked(source: Path, folder: Path) -> list[bytes]:
     return links
 
 
-def ours(examples: Examples) -> dict[str, Work]:
-    """Takes endless batches of training, and evaluates once: no images are left for a round."""
+def ours(examples: Examples) -> dict[str, Iterator[Any]]:
+    """Returns the batches of training, and those of an evaluation that begins again and again."""
     scaling = preprocessing.mode("torch")
     recipe = recipes.find(
         "imagenet_resnet50",
@@ -70,11 +71,10 @@ def ours(examples: Examples) -> dict[str, Work]:
         colour="none",
     )
     training = plan.train_batches(examples, recipe, scaling, 0)
-    few = sample(examples, BATCHES * BATCH)
-    evaluation = eval_batches(few, scaling, BATCH).map(lambda x, *_: scaling.normalize(x))
+    evaluation = eval_batches(replace(examples, size=ENDLESS), scaling, BATCH)
     return {
-        "keras_resnet, training": work(iter(training.map(lambda x, *_: scaling.normalize(x)))),
-        "keras_resnet, evaluation": lambda: deque(evaluation, maxlen=1),
+        "keras_resnet, training": iter(training.map(lambda x, *_: scaling.normalize(x))),
+        "keras_resnet, evaluation": iter(evaluation.map(lambda x, *_: scaling.normalize(x))),
     }
 
 
@@ -153,14 +153,14 @@ def main(folder: str = "") -> None:
             photographs(Path(made))
         files = linked(Path(folder or made), Path(links))
         contestants = ours(datasets.load("folder", "train", links))
-        others = tensorflow(files, Path(links, "train"))
+        contestants |= tensorflow(files, Path(links, "train"))
         try:
-            others |= torchvision(files)
+            contestants |= torchvision(files)
         except ImportError as error:
             print(f"without Torch: {error}", file=sys.stderr)
         average = sum(map(os.path.getsize, files)) / len(files)
-        contestants |= {name: work(batches) for name, batches in others.items()}
-        seconds = alternate(contestants, ROUNDS)
+        works = {name: work(batches) for name, batches in contestants.items()}
+        seconds = alternate(works, ROUNDS)
     images = f"{len(files) // COPIES} {'' if folder else 'made-up '}JPEGs"
     Table(
         "pipeline",

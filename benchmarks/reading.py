@@ -21,7 +21,7 @@ from benchmarks import measure
 from keras_resnet.preprocessing.views import Look, whole
 from train.datasets import batches, record_files
 from train.datasets.batches import Share, Stream
-from train.datasets.decoding import GROUPS
+from train.datasets.decoding import READERS
 from train.datasets.examples import Examples, Pair, indices
 from train.datasets.record_files import FRAME, LENGTH, Piece, RecordFiles
 
@@ -29,13 +29,13 @@ COMMAND = "python -m benchmarks.reading"
 EXAMPLES, FILES = 1_281_167, 1024  # of ImageNet, and of its TFRecords as TFDS writes them
 SIZE = 110_000  # bytes of a record, about
 BATCH = 8192
-WORKERS = (1, 8, 64, 512)
+COUNTS = (1, 8, 64, 512)  # of workers in the second table
 STEP = 100_000  # at which a run resumes
 EACH = 500  # records of a made-up file
 BLOCK = 10  # records that are read together
 PART = 16  # the index is timed on one file in so many
 OLD_BUFFER, OLD_FILES = 16_384, 16  # records in the buffer of the old way, and its open files
-READERS = 8  # workers of the first table
+WORKERS = 8  # workers of the first table
 TIMES = 4  # that a round reads all records
 GB = 1e9
 MB = 1e6
@@ -61,12 +61,12 @@ def work(rows: tf.data.Dataset) -> measure.Work:
 def old(files: RecordFiles, size: int) -> tf.data.Dataset:
     """One of several workers that reads all records, and drops those of the others."""
     numbered = files.all().take(size).enumerate()
-    mine = numbered.filter(lambda number, _record: number % READERS == 0)
+    mine = numbered.filter(lambda number, _record: number % WORKERS == 0)
     return mine.map(lambda _number, record: record)
 
 
 def own(order: tf.Tensor) -> tf.data.Dataset:
-    return tf.data.Dataset.from_tensor_slices(order[: len(order) // READERS])
+    return tf.data.Dataset.from_tensor_slices(order[: len(order) // WORKERS])
 
 
 def block(files: RecordFiles, size: int) -> tf.data.Dataset:
@@ -92,9 +92,9 @@ def cold(files: RecordFiles, pieces: Sequence[Piece], rounds: int) -> tuple[floa
     """Returns MB per second off the page cache: of files in order, and of single records."""
     size = len(pieces) * EACH
     order = tf.random.experimental.stateless_shuffle(tf.range(size), [0, 0])
-    singles = tf.data.Dataset.from_tensor_slices(order).map(files.read, GROUPS)
+    singles = tf.data.Dataset.from_tensor_slices(order).map(files.read, READERS)
     options = tf.data.Options()
-    options.threading.private_threadpool_size = GROUPS
+    options.threading.private_threadpool_size = READERS
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for rows, own_seconds in zip((files.all(), singles), seconds, strict=True):
@@ -121,19 +121,19 @@ def ways(rounds: int = 7) -> None:
         seconds = measure.alternate(works, rounds)
         whole, alone = cold(files, pieces, rounds)
     cached = (
-        f"One of {READERS} workers, with the files in the page cache; a worker alone reads"
-        f" {READERS} times as many in the first way, and as many as here in the others."
+        f"One of {WORKERS} workers, with the files in the page cache; a worker alone reads"
+        f" {WORKERS} times as many in the first way, and as many as here in the others."
     )
     uncached = (
         f"Off the page cache, on the local disk: {whole:.0f} MB/s of files in order,"
-        f" {alone:.0f} MB/s of single records, {GROUPS} at a time."
+        f" {alone:.0f} MB/s of single records, {READERS} at a time."
     )
     measure.Table(
         "reading",
         COMMAND,
         f"own records of {SIZE // 1000} kB per CPU second",
         "every worker reads all",
-        measure.rates(seconds, TIMES * size // READERS),
+        measure.rates(seconds, TIMES * size // WORKERS),
         (cached, uncached),
     ).write()
 
@@ -209,9 +209,9 @@ def workers() -> None:
     whole = sizes.sum()
     index = 8 * (EXAMPLES + FILES)
     order = 4 * EXAMPLES
-    held = index + 2 * order + GROUPS * SIZE
+    held = index + 4 * order + READERS * SIZE
     rows = []
-    for count in WORKERS:
+    for count in COUNTS:
         share = Share(count - 1, count, count)
         read = sizes[indices_of_epoch(share)].sum() + LENGTH * EXAMPLES // count
         rows.append(
@@ -220,7 +220,7 @@ def workers() -> None:
                 f"{whole / GB:.1f}",
                 f"{read / GB:.2f}",
                 f"{read * count / whole:.2f}",
-                f"{OLD_FILES}, {min(GROUPS, BATCH // count)}",
+                f"{OLD_FILES}, {min(READERS, BATCH // count)}",
                 f"{OLD_BUFFER * SIZE / MB:,.0f}",
                 f"{held / MB:,.0f}",
             )
@@ -240,7 +240,7 @@ def workers() -> None:
         f"Of ImageNet ({EXAMPLES:,} examples of about {SIZE // 1000} kB in {FILES:,} files), batch"
         f" size {BATCH:,}. GB now: counted by the code on a made-up index, with the lengths of"
         " the first epoch; all the rest is arithmetic. Memory now: the index, the orders of two"
-        f" epochs and {GROUPS} records; before: a buffer of {OLD_BUFFER:,} records."
+        f" epochs, held twice, and {READERS} records; before: a buffer of {OLD_BUFFER:,} records."
     )
     timed = (
         f"The index by one worker: {cpu:.1f} CPU seconds; {warm:.1f} s with the lengths in the"

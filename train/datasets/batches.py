@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.preprocessing.decoding import seen
 from keras_resnet.preprocessing.views import Look
-from train.datasets.decoding import AT_ONCE, Broken, DecodeRow, decoded, noting, watched
+from train.datasets.decoding import Broken, DecodeRow, decoded, noting, watched
 from train.datasets.examples import Element, Examples, Pair
 
 FOREVER = np.iinfo(np.int64).max
@@ -172,25 +172,22 @@ def _decoded(
         image, label = examples.decode(element, stream.look(key))
         return (stream.change(image, key) if stream.change else image), label
 
-    return _grouped(examples, rows, size, decode, broken)
+    return _batches_of(size, examples, rows, decode, broken)
 
 
-def _grouped(
+def _batches_of(
+    size: int,
     examples: Examples,
     rows: tf.data.Dataset,
-    size: int,
     decode: DecodeRow,
     broken: Broken | None,
 ) -> tf.data.Dataset:
-    """Makes batches of `size` examples of groups that are decoded at the same time."""
-    at_once = max(n for n in range(1, AT_ONCE + 1) if size % n == 0)
-    groups = decoded(rows, at_once, decode, noting(examples, broken))
+    """Makes batches of `size` decoded examples, where the rows fill the last one, too."""
 
-    def joined(part: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(part, [size, *part.shape[2:]])
+    def shaped(*parts: tf.Tensor) -> Batch:
+        return tuple(tf.ensure_shape(part, [size, *part.shape[1:]]) for part in parts)
 
-    batches = groups.batch(size // at_once, drop_remainder=True)
-    return batches.map(lambda *parts: tuple(map(joined, parts)))
+    return decoded(rows, size, decode, noting(examples, broken)).map(shaped)
 
 
 def _positions(
@@ -275,7 +272,7 @@ def eval_batches(
         def decode(_: tf.Tensor, element: Element) -> Pair:
             return examples.decode(element, preprocess.view)
 
-        batches = _grouped(examples, rows, size, decode, broken)
+        batches = _batches_of(size, examples, rows, decode, broken)
 
     def counted(
         positions: tf.Tensor, images: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from keras_resnet import console
@@ -12,9 +13,9 @@ from keras_resnet.preprocessing.decoding.errors import message
 from keras_resnet.preprocessing.views import Look
 from train.datasets.examples import Element, Examples, Pair
 
-AT_ONCE = 32  # images of a group at most; to begin a group costs as much as to decode two
-# Groups that are read and decoded at the same time: a slow image or disk is waited for.
-GROUPS = max(16, 2 * (os.cpu_count() or 1))
+AT_ONCE = 32  # images that `whole` puts in order at once
+READERS = max(16, 2 * (os.cpu_count() or 1))  # images that are read and decoded at the same time
+IN_FLIGHT = 2 * READERS  # images that are begun: a slow one is waited for, in its place
 
 DecodeRow = Callable[[tf.Tensor, Element], Pair]  # (position, element) -> (image, label)
 Note = Callable[[Any], tf.Tensor]  # of n elements
@@ -50,9 +51,8 @@ class Broken:
         place = str(places[0] if places else len(self._sources) - 1)
 
         def note(element: Element) -> tf.Tensor:
-            parts = [tf.io.serialize_tensor(part) for part in tf.nest.flatten(element)]
             name = examples.name(element)
-            row = tf.io.serialize_tensor(tf.stack([name, place, *parts]))
+            row = tf.io.serialize_tensor(tf.stack([name, place, tf.strings.as_string(element)]))
             key = tf.strings.to_hash_bucket_fast(name, tf.int64.max)
             with tf.control_dependencies([self._rows.insert(key, row)]):
                 return tf.identity(key)
@@ -68,13 +68,13 @@ class Broken:
         if int(self._rows.size()) == len(self.names):
             return
         rows = [tf.io.parse_tensor(row, tf.string).numpy() for row in self._rows.export()[1]]
-        for name, place, *parts in sorted(map(tuple, rows)):
+        for name, place, element in sorted(map(tuple, rows)):
             if name in self.names:
                 continue
             self.names.add(name)
             text = name.decode(errors="backslashreplace")
             count = f"{len(self.names)} so far"
-            reason = self._reason(self._sources[int(place)], parts)
+            reason = self._reason(self._sources[int(place)], int(element))
             console.say(f"broken image {text}: {reason}; left out, {count}")
             if len(self.names) > self.limit:
                 raise TooManyBroken(
@@ -83,13 +83,10 @@ class Broken:
                 )
 
     @staticmethod
-    def _reason(examples: Examples, parts: list[bytes]) -> str:
+    def _reason(examples: Examples, element: int) -> str:
         """Decodes an element again, outside of a graph, where the error has a text."""
-        spec = examples.elements(None).element_spec
-        kinds = [part.dtype for part in tf.nest.flatten(spec)]
-        tensors = [tf.io.parse_tensor(*pair) for pair in zip(parts, kinds, strict=True)]
         try:
-            examples.decode(tf.nest.pack_sequence_as(spec, tensors))
+            examples.decode(tf.constant(element))
         except tf.errors.OpError as error:
             return message(error)
         return "it could not be read at first"
@@ -112,61 +109,92 @@ def watched(batches: Iterable[Any], broken: Broken | None) -> Iterator[Any]:
         yield batch
 
 
-def decoded(rows: tf.data.Dataset, at_once: int, decode: DecodeRow, note: Note) -> tf.data.Dataset:
-    """Maps rows (position, element) to groups (positions, images, labels, weights).
+def decoded(rows: tf.data.Dataset, size: int, decode: DecodeRow, note: Note) -> tf.data.Dataset:
+    """Maps rows (position, element) to batches (positions, images, labels, weights).
 
     An element that cannot be decoded becomes a black image of class 0 with a weight of 0, in its
     place: all others keep their positions, and a step stays the same function of its number. All
     others have a weight of 1.
 
-    TensorFlow can leave out what fails, but not replace it. So each group is a data set of its own,
-    with a black image at its end, which then stands for whatever is missing. Groups are decoded at
-    the same time, the images of one after another.
+    TensorFlow can leave out what fails, but not replace it. So rows are numbered before they are
+    decoded, and gaps between the numbers are filled afterwards. The last row of each batch is a
+    blank that cannot fail: every gap has an end, even if all images are broken.
 
     Args:
-        rows: their positions increase.
-        at_once: rows of a group.
+        rows: of examples.
+        size: rows of a batch; the last one may have fewer.
         decode: makes an image, of one shape for all, and a label of a position and an element.
         note: is told the elements that could not be decoded.
     """
+    batches = rows.batch(size)
+    numbered = batches.map(_with_end).unbatch().enumerate()
 
-    def group(positions: tf.Tensor, elements: Any) -> tf.data.Dataset:
-        one_by_one = tf.data.Dataset.from_tensor_slices((positions, elements))
-        good = one_by_one.map(lambda position, element: (position, *decode(position, element)))
-        spec = good.element_spec
-        blank = tf.nest.map_structure(lambda part: tf.zeros(part.shape, part.dtype), spec)
-        found = good.ignore_errors().concatenate(tf.data.Dataset.from_tensors(blank))
-        return found.batch(at_once + 1).map(partial(_in_place, note, positions, elements))
+    def row(number: tf.Tensor, place: tuple[tf.Tensor, Element]) -> tuple[tf.Tensor, ...]:
+        return number, *_or_blank(decode, *place)
 
-    return rows.batch(at_once).interleave(
-        group,
-        cycle_length=GROUPS,
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
+    images = numbered.map(row, IN_FLIGHT, deterministic=True).ignore_errors().batch(size + 1)
+    images = images.scan(np.int64(-1), lambda last, found: (found[0][-1], (last, *found)))
+    images = images.map(_without_gaps).rebatch(size + 1)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = READERS
+    finished = tf.data.Dataset.zip(batches, images).map(partial(_finished, note))
+    return finished.with_options(options)
 
 
-def _in_place(
-    note: Note,
-    positions: tf.Tensor,
-    elements: Any,
-    found: tf.Tensor,
-    images: tf.Tensor,
-    labels: tf.Tensor,
+def _with_end(positions: tf.Tensor, elements: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Adds a row to a batch: the element -1, which is none."""
+    return tf.pad(positions, [(0, 1)]), tf.pad(elements, [(0, 1)], constant_values=-1)
+
+
+def _or_blank(decode: DecodeRow, position: tf.Tensor, element: Element) -> Pair:
+    """Decodes an element, or returns a black image of class 0 for -1."""
+    kinds: list[tf.TensorSpec] = []
+
+    def pair() -> Pair:
+        found = decode(position, element)
+        kinds.extend(map(tf.TensorSpec.from_tensor, found))
+        return found
+
+    def blank() -> Pair:  # is traced after the other branch, whose kinds it needs
+        image, label = (tf.zeros(kind.shape, kind.dtype) for kind in kinds)
+        return image, label
+
+    return tf.cond(element >= 0, pair, blank)
+
+
+def _without_gaps(
+    last: tf.Tensor, numbers: tf.Tensor, images: tf.Tensor, labels: tf.Tensor
 ) -> tuple[tf.Tensor, ...]:
-    """Brings what was decoded, and ends in a blank, to the positions of a group.
+    """Fills in what is missing after the number `last`, up to the last of these numbers.
 
     Returns:
-        positions, images, labels and weights [n].
+        whether each was there, images and labels.
     """
-    count = tf.size(found) - 1
-    places = tf.searchsorted(found[:-1], positions)
-    there = (places < count) & (tf.gather(found, places) == positions)
-    places = tf.where(there, places, count)
-    missing = tf.nest.map_structure(lambda part: tf.boolean_mask(part, ~there), elements)
-    with tf.control_dependencies([note(missing)]):
+    count = numbers[-1] - last
+
+    def filled() -> tuple[tf.Tensor, ...]:
+        wanted = last + 1 + tf.range(count)
+        places = tf.searchsorted(numbers, wanted)
+        there = tf.gather(numbers, places) == wanted
+        places = tf.where(there, places, tf.size(numbers))
+        padded = (tf.concat([part, tf.zeros_like(part[:1])], 0) for part in (images, labels))
+        return there, *(tf.gather(part, places) for part in padded)
+
+    def same() -> tuple[tf.Tensor, ...]:
+        return tf.fill([count], True), images, labels
+
+    return tf.cond(count == tf.size(numbers, tf.int64), same, filled)
+
+
+def _finished(
+    note: Note, rows: tuple[tf.Tensor, tf.Tensor], found: tuple[tf.Tensor, ...]
+) -> tuple[tf.Tensor, ...]:
+    """Joins the rows of a batch and their images, and takes off the row at its end."""
+    positions, elements = rows
+    there, images, labels = (part[:-1] for part in found)
+    with tf.control_dependencies([note(tf.boolean_mask(elements, ~there))]):
         weights = tf.cast(there, tf.float32)
-    return positions, tf.gather(images, places), tf.gather(labels, places), weights
+    return positions, images, labels, weights
 
 
 @tf.autograph.experimental.do_not_convert
@@ -183,6 +211,6 @@ def whole(examples: Examples, look: Look, broken: Broken | None = None) -> tf.da
     def decode(_: tf.Tensor, element: Element) -> Pair:
         return examples.decode(element, look)
 
-    groups = decoded(rows, AT_ONCE, decode, noting(examples, broken))
-    good = groups.unbatch().filter(lambda _position, _image, _label, weight: weight > 0)
+    batches = decoded(rows, AT_ONCE, decode, noting(examples, broken))
+    good = batches.unbatch().filter(lambda _position, _image, _label, weight: weight > 0)
     return good.map(lambda _position, image, label, _weight: (image, label))
