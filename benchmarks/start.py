@@ -43,19 +43,20 @@ def scripts(network: str, size: int, deep: str, batch: int) -> dict[str, str]:
     }
 
 
-def run(script: str) -> tuple[float, float]:
-    """Runs a program; returns its CPU seconds, and the peak of its memory in GB.
+def run(*arguments: str) -> tuple[float, float]:
+    """Runs Python with some arguments; returns its CPU seconds, and its peak of memory in GB.
 
     Raises:
         RuntimeError: if it fails.
     """
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    command = [sys.executable, "-c", script]
-    with subprocess.Popen(command, env=quiet, stderr=subprocess.DEVNULL) as process:
+    command = [sys.executable, *arguments]
+    away = subprocess.DEVNULL
+    with subprocess.Popen(command, env=quiet, stdout=away, stderr=away) as process:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"exit code {process.returncode} of:\n{script}")
+        raise RuntimeError(f"exit code {process.returncode} of:\n{' '.join(arguments)}")
     return used.ru_utime + used.ru_stime, used.ru_maxrss / 1e6
 
 
@@ -65,7 +66,7 @@ def alternate(programs: Mapping[str, str], rounds: int) -> tuple[measure.Table, 
     memory: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(rounds):
         for name, script in programs.items():
-            used, peak = run(script)
+            used, peak = run("-c", script)
             seconds[name].append(used)
             memory[name].append(peak)
     command = f"python -m benchmarks.start {rounds}"
