@@ -135,6 +135,11 @@ def pin(count: int = 1) -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
 
 
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def alternate(works: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
     """Returns the CPU seconds of each round of each contestant, after one round to warm up."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
@@ -160,7 +165,7 @@ def bfloat16() -> bool:
 
 def machine() -> dict[str, str]:
     """Returns what the speed depends on: processor, cores in use, versions, and the day."""
-    found = {"processor": _processor(), "cores": str(len(os.sched_getaffinity(0)))}
+    found = {"processor": _processor(), "cores": str(cores())}
     found |= {"Python": platform.python_version()}
     for name in PACKAGES:
         if name in sys.modules:

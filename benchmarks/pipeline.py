@@ -26,6 +26,7 @@ from PIL import Image
 
 from benchmarks.measure import Table, Work, alternate, pin, rates
 from keras_resnet import preprocessing
+from keras_resnet.preprocessing.views import Look, View
 from train import datasets, recipes
 from train.datasets.batches import eval_batches
 from train.datasets.examples import Examples
@@ -71,11 +72,27 @@ def ours(examples: Examples) -> dict[str, Iterator[Any]]:
         colour="none",
     )
     training = plan.train_batches(examples, recipe, scaling, 0)
+    cut = plan.cutting(recipe, scaling).look
     evaluation = eval_batches(replace(examples, size=ENDLESS), scaling, BATCH)
     return {
         "keras_resnet, training": iter(training.map(lambda x, *_: scaling.normalize(x))),
         "keras_resnet, evaluation": iter(evaluation.map(lambda x, *_: scaling.normalize(x))),
+        "its decoding alone, training": decoding_alone(examples, cut),
+        "its decoding alone, evaluation": decoding_alone(examples, lambda _seed: scaling.view),
     }
+
+
+def decoding_alone(examples: Examples, look: Callable[[tf.Tensor], Look]) -> Iterator[Any]:
+    """Decodes what is seen of images, and nothing more: the least that a pipeline can take."""
+
+    def decode(number: tf.Tensor) -> tf.Tensor:
+        def window(size: tf.Tensor) -> View:
+            return replace(look(tf.stack([0, number]))(size), finish=tf.shape)
+
+        return examples.decode(tf.cast(number % examples.size, tf.int32), window)[0]
+
+    numbers = tf.data.Dataset.range(ENDLESS)
+    return iter(numbers.map(decode, tf.data.AUTOTUNE).batch(BATCH).prefetch(tf.data.AUTOTUNE))
 
 
 def tensorflow(files: list[bytes], folder: Path) -> dict[str, Iterator[Any]]:

@@ -6,7 +6,6 @@ with that of the fastest of several matrix products in the same dtype.
 """
 
 import re
-import statistics
 import sys
 import tempfile
 import time
@@ -20,8 +19,7 @@ from benchmarks.train_step import Step, keras_step, subjects
 from keras_resnet.analysis.cost import cost
 from train.run import machine
 
-STEPS = 3
-ROUNDS = 5
+WARM_UP, STEPS = 3, 10
 SIDES = (1024, 2048, 4096)  # of the matrices
 CONVOLUTION = "_MklNativeConv2D"
 KINDS = {
@@ -39,12 +37,14 @@ KINDS = {
 }
 
 
-def recorded(step: Step) -> dict[str, float]:
-    """Returns the milliseconds of a step that each kind of operation takes."""
+def recorded(step: Step) -> tuple[dict[str, float], float]:
+    """Returns the milliseconds that each kind of operation takes of a step, and those of a step."""
     with tempfile.TemporaryDirectory() as folder:
         tf.profiler.experimental.start(folder)
+        start = time.process_time()
         for _ in range(STEPS):
             step()
+        whole = 1000 * (time.process_time() - start) / STEPS
         tf.profiler.experimental.stop()
         (file,) = Path(folder).rglob("*.xplane.pb")
         space = xplane_pb2.XSpace.FromString(file.read_bytes())
@@ -57,7 +57,7 @@ def recorded(step: Step) -> dict[str, float]:
                 found = re.search(r"[^:]:(\w+)$", name)
                 if found and found[1] in taken:
                     taken[found[1]] += event.duration_ps / 1e9 / STEPS
-    return taken
+    return taken, whole
 
 
 def peak(dtype: str) -> float:
@@ -79,7 +79,7 @@ def rows(
 
     Args:
         taken: as `recorded` returns it.
-        whole: milliseconds of a step that is not recorded.
+        whole: as `recorded` returns it.
         operations: of the convolutions of a forward pass.
         best: operations per second of a matrix product.
     """
@@ -90,7 +90,7 @@ def rows(
     table = []
     for title, spent in named.items():
         convolves = title in (KINDS[kind] for kind in KINDS if kind.startswith(CONVOLUTION))
-        rate = f"{100 * operations / spent * 1e3 / best:.0f} %" if convolves else ""
+        rate = f"{100 * operations / best / (spent / 1000):.0f} %" if convolves else ""
         table.append((title, f"{spent:.1f}", f"{100 * spent / whole:.1f} %", rate))
     return tuple(table)
 
@@ -102,16 +102,17 @@ def main(name: str, policy: str = "float32") -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
     subject = subjects()[name]
     step = keras_step(subject, subject.ours, policy)
-    (seconds,) = measure.alternate({name: step}, ROUNDS).values()
+    for _ in range(WARM_UP):
+        step()
+    taken, whole = recorded(step)
     operations = 2 * cost(subject.ours()).multiply_adds * subject.batch
     best = peak(policy.removeprefix("mixed_"))
-    whole = 1000 * statistics.median(seconds)
-    told = f"{subject.batch} images; the step takes {whole:,.0f} ms, median of {ROUNDS}"
+    told = f"{subject.batch} images; the step takes {whole:,.0f} ms"
     measure.Columns(
         f"profile_{name}_{policy}",
         f"python -m benchmarks.profile {name} {policy}",
         (f"step of {subject.title}, {policy}", "ms", "share", "of the rate of a product"),
-        rows(recorded(step), whole, operations, best),
+        rows(taken, whole, operations, best),
         (f"{told}; matrix products reach {best / 1e9:.0f} GFLOP/s.",),
     ).write()
 
