@@ -4,6 +4,7 @@ The graph is flat and functional: every layer can be reached by its name, such a
 `stage2_block1_conv3_bn`. Images are channels-last, as `keras_resnet.preprocess` returns them.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -84,15 +85,28 @@ def build(image: Tensor, spec: Spec, name: str, top: Top | None) -> "ResidualNet
     Returns:
         A model from the source of `image` to logits, probabilities, features or endpoints.
     """
-    feature_maps = _backbone(image, spec)
-    last = list(feature_maps.values())[-1]
-    sources = keras.utils.get_source_inputs(image)
-    inputs = sources[0] if len(sources) == 1 else sources
-    outputs = feature_maps if top is None else _head(last, top)
-    model = ResidualNetwork(inputs, outputs, name=name)
+    with _garbage_kept():
+        feature_maps = _backbone(image, spec)
+        last = list(feature_maps.values())[-1]
+        sources = keras.utils.get_source_inputs(image)
+        inputs = sources[0] if len(sources) == 1 else sources
+        outputs = feature_maps if top is None else _head(last, top)
+        model = ResidualNetwork(inputs, outputs, name=name)
     endpoints = {part: x._keras_history.operation.name for part, x in feature_maps.items()}
     model.record(spec, endpoints)
     return model
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Looks for no garbage: a growing network has none, and ever more objects to search."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _backbone(x: Tensor, spec: Spec) -> dict[str, Tensor]:
