@@ -10,23 +10,42 @@ from keras import KerasTensor as Tensor, ops
 
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.rewrite import graph
-from keras_resnet.specs import LOGITS
+from keras_resnet.specs import LOGITS, positive
 
-__all__ = ["batches", "classes_of", "logits_of", "tensor_of"]
+__all__ = ["batches", "classes_of", "fed", "logits_of", "tensor_of"]
 
 
-def batches(images: Any, size: int) -> Iterator[Any]:
-    """Yields consecutive parts of images, at most `size` in each.
+def fed(functional: keras.Model, images: Any) -> dict[int, Any]:
+    """Returns the images as a tensor, by the id of the input of a graph.
+
+    Args:
+        functional: a graph, as `graph.functional` returns it.
+        images: [batch, height, width, channels] of any dtype.
 
     Raises:
-        ValueError: without images, or for a size that is not positive.
+        ValueError: for images of another shape than that of the input, and without images.
     """
-    if len(images.shape) != 4 or not len(images):
-        raise ValueError(f"images must be [batch, height, width, channels], got {images.shape}")
-    if size < 1:
-        raise ValueError(f"batch_size must be positive, got {size}")
-    for start in range(0, len(images), size):
-        yield images[start : start + size]
+    (image,) = functional.inputs
+    values = ops.convert_to_tensor(images, dtype=image.dtype)
+    pairs = zip(image.shape[1:], values.shape[1:], strict=False)
+    fits = len(values.shape) == len(image.shape) and all(one in (None, two) for one, two in pairs)
+    if not fits or not values.shape[0]:
+        sizes = ", ".join("any" if size is None else str(size) for size in image.shape[1:])
+        raise ValueError(
+            f"images for {functional.name} must be [batch, {sizes}], got {list(values.shape)}"
+        )
+    return {id(image): values}
+
+
+def batches(functional: keras.Model, images: Any, size: int) -> Iterator[dict[int, Any]]:
+    """Yields what `fed` returns for consecutive parts of images, at most `size` in each.
+
+    Raises:
+        ValueError: as `fed`, and for a size that is not positive.
+    """
+    count = positive("batch_size", size)
+    for start in range(0, max(len(images), 1), count):
+        yield fed(functional, images[start : start + count])
 
 
 def classes_of(name: str, values: Any, images: int, outputs: int) -> np.ndarray[Any, Any]:
