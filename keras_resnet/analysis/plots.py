@@ -38,7 +38,9 @@ LOOKS = (
     (BLACK, ":"),
 )
 MOST_MAPS = 64  # in one picture
+COLUMNS = 8  # of maps
 MOST_NAMES = 30  # along an axis, before they would overlap
+EVIDENCE = "inferno"
 STYLE: list[Any] = [
     "default",  # not what a matplotlibrc says
     {
@@ -90,11 +92,10 @@ def plot_layers(table: LayerTable, path: Path) -> None:
         axes[-1].plot(*zip(*seen, strict=True), "o", color=BLUE, markersize=3)
         image = table.rows[0].output_shape[0]
         axes[-1].axhline(image, color=ORANGE, linewidth=1)
-        axes[-1].annotate(
-            "height of the image", (places[-1], image), va="bottom", ha="right", color=ORANGE
-        )
+        axes[-1].text(0.5, image, "height of the image", va="bottom", color=ORANGE)
+        axes[-1].set_xlim(0, len(rows) + 1)
         axes[-1].set_ylabel("receptive field\n(pixels)")
-        axes[-1].set_xlabel("convolutions and classifier, in order")
+        axes[-1].set_xlabel("convolutions, also those of shortcuts, and classifier, in order")
         figure.align_ylabels()
 
 
@@ -133,6 +134,8 @@ def plot_gradient_norms(networks: Mapping[str, GradientNorms], path: Path) -> No
     Raises:
         ValueError: for more networks than can be told apart.
     """
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     with _picture(path, 6.4, 5.2) as figure:
         above, below = figure.subplots(2, 1)
         for (name, norms), look in zip(networks.items(), _looks(networks), strict=True):
@@ -144,6 +147,9 @@ def plot_gradient_norms(networks: Mapping[str, GradientNorms], path: Path) -> No
         below.set_ylabel("norm of the gradient\nat its output")
         for axes in (above, below):
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda norm, _: f"{norm:g}"))
+            axes.yaxis.set_minor_locator(NullLocator())
         above.legend(frameon=False)
 
 
@@ -167,7 +173,7 @@ def plot_lesion(lesions: Lesions, path: Path) -> None:
     accuracy = np.array(list(lesions.without.values()))
     kinds = {
         "identity shortcut": (~changing, BLUE),
-        "shortcut that changes shape or projects": (changing, ORANGE),
+        "other shortcut": (changing, ORANGE),
     }
     with _picture(path, max(4.8, min(9.6, 1 + 0.22 * len(blocks))), 3.2) as figure:
         axes = figure.subplots()
@@ -180,7 +186,7 @@ def plot_lesion(lesions: Lesions, path: Path) -> None:
         axes.set_ylabel("accuracy (%)")
         if len(blocks) <= MOST_NAMES:
             axes.set_xticks(places, [_short(name) for name in blocks], rotation=90)
-            axes.set_xlabel("block without its branch")
+            axes.set_xlabel("block without its branch (stage.number)")
         else:
             axes.set_xlabel("block without its branch, in order")
         figure.legend(loc="outside upper center", ncols=3, frameon=False)
@@ -208,7 +214,7 @@ def plot_feature_maps(maps: np.ndarray[Any, Any], path: Path) -> None:
     count = maps.shape[-1]
     strongest = np.argsort(-maps.std((0, 1)), kind="stable")[:MOST_MAPS]
     filters = np.sort(strongest)
-    columns = math.ceil(math.sqrt(len(filters)))
+    columns = min(COLUMNS, len(filters))
     lines = math.ceil(len(filters) / columns)
     with _picture(path, 0.8 * columns, 0.95 * lines * maps.shape[0] / maps.shape[1]) as figure:
         grid = figure.subplots(lines, columns, squeeze=False)
@@ -217,7 +223,11 @@ def plot_feature_maps(maps: np.ndarray[Any, Any], path: Path) -> None:
         for axes, number in zip(grid.flat, filters, strict=False):
             axes.imshow(maps[..., number], cmap="viridis", interpolation="nearest")
             axes.set_title(f"{number}", fontsize=6, pad=1.5)
-        kept = f"{len(filters)} of {count} filters" if count > len(filters) else f"{count} filters"
+        kept = (
+            f"the {len(filters)} of {count} filters that vary most"
+            if count > len(filters)
+            else f"{count} filters"
+        )
         figure.suptitle(f"{kept}, {maps.shape[0]}x{maps.shape[1]}", fontsize=8)
 
 
@@ -238,14 +248,26 @@ def plot_grad_cam(images: np.ndarray[Any, Any], maps: Any, path: Path) -> None:
             "plot_grad_cam needs images [batch, height, width, channels] and maps [batch, h, w],"
             f" got {list(images.shape)} and {list(evidence.shape)}"
         )
+    from matplotlib.cm import ScalarMappable
+
     height, width = images.shape[1:3]
+    place = {"vmin": 0, "extent": (0, width, height, 0)}
     with _picture(path, 4.6, 2.0 * len(images) * height / width) as figure:
         grid = figure.subplots(len(images), 2, squeeze=False)
         for line, pixels, strength in zip(grid, images, evidence, strict=True):
-            look = {"cmap": "gray", "vmin": 0, "vmax": 255, "extent": (0, width, height, 0)}
             for axes in line:
                 axes.set_axis_off()
-                axes.imshow(pixels.clip(0, 255).astype("uint8").squeeze(), **look)
-            look = {"cmap": "inferno", "vmin": 0, "vmax": 1, "extent": (0, width, height, 0)}
-            drawn = line[1].imshow(strength, alpha=0.6, interpolation="bilinear", **look)
-        figure.colorbar(drawn, ax=grid[:, 1], label="evidence (largest: 1)", fraction=0.05)
+                shown = pixels.clip(0, 255).astype("uint8").squeeze()
+                axes.imshow(shown, cmap="gray", vmax=255, **place)
+            # Where there is no evidence, the image remains as it is.
+            line[1].imshow(
+                strength,
+                cmap=EVIDENCE,
+                vmax=1,
+                alpha=0.8 * strength,
+                interpolation="bilinear",
+                **place,
+            )
+        scale = ScalarMappable(cmap=EVIDENCE)
+        scale.set_clim(0, 1)
+        figure.colorbar(scale, ax=grid[:, 1], label="evidence (largest: 1)", fraction=0.05)
