@@ -51,9 +51,7 @@ def lesion(model: ResidualNetwork, images: Any, labels: Any, *, batch_size: int 
     """
     spec = spec_of(model, "lesion")
     if spec.shortcut is None:
-        raise ValueError(
-            f"lesion needs shortcuts, and {model.name} is plain: nothing would be left"
-        )
+        raise ValueError(f"lesion needs shortcuts, {model.name} has none: it is a plain network")
     functional = graph.functional(model, "lesion")
     logits = logits_of(functional, "lesion")
     if logits.shape[-1] == 1:
