@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import torch
+import torchvision.models.resnet as torchvision
 
 import keras_resnet
 from keras_resnet.analysis import gradient_norms
@@ -63,8 +64,6 @@ def test_norms_are_those_of_torch(shortcut) -> None:
 
 
 def test_norms_of_bottlenecks_are_those_of_torch() -> None:
-    from torchvision.models import resnet as torchvision
-
     model, _ = exporting.network("resnet50_v1_5", repeats=[1, 1, 1, 1])
     net = torchvision.ResNet(torchvision.Bottleneck, [1, 1, 1, 1], num_classes=CLASSES)
     state = {name: torch.as_tensor(value) for name, value in foreign.state(model).items()}
