@@ -37,7 +37,14 @@ __all__ = [
 __all__ += builders.__all__
 
 
-MODULES = ("manifest", "preprocessing", "rewrite", "transfer", "weights")  # with a public interface
+MODULES = (
+    "analysis",
+    "manifest",
+    "preprocessing",
+    "rewrite",
+    "transfer",
+    "weights",
+)  # with a public interface
 
 
 def __dir__() -> list[str]:

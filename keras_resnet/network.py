@@ -313,8 +313,7 @@ def _endpoints_of(spec: Spec, present: set[str]) -> dict[str, str]:
     stem = relu_of(last_stem) if spec.stem_norm else last_stem
     found = {STEM: STEM_POOL if spec.stem_pool else stem}
     for place in spec.places():
-        end = place.add if spec.shortcut else place.conv(len(spec.branch))
-        found[place.part] = end if spec.preact else relu_of(place.name)
+        found[place.part] = spec.output_of(place)
     if spec.preact:
         found[place.part] = relu_of(FINAL)
     return {

@@ -339,6 +339,12 @@ class Spec:
                 drop = self.stochastic_depth * done / sum(self.repeats)
                 yield Place(stage, number, width, stride, (before, dilation), drop)
 
+    def output_of(self, place: Place) -> str:
+        """Returns the name of the layer that computes the output of a block."""
+        if not self.preact:
+            return relu_of(place.name)
+        return place.add if self.shortcut else place.conv(len(self.branch))
+
     def _strides(self, stage: int, number: int) -> bool:
         if self.stride_block == "first":
             return stage > 1 and number == 1

@@ -11,7 +11,7 @@ from keras_resnet import family
 from keras_resnet.rewrite import graph
 from keras_resnet.rewrite.int8 import FakeQuantize, Scale
 
-__all__ = ["Cost", "cost"]
+__all__ = ["Cost", "cost", "image_size", "multiply_adds"]
 
 
 class Cost(NamedTuple):
@@ -44,13 +44,18 @@ def cost(model: keras.Model, image_shape: Sequence[int] | None = None) -> Cost:
         raise ValueError(f"cannot count the multiply-adds of {', '.join(unknown)}")
     return Cost(
         parameters=sum(math.prod(w.shape) for w in model.trainable_weights),
-        multiply_adds=_multiply_adds(functional, _image_size(model, image_shape)),
+        multiply_adds=sum(multiply_adds(functional, image_size(model, image_shape)).values()),
         additions=sum(isinstance(layer, layers.Add) for layer in functional.layers),
         convolutions=sum(isinstance(layer, layers.Conv2D) for layer in weighted),
     )
 
 
-def _image_size(model: keras.Model, shape: Sequence[int] | None) -> list[int]:
+def image_size(model: keras.Model, shape: Sequence[int] | None) -> list[int]:
+    """Returns height and width of the images of a model, as `cost` explains.
+
+    Raises:
+        ValueError: if the size is unknown, and for a model with another input than one image.
+    """
     if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
         raise ValueError(f"cost needs a model with one image as input, got {model.input_shape}")
     size = list(shape or model.inputs[0].shape[1:])[:2]
@@ -66,16 +71,21 @@ def _image_size(model: keras.Model, shape: Sequence[int] | None) -> list[int]:
     return [family.PUBLISHED[network].image_size] * 2
 
 
-def _multiply_adds(functional: keras.Model, size: list[int]) -> int:
-    """Counts multiply-adds per call: the size of the output times the inputs per filter."""
+def multiply_adds(functional: keras.Model, size: Sequence[int]) -> dict[int, int]:
+    """Counts multiply-adds for one image: the size of the output times the inputs per filter.
+
+    Args:
+        functional: a graph, as `graph.functional` returns it.
+        size: height and width of the image.
+
+    Returns:
+        Counts of the calls of convolutions and dense layers, by the id of the output tensor.
+    """
     kinds = layers.Conv2D, layers.Dense
     weighted = [node for node in graph.calls(functional) if isinstance(node.operation, kinds)]
-    if not weighted:
-        return 0
-    maps = keras.Model(functional.inputs, [node.outputs[0] for node in weighted])
-    shapes = maps.compute_output_shape((1, *size, functional.inputs[0].shape[-1]))
-    total = 0
-    for node, shape in zip(weighted, shapes, strict=True):
-        kernel = node.operation.kernel.shape
-        total += math.prod(shape) * math.prod(kernel[:-1])
-    return total
+    outputs = [node.outputs[0] for node in weighted]
+    shapes = graph.shapes(functional, outputs, (*size, functional.inputs[0].shape[-1]))
+    return {
+        id(node.outputs[0]): math.prod(shape[1:]) * math.prod(node.operation.kernel.shape[:-1])
+        for node, shape in zip(weighted, shapes, strict=True)
+    }

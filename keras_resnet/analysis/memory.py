@@ -10,7 +10,7 @@ from keras import layers
 
 from keras_resnet.rewrite import graph
 
-__all__ = ["kept_bytes", "variable_bytes", "widest_bytes"]
+__all__ = ["kept_bytes", "kept_tensors", "output_bytes", "variable_bytes", "widest_bytes"]
 
 
 def variable_bytes(variables: Iterable[Any]) -> int:
@@ -32,9 +32,22 @@ def kept_bytes(model: keras.Model, image_shape: Sequence[int], *, recomputed: bo
             others count.
     """
     functional = graph.functional(model, "kept_bytes")
+    return sum(kept_tensors(functional, image_shape, recomputed=recomputed).values())
+
+
+def kept_tensors(
+    functional: keras.Model, image_shape: Sequence[int], *, recomputed: bool = False
+) -> dict[int, int]:
+    """Returns the bytes per image of each tensor that `kept_bytes` counts, by its id.
+
+    Args:
+        functional: a graph, as `graph.functional` returns it.
+        image_shape: (height, width, channels).
+        recomputed: as in `kept_bytes`.
+    """
     kept: dict[int, tuple[Any, str]] = {}  # tensors and dtypes
     reached: set[int] = set()  # tensors that depend on weights that learn
-    for node in _forward(functional):
+    for node in graph.calls(functional):
         layer = node.operation
         inputs = node.input_tensors
         outputs = node.outputs
@@ -54,37 +67,28 @@ def kept_bytes(model: keras.Model, image_shape: Sequence[int], *, recomputed: bo
         elif isinstance(layer, layers.MaxPooling2D) and flows:
             needed = [*inputs, *outputs]
         kept |= {id(tensor): (tensor, layer.compute_dtype) for tensor in needed}
-    return sum(_bytes(functional, list(kept.values()), image_shape))
+    return dict(zip(kept, output_bytes(functional, list(kept.values()), image_shape), strict=True))
 
 
 def widest_bytes(model: keras.Model, image_shape: Sequence[int]) -> int:
     """Returns the bytes per image of the largest input and output of a convolution."""
     functional = graph.functional(model, "widest_bytes")
-    convs = [node for node in _forward(functional) if isinstance(node.operation, layers.Conv2D)]
+    convs = [node for node in graph.calls(functional) if isinstance(node.operation, layers.Conv2D)]
     dtypes = [node.operation.compute_dtype for node in convs]
     ends = [
-        _bytes(functional, list(zip(tensors, dtypes, strict=True)), image_shape)
+        output_bytes(functional, list(zip(tensors, dtypes, strict=True)), image_shape)
         for tensors in ([n.input_tensors[0] for n in convs], [n.outputs[0] for n in convs])
     ]
     return max(map(sum, zip(*ends, strict=True)), default=0)
 
 
-def _forward(functional: keras.Model) -> list[graph.Node]:
-    """Returns the calls of layers in the order of computation."""
-    depths = functional._nodes_by_depth
-    nodes = [node for depth in sorted(depths, reverse=True) for node in depths[depth]]
-    return [node for node in nodes if not node.is_input]
-
-
-def _bytes(
-    functional: keras.Model, kept: list[tuple[Any, str]], image_shape: Sequence[int]
+def output_bytes(
+    functional: keras.Model, tensors: Sequence[tuple[Any, str]], image_shape: Sequence[int]
 ) -> list[int]:
-    tensors = [tensor for tensor, _ in kept]
-    shapes = [tensor.shape for tensor in tensors]
-    if any(None in shape[1:] for shape in shapes):
-        shapes = keras.Model(functional.inputs, tensors).compute_output_shape((1, *image_shape))
+    """Returns the bytes per image of tensors of a graph, each with the dtype that it is kept in."""
+    shapes = graph.shapes(functional, [tensor for tensor, _ in tensors], image_shape)
     sizes = [math.prod(shape[1:]) for shape in shapes]
-    return [size * _size(dtype) for size, (_, dtype) in zip(sizes, kept, strict=True)]
+    return [size * _size(dtype) for size, (_, dtype) in zip(sizes, tensors, strict=True)]
 
 
 def _size(dtype: str) -> int:

@@ -1,13 +1,14 @@
-"""Grad-CAM without gradients is what the paper computes with them."""
+"""Grad-CAM is what the paper computes, with gradients and, at the last stage, without them."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import torch
 
 import keras_resnet
 from keras_resnet.analysis.grad_cam import activation_maps, grad_cam
-from tests.support import exporting, helpers
+from tests.support import exporting, foreign, helpers, torch_cifar, torch_nets
 
 NETWORKS = {
     "v1": ("resnet20", {"shortcut": "A"}),
@@ -146,3 +147,65 @@ def test_what_makes_no_sense_is_refused():
     }.items():
         with pytest.raises(ValueError, match=said):
             grad_cam(model, exporting.pixels(2), classes)
+
+
+def by_torch(model: keras.Model, images: np.ndarray, classes: list[int], stage: int) -> np.ndarray:
+    """The paper's equations, at the output of a stage of the same network in PyTorch."""
+    net = torch_cifar.Network(2, "after", 7).filled(foreign.state(model))
+    kept = []
+    stages = getattr(net, f"layer{stage}")
+    stages.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    scores = net(torch_nets.nchw(images))[range(len(images)), classes]
+    (gradient,) = torch.autograd.grad(scores.sum(), kept)
+    weights = gradient.mean((2, 3), keepdim=True)
+    maps = (weights * kept[0]).sum(1).clamp(min=0).detach().numpy()
+    highest = maps.max((1, 2), keepdims=True)
+    assert highest.any()
+    return maps / np.where(highest > 0, highest, 1)
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_a_stage_gives_what_torch_gives(stage):
+    model, _ = exporting.network("resnet20", repeats=[2, 2, 2])
+    images = np.random.default_rng(0).normal(size=(4, 32, 32, 3)).astype("float32")
+    classes = [0, 3, 6, 3]
+    expected = by_torch(model, images, classes, stage)
+    maps = grad_cam(model, images, classes, layer=f"stage{stage}")
+    assert maps.shape == expected.shape
+    np.testing.assert_allclose(maps, expected, atol=1e-4)
+    named = grad_cam(model, images, classes, layer=f"stage{stage}_block2_relu")
+    np.testing.assert_array_equal(maps, named)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_last_stage_with_gradients_is_the_default_without(kind):
+    name, fields = NETWORKS[kind]
+    model, manifest = exporting.network(name, **fields)
+    images = manifest.preprocessing.normalize(exporting.pixels(3))
+    maps = grad_cam(model, images, layer=list(model.endpoints)[-1])
+    np.testing.assert_allclose(maps, grad_cam(model, images), atol=1e-5)
+
+
+def test_a_layer_needs_no_average_pooling_after_it():
+    model, _ = exporting.network("resnet20")
+    hidden = keras.layers.Dense(16, "relu", name="hidden")(model.get_layer("pool").output)
+    mine = keras.Model(model.input, keras.layers.Dense(3, name="logits")(hidden), name="mine")
+    maps = grad_cam(mine, exporting.pixels(2), [0, 2], layer="stage1_block2_relu")
+    assert maps.shape == (2, 32, 32)
+    with pytest.raises(ValueError, match="that of mine reads hidden"):
+        grad_cam(mine, exporting.pixels(2))
+
+
+def test_a_layer_that_has_no_map_is_refused():
+    model, _ = exporting.network("resnet20")
+    for layer, said in {
+        "stage3": "resnet20 has no layer or endpoint 'stage3'; known is stage",
+        "pool": r"pool has no feature map: its output is \(None, 32\)",
+    }.items():
+        with pytest.raises(ValueError, match=said):
+            grad_cam(model, exporting.pixels(2), layer=layer)
+    with pytest.raises(ValueError, match=r"classes must be in 0..6, got \[7, 0\]"):
+        grad_cam(model, exporting.pixels(2), [7, 0], layer="stage1")
+    headless = keras_resnet.resnet("resnet20", include_top=False, repeats=[1, 1])
+    with pytest.raises(ValueError, match="Grad-CAM needs a classifier: resnet20 has no layer"):
+        grad_cam(headless, exporting.pixels(1), layer="stage1")

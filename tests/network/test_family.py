@@ -170,7 +170,7 @@ def test_every_network_has_a_builder(network: str) -> None:
 
 def test_only_public_names_are_shown() -> None:
     shown = dir(keras_resnet)
-    modules = {"manifest", "preprocessing", "rewrite", "transfer", "weights"}
+    modules = {"analysis", "manifest", "preprocessing", "rewrite", "transfer", "weights"}
     assert set(shown) == {*keras_resnet.__all__, *modules, "__version__"}
     assert {name for name in shown if inspect.ismodule(getattr(keras_resnet, name))} == modules
     assert set(shown) > set(builders.__all__)
