@@ -85,17 +85,17 @@ def result(found: Outcome) -> dict[str, Any]:
     count = len(found.labels)
     top1 = int(found.hits[:, 0].sum())
     top5 = int(found.hits.any(1).sum())
+    bounds = (*wilson(top1, count), *wilson(top5, count))
     return {
         "top1": 100 * top1 / count,
         "top5": 100 * top5 / count,
         "loss": found.loss,
         "examples": count,
-        "top1_interval": wilson(top1, count),
-        "top5_interval": wilson(top5, count),
+        **dict(zip(("top1_low", "top1_high", "top5_low", "top5_high"), bounds, strict=True)),
     }
 
 
-def wilson(hits: int, count: int) -> list[float]:
+def wilson(hits: int, count: int) -> tuple[float, float]:
     """Returns the bounds of the share of hits, in percent, with a confidence of 95 %.
 
     Source: Wilson, Journal of the American Statistical Association 22 (1927), 209-212. It holds
@@ -105,16 +105,17 @@ def wilson(hits: int, count: int) -> list[float]:
     share = hits / count
     middle = share + square / 2
     reach = NORMAL * math.sqrt((share * (1 - share) + square / 4) / count)
-    bounds = ((middle - reach) / (1 + square), (middle + reach) / (1 + square))
-    return [100 * min(max(bound, 0.0), 1.0) for bound in bounds]
+    low = max((middle - reach) / (1 + square), 0.0)
+    high = min((middle + reach) / (1 + square), 1.0)
+    return 100 * low, 100 * high
 
 
 def text(values: dict[str, Any]) -> str:
     """Returns a line for people."""
     shares = [
-        f"{title} {values[name]:.2f} % ({low:.2f} to {high:.2f})"
+        f"{title} {values[name]:.2f} % ({values[f'{name}_low']:.2f} to"
+        f" {values[f'{name}_high']:.2f})"
         for name, title in (("top1", "top-1"), ("top5", "top-5"))
-        for low, high in [values[f"{name}_interval"]]
     ]
     return f"{', '.join(shares)} of {values['examples']:,} examples; 95 % confidence"
 
