@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
@@ -40,8 +41,8 @@ def save(found: Outcome, path: Path) -> None:
     Raises:
         OSError: if there is no room.
     """
-    with files.replaced(path) as partial:
-        confusion(found).savefig(partial, format="png", dpi=160)
+    with style.context("default"), files.replaced(path) as partial:  # not what a matplotlibrc says
+        confusion(found).savefig(partial, format="png", dpi=160, bbox_inches="tight")
 
 
 def _short(name: str) -> str:
@@ -92,13 +93,13 @@ def _many(counts: Array, names: list[str]) -> Figure:
     image = left.imshow(
         _reduced(shares),
         cmap=SHADES,
-        norm=PowerNorm(0.5, 0, 100),
+        norm=PowerNorm(0.3, 0, 100),  # a percent can be seen
         extent=(0, size, size, 0),
         interpolation="nearest",
     )
     _label(left, picture, image)
-    left.set_xlabel("number of the predicted class")
-    left.set_ylabel("number of the class")
+    left.set_xlabel("predicted class, in the order of the labels")
+    left.set_ylabel("class, in the order of the labels")
     _pairs(right, counts, shares, names)
     return picture
 
@@ -143,3 +144,4 @@ def _label(axes: Axes, picture: Figure, image: Any) -> None:
     axes.set_ylabel("class")
     bar = picture.colorbar(image, ax=axes, fraction=0.04, pad=0.02, ticks=[0, 1, 5, 20, 50, 100])
     bar.set_label("share of the examples of a class, %", fontsize=8)
+    bar.ax.tick_params(labelsize=7)
