@@ -102,8 +102,8 @@ def main() -> None:
     machine.keep_freed_memory()
     devices.choose(FLAGS.device)
     protocol = Protocol(FLAGS.protocol, _scales())
+    _check_examples_out()
     trained = weights_flags.all_from_flags(any_size=protocol.name == MULTI_SCALE)
-    _check_examples_out(trained)
     examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     for line in summary.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
         console.say(line)
@@ -130,11 +130,11 @@ def _scales() -> tuple[int, ...]:
         raise ValueError(f"scales must be pixels, got {','.join(FLAGS.scales)!r}") from error
 
 
-def _check_examples_out(trained: Sequence[Trained]) -> None:
-    if FLAGS.examples_out and len(trained) > 1:
+def _check_examples_out() -> None:
+    if FLAGS.examples_out and len(FLAGS.weights) > 1:
         raise ValueError(
             f"--examples_out writes the images of one network, and --weights is given"
-            f" {len(trained)} times"
+            f" {len(FLAGS.weights)} times"
         )
     if FLAGS.examples_out and FLAGS.only_classes:
         raise ValueError("--examples_out writes the labels of the network, not --only_classes")

@@ -81,7 +81,7 @@ def load(out: Path, first: int, shape: tuple[int, int]) -> Measured | None:
     if not path.exists():
         return None
     try:
-        with np.load(path) as held:
+        with path.open("rb") as stream, np.load(stream) as held:
             part = Measured(held["scores"], held["labels"], held["counts"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         console.say(f"{path} is damaged ({error}) and is measured again")
