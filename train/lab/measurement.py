@@ -98,7 +98,7 @@ class Measurement:
 
         Args:
             first: where the part begins.
-            note: is told how many examples are done since its last call; parts of one count, too.
+            note: is told how much more is done, in examples; a pass is a fraction of an example.
 
         Raises:
             TooManyBroken: if more images cannot be decoded than `broken` allows.

@@ -42,8 +42,14 @@ def members(trained: Sequence[Trained], names: tuple[str, ...], *, only: bool) -
             that of these logits.
 
     Raises:
-        ValueError: naming the file of a network that lacks a class or, unless `only`, has others.
+        ValueError: naming the file of a network that lacks a class or, unless `only`, has others;
+            and for one class only, which every network would predict.
     """
+    if only and len(names) == 1:
+        raise ValueError(
+            f"--only_classes would leave one class, {names[0]!r}, which is then always predicted:"
+            " leave the flag out"
+        )
     whose = "data set" if only else "first network"
     found = []
     for i, one in enumerate(trained):

@@ -128,6 +128,11 @@ REFUSED = {
 }
 
 
+def test_a_class_alone_cannot_be_all_that_is_compared():
+    with pytest.raises(ValueError, match="--only_classes would leave one class, 'eel'"):
+        members([trained("cat", "eel")], ("eel",), only=True)
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_classes_that_do_not_agree_are_refused(case):
     names, only, told = REFUSED[case]
