@@ -113,7 +113,8 @@ class Measurement:
                 good = weights.numpy() > 0
                 places = (positions.numpy() - first)[good]
                 found = one.scores(images).numpy()[good]
-                total[places] = np.logaddexp(total[places], found)
+                with np.errstate(invalid="ignore"):  # of NaN, which counts as a wrong answer
+                    total[places] = np.logaddexp(total[places], found)
                 labels[places] = own.numpy()[good]
                 seen[places] += 1
                 note(len(good) / len(self._passes))

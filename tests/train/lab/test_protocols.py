@@ -263,6 +263,19 @@ def test_an_ensemble_averages_probabilities(nets):
     np.testing.assert_allclose(found, (first + second) / 2, atol=1e-6)
 
 
+def test_logits_that_are_not_numbers_stay_so(nets):
+    """As one network of two computes them: the report counts them as wrong."""
+    _, model = nets
+    pixels = helpers.noise(3, SIZE, SIZE, 3)
+    examples = arrays(pixels, [0] * 3, CLASSES)
+    odd = keras.Sequential([keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D()])
+    odd.add(keras.layers.Dense(7, kernel_initializer="zeros"))
+    odd.layers[-1].bias.assign([np.nan] * 7)
+    plain = Preprocessing(image_size=SIZE, crop=1.0)
+    members = [Member(model, TORCH), Member(odd, plain)]
+    assert np.isnan(measured(examples, model, TORCH, Protocol(), members=members)).all()
+
+
 def test_protocols_are_refused_where_they_mean_nothing(nets):
     _, model = nets
     examples = arrays(helpers.noise(2, SIZE, SIZE, 3), [0, 1], CLASSES)
