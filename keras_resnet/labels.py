@@ -49,7 +49,9 @@ def places(names: Sequence[str], labels: Sequence[str]) -> tuple[int, ...]:
     if tuple(names) == tuple(labels):
         return tuple(range(len(names)))
     meant = _meanings(labels)
-    found = [meant(name) for name in names]
+    ids, full = zip(*imagenet_labels(), strict=True)
+    # Two pairs of ImageNet's classes share a name: in a full list their positions tell them apart.
+    found = [meant(name) for name in (ids if tuple(names) == full else names)]
     if missing := [name for name, places in zip(names, found, strict=True) if not places]:
         raise ValueError(
             f"the network has no class {quoted(missing)}{near(missing, labels)}; its classes are"

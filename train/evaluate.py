@@ -1,27 +1,32 @@
-"""Measures a trained network: `python -m train.evaluate --network=… --weights=… --dataset=…`."""
+"""Measures trained networks: `python -m train.evaluate --weights=… --dataset=…`."""
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from keras_resnet import console, labels
+from keras_resnet import console
 from keras_resnet.manifest import Manifest
 from keras_resnet.models import weights_flags
+from keras_resnet.models.weights_flags import Trained
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.preprocessing.decoding.errors import message
-from keras_resnet.preprocessing.views import Look, whole as everything
 from train import datasets
 from train.datasets import summary
-from train.datasets.batches import eval_batches
 from train.datasets.decoding import Broken, watched, whole
-from train.datasets.examples import Element, Examples, Pair, sample
+from train.datasets.examples import Examples, sample
 from train.datasets.mean_image import mean_image
-from train.run import devices, interruption, machine, memory
-from train.tasks import classification
-from train.tasks.evaluation import eval_step, evaluate
+from train.lab import evaluation, parts, pictures, report
+from train.lab.measurement import Measurement
+from train.lab.networks import check_channels, members, relabelled
+from train.run import devices, interruption, locks, machine
+from train.tasks.protocols import MULTI_SCALE, ONE_CROP, PROTOCOLS, Protocol
 
 FLAGS = flags.FLAGS
 
@@ -41,12 +46,37 @@ def define_flags() -> None:
     )
     flags.DEFINE_enum("split", "test", ["train", "test"], "Which examples to measure on.")
     flags.DEFINE_enum(
+        "protocol",
+        ONE_CROP,
+        PROTOCOLS,
+        "What a network sees of an image: the central crop; corners, centre and their mirror"
+        " images; or the whole image and its mirror image at several scales.",
+    )
+    flags.DEFINE_list(
+        "scales",
+        None,
+        "Pixels of the shorter side of an image with --protocol=multi_scale. Default:"
+        " 224,256,384,480,640, as in the paper.",
+    )
+    flags.DEFINE_boolean(
+        "only_classes",
+        False,
+        "Leave out the classes of the networks that the data set does not have: they cannot be"
+        " predicted.",
+    )
+    flags.DEFINE_string(
+        "out",
+        None,
+        "Directory for predictions, the accuracy of each class, and the confusion matrix. An"
+        " evaluation that is killed goes on from what it has saved there.",
+    )
+    flags.DEFINE_enum(
         "device",
         None,
         devices.KINDS,
         "Kind of device. Default: a GPU if there is one, else the CPU.",
     )
-    flags.DEFINE_integer("batch_size", 100, "Number of images per batch.", 1)
+    flags.DEFINE_integer("batch_size", 100, "Number of images, or crops, per batch.", 1)
     flags.DEFINE_integer(
         "max_broken",
         10,
@@ -71,30 +101,90 @@ def main() -> None:
     interruption.install()
     machine.keep_freed_memory()
     devices.choose(FLAGS.device)
-    model, manifest, _ = weights_flags.from_flags()
-    memory.check_evaluation(model, manifest.image_shape, FLAGS.batch_size)
+    protocol = Protocol(FLAGS.protocol, _scales())
+    _check_examples_out()
+    trained = weights_flags.all_from_flags(any_size=protocol.name == MULTI_SCALE)
     examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     for line in summary.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
         console.say(line)
-    examples = relabelled(examples, manifest)
+    for one in trained:
+        check_channels(examples, one.manifest)
+    if not FLAGS.only_classes:
+        examples = relabelled(examples, trained[0].manifest)
     if FLAGS.examples:
         examples = sample(examples, FLAGS.examples)
-    broken = Broken(FLAGS.max_broken)
-    try:
-        manifest = _with_mean(manifest, broken)
-        normalize = manifest.known_preprocessing().normalize
-        task = replace(classification.task(), inputs=normalize)
-        if FLAGS.examples_out:
-            save_examples(examples, manifest.known_preprocessing(), FLAGS.examples_out, broken)
-        batches = eval_batches(
-            examples, manifest.known_preprocessing(), FLAGS.batch_size, broken=broken
-        )
-        step = eval_step(tf.distribute.get_strategy(), model, task)
-        result = evaluate(step, watched(batches, broken), task)
-    except (ValueError, tf.errors.OpError) as error:
-        raise ValueError(message(error)) from error
+    with _directory() as out:
+        try:
+            values = _measured(trained, examples, protocol, out)
+        except (ValueError, tf.errors.OpError) as error:
+            raise ValueError(message(error)) from error
+    console.say(report.text(values))
     interruption.over()
-    print(json.dumps({**result, "examples": int(result["examples"])}))
+    print(json.dumps(values))
+
+
+def _scales() -> tuple[int, ...]:
+    try:
+        return tuple(int(side) for side in FLAGS.scales or ())
+    except ValueError as error:
+        raise ValueError(f"scales must be pixels, got {','.join(FLAGS.scales)!r}") from error
+
+
+def _check_examples_out() -> None:
+    if FLAGS.examples_out and len(FLAGS.weights) > 1:
+        raise ValueError(
+            f"--examples_out writes the images of one network, and --weights is given"
+            f" {len(FLAGS.weights)} times"
+        )
+    if FLAGS.examples_out and FLAGS.only_classes:
+        raise ValueError("--examples_out writes the labels of the network, not --only_classes")
+
+
+@contextmanager
+def _directory() -> Iterator[Path | None]:
+    """Holds the directory of --out for this process; None without."""
+    if not FLAGS.out:
+        yield None
+        return
+    out = Path(FLAGS.out).expanduser()
+    out.mkdir(parents=True, exist_ok=True)
+    with locks.held(out):
+        yield out
+
+
+def _measured(
+    trained: Sequence[Trained], examples: Examples, protocol: Protocol, out: Path | None
+) -> dict[str, Any]:
+    """Measures the networks, and writes what is asked for; returns the metrics."""
+    names = evaluation.names(examples, FLAGS.data_dir)
+    if out:
+        what = evaluation.identity(trained, examples, names, protocol)
+        said = {"dataset": FLAGS.dataset, "split": FLAGS.split, "only_classes": FLAGS.only_classes}
+        parts.claim(out, {**said, **what})
+    broken = Broken(FLAGS.max_broken)
+    trained = [one._replace(manifest=_with_mean(one.manifest, broken)) for one in trained]
+    if FLAGS.examples_out:
+        preprocessing = trained[0].manifest.known_preprocessing()
+        save_examples(examples, preprocessing, FLAGS.examples_out, broken)
+    measurement = Measurement(
+        members(trained, examples.labels, only=FLAGS.only_classes),
+        examples,
+        protocol,
+        batch_size=FLAGS.batch_size,
+        broken=broken,
+    )
+    measured = evaluation.all_parts(measurement, out)
+    lost = int(np.sum(~measured.counts))
+    if lost > FLAGS.max_broken:  # some of them before this process
+        raise ValueError(f"{lost} images cannot be decoded, max_broken is {FLAGS.max_broken}")
+    found = report.outcome(measured, names, examples.labels)
+    values = {**report.result(found), "protocol": str(protocol)}
+    if out:
+        report.write(out, found)
+        pictures.save(found, out / pictures.PICTURE)
+        report.finish(out, values)
+        parts.remove(out)
+    return values
 
 
 def _with_mean(manifest: Manifest, broken: Broken) -> Manifest:
@@ -112,67 +202,6 @@ def save_examples(examples: Examples, preprocess: Preprocessing, file: str, brok
     pairs = list(watched(whole(examples, preprocess.view, broken), broken))
     images = np.stack([image for image, _ in pairs]).astype(np.float32)
     np.savez_compressed(file, images=images, labels=np.stack([label for _, label in pairs]))
-
-
-def relabelled(examples: Examples, manifest: Manifest) -> Examples:
-    """Returns the same examples with the network's labels, found by the names of the classes.
-
-    If the network or the data set does not name its classes, they are compared by number, and a
-    line says so.
-
-    Args:
-        examples: of a data set.
-        manifest: of the network.
-
-    Raises:
-        ValueError: for classes that the network does not have, and for another number of channels.
-    """
-    if manifest.image_shape[2] != examples.channels:
-        raise ValueError(
-            f"the network takes images of {manifest.image_shape[2]} channels, the data set has"
-            f" {examples.channels}"
-        )
-    names = examples.labels
-    known = manifest.labels
-    if len(known) == 1:
-        raise ValueError(
-            f"the network has one output, {known[0]!r}: it says yes or no, and cannot be measured"
-            f" on {len(names)} classes"
-        )
-    try:
-        places = labels.places(names, known)
-    except ValueError:
-        nameless = _nameless(names, manifest)
-        if not nameless or len(names) != len(known):
-            raise
-        told = f"{names[0]!r} of the data set is {known[0]!r} of the network, and so on"
-        console.say(f"the {nameless} does not name its classes; compared by number: {told}")
-        return examples
-    if places == tuple(range(len(known))):
-        return examples
-    table = tf.constant(places, tf.int64)
-
-    def decode(element: Element, look: Look = everything) -> Pair:
-        image, label = examples.decode(element, look)
-        return image, table[label]
-
-    def gather(elements: Element) -> Pair:
-        assert examples.gather
-        images, labels = examples.gather(elements)
-        return images, tf.gather(table, labels)
-
-    counts = np.zeros(len(known), int)
-    counts[list(places)] = examples.counts or 0
-    own = tuple(counts.tolist()) if examples.counts else ()
-    own_gather = gather if examples.gather else None
-    return replace(examples, labels=known, decode=decode, gather=own_gather, counts=own)
-
-
-def _nameless(names: tuple[str, ...], manifest: Manifest) -> str:
-    """Returns which of the two has numbers instead of names: "network", "data set" or ""."""
-    if not manifest.training and manifest.labels == labels.numbers(len(manifest.labels)):
-        return "network"
-    return "data set" if names == labels.numbers(len(names)) else ""
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from keras_resnet.network import ResidualNetwork
 from keras_resnet.preprocessing.resizing import METHODS
 from keras_resnet.weights import Held, Told
 
-__all__ = ["Trained", "define_flags", "from_flags", "parse_fields", "told"]
+__all__ = ["Trained", "all_from_flags", "define_flags", "from_flags", "parse_fields", "told"]
 
 FLAGS = flags.FLAGS
 ORDERS = ("rgb", "bgr")
@@ -23,23 +23,25 @@ NAMES = (*specs.FIELDS, "classes")  # of --field
 
 
 def define_flags() -> None:
-    """Defines the flags that describe a file of weights; the file determines the others."""
-    flags.DEFINE_string(
+    """Defines the flags that describe files of weights; the files determine the others."""
+    flags.DEFINE_multi_string(
         "network", None, "Name of a network in keras_resnet.FAMILY, such as resnet50."
     )
-    flags.DEFINE_string(
+    flags.DEFINE_multi_string(
         "weights",
         None,
-        "File, URL or hf://owner/name of weights, of this package or any source; or imagenet.",
+        "File, URL or hf://owner/name of weights, of this package or any source; or imagenet. An"
+        " evaluation takes several, whose probabilities it averages; --network, --source, --prefix"
+        " and --preprocessing are then given once for all, or once for each, in the same order.",
         required=True,
     )
-    flags.DEFINE_enum(
+    flags.DEFINE_multi_enum(
         "source",
         None,
         list(weights.SOURCES),
         "Source of the weights. Default: recognized by the content of the file.",
     )
-    flags.DEFINE_string(
+    flags.DEFINE_multi_string(
         "prefix",
         None,
         "Prefix of the names of the tensors to read, such as backbone.; it is removed from them.",
@@ -50,7 +52,7 @@ def define_flags() -> None:
         "Field of the architecture that differs from the network's, such as shortcut=C; may be"
         " repeated.",
     )
-    flags.DEFINE_enum(
+    flags.DEFINE_multi_enum(
         "preprocessing",
         None,
         sorted(preprocessing.MODES),
@@ -83,8 +85,11 @@ def define_flags() -> None:
     )
 
 
-def told() -> Told:
+def told(place: int = 0) -> Told:
     """Returns what the flags state about a file of weights.
+
+    Args:
+        place: of the file among the --weights, from 0.
 
     Raises:
         ValueError, TypeError: for invalid values.
@@ -99,10 +104,10 @@ def told() -> Told:
     }
     fields = parse_fields(FLAGS.field)
     return Told(
-        FLAGS.network,
+        _of_file("network", place),
         classes=fields.pop("classes", None),
         fields=fields,
-        preprocessing=FLAGS.preprocessing,
+        preprocessing=_of_file("preprocessing", place),
         preprocessing_fields={name: value for name, value in changes.items() if value is not None},
         activation=FLAGS.activation,
     )
@@ -123,18 +128,60 @@ def from_flags(*, ends: bool = False) -> Trained:
         ends: whether an unknown activation after the logits is an error.
 
     Raises:
-        ValueError, TypeError: if flags and file contradict each other or do not determine the
-            network and its preprocessing; and for a file without a classifier.
+        ValueError, TypeError: for several --weights; if flags and file contradict each other or do
+            not determine the network and its preprocessing; and for a file without a classifier.
     """
-    file = weights.local(FLAGS.weights, FLAGS.network)
-    with weights.opened(file, FLAGS.source, FLAGS.prefix) as held:
-        manifest = held.settle(told())
+    if len(FLAGS.weights) > 1:
+        raise ValueError(
+            f"--weights is given {len(FLAGS.weights)} times, and must be given once: only"
+            " evaluations take several networks"
+        )
+    return _from_file(0, ends=ends)
+
+
+def all_from_flags(*, any_size: bool = False) -> list[Trained]:
+    """Builds each network that the flags name, with its weights, in their order.
+
+    Args:
+        any_size: whether the networks are for images of any size, not only for that of their
+            preprocessing.
+
+    Raises:
+        ValueError, TypeError: as `from_flags`; for flags that are given neither once nor as often
+            as --weights; and for a file that is given twice.
+    """
+    given = FLAGS.weights
+    if twice := sorted({name for name in given if given.count(name) > 1}):
+        raise ValueError(f"--weights={twice[0]} is given twice, and would only count double")
+    return [_from_file(place, any_size=any_size) for place in range(len(given))]
+
+
+def _of_file(name: str, place: int) -> Any:
+    """Returns the value for one of the --weights of a flag that may be given for each; or None."""
+    values = getattr(FLAGS, name)
+    files = len(FLAGS.weights)
+    if not values:
+        return None
+    if len(values) not in (1, files):
+        raise ValueError(
+            f"--{name} is given {len(values)} times for {files} --weights: give it once for all, or"
+            " once for each, in the order of the weights"
+        )
+    return values[place if len(values) > 1 else 0]
+
+
+def _from_file(place: int, *, ends: bool = False, any_size: bool = False) -> Trained:
+    said = told(place)
+    file = weights.local(FLAGS.weights[place], said.network)
+    with weights.opened(file, _of_file("source", place), _of_file("prefix", place)) as held:
+        manifest = held.settle(said)
         if held.classes is None:
             raise ValueError(f"{file} has no classifier: give weights with one")
         manifest.known_preprocessing()  # an error before anything is built
         if ends:
             _check_ending(held, manifest)
-        door = Door(input_shape=manifest.image_shape, classifier_activation=None)
+        shape = (None, None, manifest.image_shape[2]) if any_size else manifest.image_shape
+        door = Door(input_shape=shape, classifier_activation=None)
         model = fill_from(held, manifest, door, manifest.network)
     model.manifest = manifest
     return Trained(model, manifest, file)

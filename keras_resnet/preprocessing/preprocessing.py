@@ -158,6 +158,13 @@ class Preprocessing:
         """
         return resizing.resize(images, self.size, self.crop, self.interpolation)
 
+    def scaled(self, images: Any) -> Any:
+        """Scales images [..., height, width, channels] as `resize` does, and crops nothing.
+
+        In functions of TensorFlow; see `resizing.scaled`.
+        """
+        return resizing.scaled(images, self.size, self.crop, self.interpolation)
+
     def view(self, size: Any) -> View:
         """Returns what `resize` needs of an image of this height and width, integers [2].
 

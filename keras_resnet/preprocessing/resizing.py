@@ -1,6 +1,7 @@
 """Resizes images to cover a size, and crops the centre; on every backend."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
@@ -9,7 +10,7 @@ from keras import ops
 
 from keras_resnet.preprocessing.views import View, whole
 
-__all__ = ["METHODS", "Interpolation", "resize", "view"]
+__all__ = ["METHODS", "Interpolation", "resize", "scaled", "view"]
 
 Interpolation = Literal["bilinear", "bicubic"]
 METHODS = {"bilinear": "linear", "bicubic": "cubic"}  # names of Keras
@@ -74,17 +75,40 @@ def view(old: Any, size: tuple[int, int], crop: float, interpolation: Interpolat
     return View(window, lambda image: _resample(image, size, scale, moved, interpolation))
 
 
+def scaled(images: Any, size: tuple[int, int], crop: float, interpolation: Interpolation) -> Any:
+    """Scales images as `resize` does, and crops nothing; in functions of TensorFlow.
+
+    Args:
+        images: [height, width, channels] or [batch, height, width, channels] of 0..255.
+        size: as that of `resize`.
+        crop: as that of `resize`.
+        interpolation: as that of `resize`.
+
+    Returns:
+        float32 [..., height, width, channels] of 0..255, at least `size` / `crop` pixels, rounded
+        down, of which one side has exactly so many.
+    """
+    old = ops.cast(ops.stack(ops.shape(images)[-3:-1]), "float32")
+    new = _covering(old, size, crop)
+    whole = ops.unstack(ops.cast(new, "int32"))
+    return _resample(images, whole, new / old, ops.zeros(2), interpolation)
+
+
 def _placement(old: Any, size: tuple[int, int], crop: float) -> tuple[Any, Any]:
     """Returns the scale, and the place of the scaled image relative to the crop, float32 [2]."""
     old = ops.cast(old, "float32")
+    new = _covering(old, size, crop)
+    middle = (new - ops.convert_to_tensor(size, dtype="float32")) / 2
+    return new / old, -ops.round(middle)  # halves to even, as torchvision
+
+
+def _covering(old: Any, size: tuple[int, int], crop: float) -> Any:
+    """Returns height and width of the scaled image, float32 [2], from those of the image."""
     rows, columns = (math.floor(side / crop) for side in size)
     # The side with the larger factor decides; for a square that is the shorter side.
     upright = rows / old[0] >= columns / old[1]
-    new = ops.floor(
-        old * ops.where(upright, float(rows), float(columns)) / ops.where(upright, old[0], old[1])
-    )
-    middle = (new - ops.convert_to_tensor(size, dtype="float32")) / 2
-    return new / old, -ops.round(middle)  # halves to even, as torchvision
+    factor = ops.where(upright, float(rows), float(columns))
+    return ops.floor(old * factor / ops.where(upright, old[0], old[1]))
 
 
 def _rank(images: Any) -> int | None:
@@ -92,7 +116,7 @@ def _rank(images: Any) -> int | None:
 
 
 def _resample(
-    images: Any, size: tuple[int, int], scale: Any, translation: Any, interpolation: Interpolation
+    images: Any, size: Sequence[Any], scale: Any, translation: Any, interpolation: Interpolation
 ) -> Any:
     """Maps [..., height, width, channels] to float32 [..., *size, channels].
 
@@ -108,7 +132,7 @@ def _resample(
 
 
 def _scale_and_translate(
-    images: Any, size: tuple[int, int], scale: Any, translation: Any, interpolation: Interpolation
+    images: Any, size: Sequence[Any], scale: Any, translation: Any, interpolation: Interpolation
 ) -> Any:
     """Maps [batch, height, width, channels] to float32 [batch, *size, channels]."""
     if keras.backend.backend() == "tensorflow" and not _xla():

@@ -31,7 +31,14 @@ CASES = {
         f"error: --calibration_dataset was removed: {USE_A_FILE}",
     ),
     "removed place": (["--data_dir", "."], f"error: --data_dir was removed: {USE_A_FILE}"),
-    "no weights": (["--weights=nowhere.keras"], "nowhere.keras"),
+    "two networks": (
+        ["--weights=nowhere.keras"],
+        "--weights is given 2 times, and must be given once: only evaluations take several",
+    ),
+    "two names": (
+        ["--network=resnet20", "--network=resnet20"],
+        "--network is given 2 times for 1 --weights",
+    ),
     "existing": (["--out=."], "exists; export a new version beside it"),
     "no version": (
         ["--out=nowhere/v1"],

@@ -16,6 +16,7 @@ CASES = {
     "names of ids": (("tench", "tabby"), WNIDS, (0, 281)),
     "ids of a few names": (("n02123045",), ("dog", "tabby"), (1,)),
     "all ids": (WNIDS, NAMES, tuple(range(1000))),
+    "all names": (NAMES, WNIDS[::-1], tuple(range(999, -1, -1))),
     "both cranes by id": (("n02012849", "n03126707"), NAMES, (134, 517)),
 }
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from train.recipes.expected import error as reached
 from train.recipes.recipe import Recipe
+from train.tasks.protocols import ONE_CROP
 
 
 def _cifar_recipe(network: str, dataset: str, error: float | None) -> Recipe:
@@ -16,7 +18,7 @@ def _cifar_recipe(network: str, dataset: str, error: float | None) -> Recipe:
         augmentation="shift_flip",
         save_every=100,
         source="arXiv:1512.03385, section 4.2; cost: 64,000 steps of 128 images",
-        expected=f"test error {error:.2f} % (Table 6)" if error else "",
+        expected=(reached(ONE_CROP, error, "Table 6"),) if error else (),
     )
 
 
@@ -33,7 +35,7 @@ def _cifar_v2_recipe(network: str, dataset: str, error: float) -> Recipe:
         save_every=100,
         source="arXiv:1603.05027, appendix; cost: 64,000 steps of 128 images, 27 hours for 1001"
         " layers on two GPUs of 2016",
-        expected=f"test error {error:.2f} % (Table 4, median of 5 runs)",
+        expected=(reached(ONE_CROP, error, "Table 4, median of 5 runs"),),
     )
 
 
@@ -74,6 +76,5 @@ CIFAR: Mapping[str, Recipe] = {
         eval_every=100,
         save_every=50,
         source="arXiv:1712.05877, section 3; give --init_weights of your own, and its --network",
-        expected="",
     ),
 }

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from train.recipes.expected import Expected, error
 from train.recipes.recipe import Recipe
+from train.tasks.protocols import ONE_CROP, TEN_CROP
 
 IMAGES = 1_281_167
 
 
-def _imagenet_recipe(network: str, shortcut: str | None, top1: float) -> Recipe:
+def _imagenet_recipe(network: str, shortcut: str | None, top1_error: float) -> Recipe:
     epoch = IMAGES // 256
     return Recipe(
         network=network,
@@ -25,7 +27,7 @@ def _imagenet_recipe(network: str, shortcut: str | None, top1: float) -> Recipe:
         fields={"shortcut": shortcut},
         source="arXiv:1512.03385, section 3.4; it divides at plateaus, this row as"
         " fb.resnet.torch at 30 and 60 of 90 epochs",
-        expected=f"10-crop top-1 error {top1:.2f} % (Tables 2 and 3)",
+        expected=(error(TEN_CROP, top1_error, "Tables 2 and 3"),),
     )
 
 
@@ -74,7 +76,7 @@ def _strikes_back(epochs: int, top1: float, hours: int, **changes: Any) -> Recip
         5,
         source="arXiv:2110.00476, table 2, with what timm's LAMB and warm-up do by default, but"
         f" images resized bilinearly; cost: {hours} hours on four V100",
-        expected=f"top-1 {top1} % at 224 pixels (table 2)",
+        expected=(Expected(ONE_CROP, top1, "table 2, at 224 pixels"),),
         **common | changes,
     )
 
@@ -102,7 +104,10 @@ IMAGENET: Mapping[str, Recipe] = {
         boundaries=tuple(n * (IMAGES // 256) for n in (30, 60)),
         colour="jitter_pca",
         source="fb.resnet.torch, opts.lua and datasets/imagenet.lua; cost: 90 epochs",
-        expected="top-1 error 24.01 %, 10-crop 22.24 % (its README)",
+        expected=(
+            error(ONE_CROP, 24.01, "its README"),
+            error(TEN_CROP, 22.24, "its README"),
+        ),
     ),
     "imagenet_resnet50_8k": _resnet50_recipe(
         8192,
@@ -115,7 +120,7 @@ IMAGENET: Mapping[str, Recipe] = {
         boundaries=tuple(n * (IMAGES // 8192) for n in (30, 60, 80)),
         fields={"zero_gamma": True},
         source="arXiv:1706.02677, sections 2.2 and 5.1; cost: 90 epochs, an hour on 256 P100",
-        expected="top-1 error 23.74 % (section 5.2)",
+        expected=(error(ONE_CROP, 23.74, "section 5.2"),),
     ),
     "imagenet_resnet50_nvidia": _resnet50_recipe(
         2048,
@@ -126,7 +131,7 @@ IMAGENET: Mapping[str, Recipe] = {
         weight_decay=2**-15,
         label_smoothing=0.1,
         source="NVIDIA DeepLearningExamples, ConvNets; cost: 90 epochs, 2 hours on eight A100",
-        expected="top-1 76.9 % (its README)",
+        expected=(Expected(ONE_CROP, 76.9, "its README"),),
     ),
     "imagenet_resnet50_torchvision2": _resnet50_recipe(
         1024,
@@ -146,7 +151,7 @@ IMAGENET: Mapping[str, Recipe] = {
         test_size=224,
         crop=224 / 232,
         source="torchvision, references/classification, weights IMAGENET1K_V2; cost: 600 epochs",
-        expected="top-1 80.858 % (its documentation)",
+        expected=(Expected(ONE_CROP, 80.858, "its documentation"),),
     ),
     "imagenet_resnet50_a1": _strikes_back(
         600, 80.4, 110, weight_decay=0.01, label_smoothing=0.1, mixup=0.2
@@ -172,6 +177,6 @@ IMAGENET: Mapping[str, Recipe] = {
         schedule="square",
         label_smoothing=0.1,
         source="arXiv:1708.03888 with the schedule of MLPerf's reference; cost: 90 epochs",
-        expected="top-1 75.9 % (MLPerf's target)",
+        expected=(Expected(ONE_CROP, 75.9, "MLPerf's target"),),
     ),
 }

@@ -9,6 +9,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from keras_resnet import family, preprocessing, transfer
+from train.recipes.expected import Expected
 
 Augmentation = Literal["none", "shift", "shift_flip", "random_resized_crop", "scale_jitter"]
 Colour = Literal["none", "pca", "jitter_pca"]
@@ -206,12 +207,14 @@ class Recipe:
     save_every: int = _field("Steps between checkpoints.", 500)
     fields: Mapping[str, Any] = field(default_factory=dict)  # of the spec, where they differ
     source: str = ""
-    expected: str = ""
+    expected: tuple[Expected, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("boundaries", "freeze"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         object.__setattr__(self, "fields", json.loads(json.dumps(dict(self.fields))))
+        known = [x if isinstance(x, Expected) else Expected(**x) for x in self.expected]
+        object.__setattr__(self, "expected", tuple(known))
         family.spec(self.network, **self.fields)
         given = sorted({"classes", "image_size"} & set(self.fields))
         if given:
@@ -296,7 +299,10 @@ class Recipe:
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
-        return cls(**json.loads(text))
+        values = json.loads(text)
+        if isinstance(values.get("expected"), str):  # words, in earlier versions
+            del values["expected"]
+        return cls(**values)
 
 
 def _choose(name: str, value: Any, allowed: tuple[str, ...]) -> None:

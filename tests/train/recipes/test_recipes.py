@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import re
 
 import pytest
 
@@ -10,7 +9,9 @@ from keras_resnet.models import weights_flags
 from tests.support import helpers, recipe_goldens
 from train import recipes
 from train.recipes import RECIPES
+from train.recipes.expected import Expected
 from train.recipes.recipe import Recipe
+from train.tasks.protocols import PROTOCOLS
 
 # What a source of hyper-parameters does not have: where a run stands, and how often it looks.
 NOT_PUBLISHED = {"seed", "validation", "max_broken", "log_every", "eval_every", "save_every"}
@@ -50,21 +51,40 @@ def test_rows_of_ours_use_what_their_sources_say(name):
     assert {field: found[field] for field in golden} == golden
 
 
-def expected(name: str) -> list[str]:
-    """Returns the percentages that a row hopes for."""
-    return re.findall(r"\d+\.\d+", RECIPES[name].expected)
+def expected(name: str) -> dict[str, float]:
+    """Returns the accuracy that a row hopes for, by the protocol of its source."""
+    return {x.protocol: x.top1 for x in RECIPES[name].expected}
 
 
 def test_rows_expect_what_their_sources_reached():
     for depth, error in recipe_goldens.TABLE_6.items():
-        assert expected(f"cifar10_resnet{depth}") == [f"{error:.2f}"]
+        assert expected(f"cifar10_resnet{depth}") == pytest.approx({"one_crop": 100 - error})
         assert not RECIPES[f"cifar100_resnet{depth}"].expected
     for (dataset, network), error in recipe_goldens.V2_TABLE_4.items():
-        assert expected(f"{dataset}_{network}") == [f"{error:.2f}"]
+        assert expected(f"{dataset}_{network}") == pytest.approx({"one_crop": 100 - error})
     for name, (*_, error) in recipe_goldens.TABLES_2_3.items():
-        assert expected(name) == [f"{error:.2f}"]
-    for name, numbers in recipe_goldens.EXPECTED.items():
-        assert [x for x in expected(name) if x in numbers] == list(numbers)
+        assert expected(name) == pytest.approx({"ten_crop": 100 - error})
+    for name, reached in recipe_goldens.EXPECTED.items():
+        assert expected(name) == pytest.approx(reached)
+
+
+def test_rows_name_protocols_that_exist():
+    """`--protocol` takes them, and no row names one twice or says less than where it stands."""
+    for name, recipe in RECIPES.items():
+        named = [x.protocol for x in recipe.expected]
+        assert set(named) <= set(PROTOCOLS), name
+        assert len(set(named)) == len(named), name
+        assert all(x.place for x in recipe.expected), name
+    with pytest.raises(ValueError, match=r"one_crop.*'12_crop'"):
+        Expected("12_crop", 76.0, "here")
+    with pytest.raises(ValueError, match=r"top1 must be percent, got -1.0"):
+        Expected("one_crop", -1.0, "here")
+
+
+def test_a_recipe_of_words_is_read():
+    """Recipes of earlier versions say what they expect in words, and are continued."""
+    values = {**json.loads(RECIPES["cifar10_resnet20"].to_json()), "expected": "8.75 % (Table 6)"}
+    assert Recipe.from_json(json.dumps(values)).expected == ()
 
 
 def test_rows_of_the_paper_stay_within_its_iterations():

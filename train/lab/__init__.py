@@ -1,0 +1,1 @@
+"""Experiments with trained networks. Stands above the rest of `train/`, which does not need it."""
