@@ -7,7 +7,7 @@ from pathlib import Path
 from absl import flags
 
 from keras_resnet import console
-from train.lab import costs, figures, measuring, planned as planning, results, training
+from train.lab import costs, figures, measuring, planned as planning, results, tables, training
 from train.lab.experiment import Experiment
 from train.lab.experiments import EXPERIMENTS
 from train.lab.planned import Place, Planned, Schedule
@@ -131,7 +131,7 @@ def _command(name: str, schedule: Schedule) -> str:
     )
 
 
-def _write(found: Outcome, command: str) -> results.Summary:
+def _write(found: Outcome, command: str) -> tables.Summary:
     """Writes the results, and prints them as a table."""
     values = results.summary(found, command)
     folder = Path(FLAGS.out).expanduser()
@@ -142,7 +142,7 @@ def _write(found: Outcome, command: str) -> results.Summary:
         for one, state in zip(found.planned, found.states, strict=True)
         if not state.finished
     ]
-    for line in [results.table(values), *results.claims(values), *begun]:
+    for line in [*tables.table(values), *tables.claims(values), *begun]:
         console.say(line)
     console.say(f"{folder / found.name}.json and .png; schedule: {found.schedule.text}")
     return values
@@ -167,10 +167,7 @@ def estimate(found: Outcome, asked: Sequence[Planned]) -> str:
     """Returns the state and the cost of each run, with the speed that hours are computed from."""
     speed = costs.speed(asked, FLAGS.precision)
     states = dict(zip([one.workdir for one in found.planned], found.states, strict=True))
-    lines = [
-        "| run | seed | state | steps | images | multiply-adds of an image | hours |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    costed = []
     hours = 0.0
     for one in asked:
         state = states[one.workdir]
@@ -185,7 +182,9 @@ def estimate(found: Outcome, asked: Sequence[Planned]) -> str:
             f"{costs.multiply_adds(one.recipe) / 1e6:,.1f} M",
             f"{rest:,.1f}",
         )
-        lines.append(f"| {' | '.join(cells)} |")
+        costed.append(cells)
+    titles = ("run", "seed", "state", "steps", "images", "multiply-adds of an image", "hours")
+    lines = tables.rows(titles, costed)
     lines.append(
         f"Hours that remain: {hours:,.1f} in all, of training steps alone, estimated from"
         f" {speed.images_per_second:,.1f} images/s of {speed.multiply_adds / 1e6:,.1f} M"

@@ -26,6 +26,7 @@ from train.run import files
 COLOURS = ("#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7")
 MARKERS = "osD^v"
 MARKED = 30  # responses of more layers have no markers
+RING: dict[str, Any] = {"marker": "o", "fillstyle": "none", "clip_on": False, "zorder": 5}
 STYLE: list[Any] = [
     "default",
     {
@@ -44,7 +45,7 @@ STYLE: list[Any] = [
 def draw(found: Outcome, path: Path) -> None:
     """Draws an experiment as a PNG, as far as its runs are.
 
-    Of several seeds, the first one that has begun is drawn.
+    Of several seeds, the first one that is finished is drawn, or the first one that has begun.
 
     Raises:
         OSError: if there is no room.
@@ -72,8 +73,8 @@ def _title(picture: Figure, found: Outcome) -> None:
 
 
 def _begun(found: Outcome, name: str) -> Planned | None:
-    """Returns the run of the first seed that has metrics."""
-    own = [one for one in found.planned if one.run.name == name]
+    """Returns the first finished run of a name or, without one, the first that has metrics."""
+    own = [one for one in [*found.finished, *found.planned] if one.run.name == name]
     return next((one for one in own if runs.errors(one.workdir)), None)
 
 
@@ -102,6 +103,7 @@ def _panel(axes: Axes, panel: Panel, found: Outcome) -> tuple[int, list[float]]:
     lines = []
     late: list[float] = []
     last = 0
+    rings = False
     for name, colour in zip(panel.runs, COLOURS, strict=False):
         planned = _begun(found, name)
         last = max(last, next(p.recipe.steps for p in found.planned if p.run.name == name))
@@ -109,17 +111,19 @@ def _panel(axes: Axes, panel: Panel, found: Outcome) -> tuple[int, list[float]]:
             continue
         drawn = runs.errors(planned.workdir)
         for split, curve in drawn.items():
-            axes.plot(*_points(curve), color=colour, **_look(split))
+            axes.plot(*curve.trend, color=colour, **_look(split))
             late += _late(curve, planned.recipe.steps)
-        published = found.experiment.paper(name, found.experiment.measures[0])
-        if published and found.schedule.full and published.measure == TEST:
-            ring: dict[str, Any] = {"marker": "o", "fillstyle": "none", "clip_on": False}
-            axes.plot(planned.recipe.steps, published.value, color=colour, zorder=5, **ring)
+        published = found.paper(name, TEST)
+        if published and found.schedule.full:
+            axes.plot(planned.recipe.steps, published.value, color=colour, **RING)
+            rings = True
         lines.append(Line2D([], [], color=colour, linewidth=2, label=name))
     lines += [
         Line2D([], [], color="#555555", label="test", **_look("test")),
         Line2D([], [], color="#555555", label="training", **_look("train")),
     ]
+    if rings:
+        lines.append(Line2D([], [], color="#555555", label="test, the paper", linestyle="", **RING))
     axes.legend(handles=lines, fontsize=6.5, loc="upper right", framealpha=0.9)
     return last, late
 
@@ -128,11 +132,6 @@ def _look(split: str) -> dict[str, Any]:
     if split == "train":
         return {"linewidth": 0.7, "linestyle": (0, (4, 1.2)), "zorder": 2.5}
     return {"linewidth": 1.7, "zorder": 3}
-
-
-def _points(curve: Curve) -> np.ndarray:
-    """Returns the curve or, of many points, its running median: lines of metrics are noisy."""
-    return curve.trend
 
 
 def _late(curve: Curve, steps: int) -> list[float]:
@@ -157,7 +156,7 @@ def responses(found: Outcome) -> Figure:
         column[0].set_title(panel.title, fontsize=8.5)
         measured = {name: _responses(found, name) for name in panel.runs}
         for axes, ordered in zip(column, (True, False), strict=True):
-            _respond(axes, measured, ordered=ordered)
+            _respond(axes, measured, found.experiment.names, ordered=ordered)
         column[0].legend(fontsize=6.5)
     for axes in grid[:, 0]:
         axes.set_ylabel("standard deviation")
@@ -171,11 +170,21 @@ def _responses(found: Outcome, name: str) -> list[float]:
     return list(next((values for values in measured if values), {}).values())
 
 
-def _respond(axes: Axes, measured: Mapping[str, Sequence[float]], *, ordered: bool) -> None:
-    for (name, values), colour, marker in zip(measured.items(), COLOURS, MARKERS, strict=False):
+def _respond(
+    axes: Axes, measured: Mapping[str, Sequence[float]], names: Sequence[str], *, ordered: bool
+) -> None:
+    """Draws the deviations of each network, whose colour is the same in all panels."""
+    for name, values in measured.items():
+        place = names.index(name)
         shown = values if ordered else sorted(values, reverse=True)
-        look: dict[str, Any] = {"marker": marker if len(values) <= MARKED else ""}
-        numbers = range(1, len(shown) + 1)
-        axes.plot(numbers, shown, color=colour, label=name, linewidth=1, markersize=3, **look)
+        axes.plot(
+            range(1, len(shown) + 1),
+            shown,
+            color=COLOURS[place],
+            label=name,
+            linewidth=1,
+            marker=MARKERS[place] if len(values) <= MARKED else "",
+            markersize=3,
+        )
     axes.set_xlabel("layer, in order" if ordered else "layer, sorted by magnitude")
     axes.set_ylim(bottom=0)

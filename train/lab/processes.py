@@ -1,11 +1,11 @@
 """Commands in processes of their own, which end before this process does."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import STDOUT, Popen
 from typing import IO
 
 from keras_resnet import console
@@ -29,7 +29,7 @@ class Process:
 
     name: str
     output: Path
-    process: subprocess.Popen[bytes]
+    process: Popen[bytes]
     file: IO[bytes]
 
     @property
@@ -54,11 +54,11 @@ def start(name: str, arguments: list[str], output: Path) -> Process:
     """
     interruption.unsaved()
     file = output.open("ab")
-    process = subprocess.Popen(
+    process = Popen(
         python(arguments),
         cwd=runs.ROOT,
         stdout=file,
-        stderr=subprocess.STDOUT,
+        stderr=STDOUT,
         start_new_session=True,  # Ctrl-C reaches only this process, which then stops the others
     )
     return Process(name, output, process, file)

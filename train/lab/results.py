@@ -1,4 +1,4 @@
-"""The results of an experiment: means over seeds beside the papers' numbers, as JSON and a table.
+"""The results of an experiment: means over seeds beside the papers' numbers, as JSON.
 
 Means and deviations are NumPy's; the deviation is that of a sample (ddof=1), and needs two seeds.
 """
@@ -13,10 +13,10 @@ import numpy as np
 from train.lab import measuring, runs
 from train.lab.experiment import Comparison, Experiment, Measure, Published
 from train.lab.planned import Place, Planned, Schedule
+from train.lab.tables import Summary
 from train.run import files
 
 Values = Mapping[int, float]  # by seed
-Summary = dict[str, Any]  # as in JSON
 
 
 class Outcome(NamedTuple):
@@ -189,35 +189,3 @@ def write(values: Mapping[str, Any], path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write(path, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
-
-
-def table(values: Mapping[str, Any]) -> str:
-    """Returns the rows of a summary as a table of Markdown."""
-    lines = ["| run | measure | paper | ours | command |", "|---|---|---|---|---|"]
-    shown = ""
-    for row in values["rows"]:
-        first = row["command"] != shown  # the numbers of a run share its command
-        shown = row["command"]
-        command = f"`{shown}`" * (first and bool(shown))
-        cells = (row["run"], row["measure"], row["paper"] or "", ours(row), command)
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def ours(row: Mapping[str, Any]) -> str:
-    """Returns mean ± deviation, and of how many seeds, for people."""
-    if not row["n"]:
-        return "unfinished"
-    digits = ".3f" if "response" in row["measure"] else ".2f"
-    spread = "" if row["std"] is None else f" ± {row['std']:{digits}}"
-    of = "" if row["n"] == row["wanted"] else f" of {row['wanted']} so far"
-    return f"{row['mean']:{digits}}{spread} (n={row['n']}{of})"
-
-
-def claims(values: Mapping[str, Any]) -> list[str]:
-    """Returns a line for each claim of the paper: whether it holds for these means."""
-    words = {True: "holds", False: "does not hold", None: "not measured yet"}
-    return [
-        f"{one['says']}: {words[one['holds']]}" + (f" ({one['ours']})" if one["ours"] else "")
-        for one in values["comparisons"]
-    ]
