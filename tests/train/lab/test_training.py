@@ -17,7 +17,7 @@ from train.lab.experiment import TEST, TRAIN, Run
 from train.lab.planned import Place, Planned, Schedule
 from train.run import interruption
 
-SMALL = {"dataset": "digits", "batch_size": 8, "image_size": 8}
+SMALL = {"dataset": "digits", "batch_size": 64, "image_size": 8}
 TINY = {"fields": {"repeats": [1, 1, 1]}}
 RUNS = (
     Run("first", "cifar10_resnet20", TINY),
@@ -37,14 +37,15 @@ def wait_for(folder: Path, pattern: str, seconds: float = 120) -> None:
 
 
 def test_runs_stop_at_a_signal_and_resume_by_the_same_command(tmp_path, monkeypatch, capsys):
-    """The first run is long enough to be stopped, and is then cut short to be finished here."""
+    monkeypatch.setattr(processes, "PATIENCE", 0.02)
+    monkeypatch.setattr(planning, "EVALUATIONS", 2)
     monkeypatch.setattr(processes, "Popen", Forked)
     place = Place(tmp_path)
-    every = planned(400, tmp_path)
+    every = planned(80, tmp_path)
 
     def stopped() -> int | None:
         reached = runs.last_step(every[0].workdir)
-        return signal.SIGTERM if reached >= 20 else None
+        return signal.SIGTERM if reached >= 3 else None
 
     monkeypatch.setattr(interruption, "asked", stopped)
     monkeypatch.setattr(interruption, "unsaved", lambda: None)
@@ -52,7 +53,7 @@ def test_runs_stop_at_a_signal_and_resume_by_the_same_command(tmp_path, monkeypa
         training.train(every, place, 1, "a machine")
     assert end.value.code == 128 + signal.SIGTERM
     begun = runs.state(every[0])
-    assert 20 <= begun.step < 400
+    assert 3 <= begun.step < 80
     assert not begun.finished
     assert not every[1].workdir.exists()
     said = (every[0].workdir / runs.OUTPUT).read_text()
@@ -64,7 +65,7 @@ def test_runs_stop_at_a_signal_and_resume_by_the_same_command(tmp_path, monkeypa
     told = capsys.readouterr().out
     assert f"first, seed 1: resumes, {begun.text}" in told
     assert "second, seed 1: starts" in told
-    assert f"resumes from step {begun.step} of 400" in (every[0].workdir / runs.OUTPUT).read_text()
+    assert f"resumes from step {begun.step} of 80" in (every[0].workdir / runs.OUTPUT).read_text()
     assert [one["machine"] for one in runs.launches(every[0].workdir)] == ["a machine"] * 2
     for one in every:
         assert json.loads((one.workdir / "recipe.json").read_text()) == json.loads(
