@@ -104,6 +104,7 @@ def _row(found: Outcome, name: str, measure: Measure) -> dict[str, Any]:
         "measure": measure.text,
         "paper": published.said if published else None,
         **statistics(values),
+        "trained": len(own),
         "wanted": len(found.seeds),
         "command": first.shown(found.place),
     }
@@ -137,6 +138,7 @@ def _ensemble_rows(found: Outcome) -> list[dict[str, Any]]:
                 "measure": measure.text,
                 "paper": published.said if published else None,
                 **statistics({} if value is None else {found.seeds[0]: value}),
+                "trained": int(bool(members)),
                 "wanted": 1,
                 "command": result.get("command", ""),
             }

@@ -17,11 +17,16 @@ def rows(titles: Sequence[str], found: Iterable[Iterable[str]]) -> list[str]:
 
 
 def table(values: Summary) -> list[str]:
-    """Returns the lines of a summary's table."""
+    """Returns the lines of a summary's table.
+
+    Rows without any number are left out, but for the first of each run.
+    """
     found = []
     shown = ""
     for one in values["rows"]:
         first = one["command"] != shown  # the numbers of a run share its command
+        if not (first or one["paper"] or one["n"] or one["trained"]):
+            continue
         shown = one["command"]
         command = f"`{shown}`" if first and shown else ""
         found.append((one["run"], one["measure"], one["paper"] or "", ours(one), command))
@@ -31,7 +36,7 @@ def table(values: Summary) -> list[str]:
 def ours(one: Mapping[str, Any]) -> str:
     """Returns mean ± deviation, and of how many seeds, for people."""
     if not one["n"]:
-        return "unfinished"
+        return "not measured" if one["trained"] else "unfinished"
     digits = ".3f" if "response" in one["measure"] else ".2f"
     spread = "" if one["std"] is None else f" ± {one['std']:{digits}}"
     of = "" if one["n"] == one["wanted"] else f" of {one['wanted']} so far"

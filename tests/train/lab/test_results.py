@@ -92,6 +92,7 @@ def test_a_summary_says_what_is_unfinished(tmp_path):
     values = results.summary(outcome(tmp_path), "")
     text = "\n".join(tables.table(values))
     assert "| ResNet-20 | test error (%) | 8.75 (Table 6) | unfinished |" in text
+    assert "| ResNet-20 | training error (%) |" not in text
     assert tables.claims(values)[0].endswith("not measured yet")
 
 
@@ -276,7 +277,13 @@ def test_a_protocol_is_measured_by_the_command_and_a_failure_is_told(trained, mo
     )
     (told,) = measuring.measure(experiment, [trained], Place(trained.workdir.parent))
     assert told.startswith("ResNet-20 of seed 1: not measured by no_such: error: ")
-    assert results.summary(outcome(trained.workdir.parent, experiment), "")["complete"] is False
+    schedule = Schedule(4, {"dataset": "digits", "batch_size": 8, "image_size": 8})
+    every = planning.planned(experiment.runs, [1], schedule, trained.workdir.parent)
+    found = results.outcome(experiment, schedule, every, Place(trained.workdir.parent))
+    values = results.summary(found, "")
+    assert values["complete"] is False
+    assert values["runs"][0]["finished"]
+    assert "| test error (%), no_such |  | not measured |" in "\n".join(tables.table(values))
 
 
 def test_pages_show_the_results():
