@@ -129,18 +129,24 @@ def _line(message: object) -> str:
     return f"error: {' '.join(str(message).split())}"
 
 
-def run(main: Callable[[], None], removed: Mapping[str, str] | None = None) -> None:
+def run(
+    main: Callable[..., None], removed: Mapping[str, str] | None = None, *, words: int = 0
+) -> None:
     """Runs a command whose flags are defined, and ends the process.
 
     Args:
         main: the command.
         removed: names of flags of earlier versions, and what to do instead.
+        words: how many arguments that are not flags `main` takes, at most.
 
     Errors that a user can correct are one line on stderr, with exit code 1: an unknown flag, an
     argument that is not a flag, and each ValueError, TypeError, OSError, MemoryError and
     ImportError of `main`.
     """
-    app.run(lambda words: _command(main, words[1:]), flags_parser=partial(_parse, removed or {}))
+    app.run(
+        lambda given: _command(main, given[1:], words),
+        flags_parser=partial(_parse, removed or {}),
+    )
 
 
 def _parse(removed: Mapping[str, str], arguments: list[str]) -> list[str]:
@@ -155,14 +161,14 @@ def _parse(removed: Mapping[str, str], arguments: list[str]) -> list[str]:
         fail(f"{error}; see --help")
 
 
-def _command(main: Callable[[], None], words: list[str]) -> None:
+def _command(main: Callable[..., None], words: list[str], most: int = 0) -> None:
     quiet()
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:  # training has its own handlers
         signal.signal(signal.SIGTERM, _stopped)  # unwinding removes half-written files
-    if words:
-        fail(f"flags begin with --, got {' '.join(words)!r}; see --help")
+    if len(words) > most:
+        fail(f"flags begin with --, got {' '.join(words[most:])!r}; see --help")
     try:
-        main()
+        main(*words)
     except ImportError as error:
         fail(_unimported(error))
     except MemoryError as error:

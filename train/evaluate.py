@@ -22,9 +22,9 @@ from train.datasets import summary
 from train.datasets.decoding import Broken, watched, whole
 from train.datasets.examples import Examples, sample
 from train.datasets.mean_image import mean_image
-from train.lab import evaluation, parts, pictures, report
-from train.lab.measurement import Measurement
-from train.lab.networks import check_channels, members, relabelled
+from train.measure import evaluation, parts, pictures, report
+from train.measure.measurement import Measurement
+from train.measure.networks import check_channels, members, relabelled
 from train.run import devices, interruption, locks, machine
 from train.tasks.protocols import MULTI_SCALE, ONE_CROP, PROTOCOLS, Protocol
 

@@ -12,10 +12,11 @@ import pytest
 from keras_resnet import console
 from tests.support import helpers
 
-KERAS = ("train", "train.evaluate", "keras_resnet.export")
+KERAS = ("train", "train.evaluate", "train.lab", "keras_resnet.export")
 FLAGS = {
     "train": ["--workdir={tmp}/new"],
     "train.evaluate": ["--weights={tmp}/a.keras", "--dataset=digits"],
+    "train.lab": ["--list"],
     "train.curves": ["--workdir={tmp}"],
     "keras_resnet.export": ["--weights={tmp}/a.keras", "--out={tmp}/new/1"],
 }
@@ -98,7 +99,7 @@ def test_curves_need_no_backend(tmp_path):
     )
 
 
-@pytest.mark.parametrize("module", ["train", "train.evaluate"])
+@pytest.mark.parametrize("module", ["train", "train.evaluate", "train.lab"])
 def test_a_checkout_without_the_extra_is_one_line(module, tmp_path):
     place = without(tmp_path, *console.EXTRAS["train"])
     done = run(module, tmp_path, PYTHONPATH=place)

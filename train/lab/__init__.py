@@ -1,1 +1,1 @@
-"""Experiments with trained networks. Stands above the rest of `train/`, which does not need it."""
+"""The papers' experiments, from their runs to tables and figures: `python -m train.lab NAME`."""

@@ -56,6 +56,14 @@ def finish(workdir: Path, step: int, result: dict[str, float]) -> None:
     write(workdir / RESULT, json.dumps({"step": step, **result}) + "\n")
 
 
+def result(workdir: Path) -> dict[str, Any]:
+    """Returns the step and the metrics of a finished run; {} if the run has not quite ended."""
+    try:
+        return dict(json.loads((workdir / RESULT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def lines(path: Path) -> list[dict[str, Any]]:
     """Returns the entries of a file of JSON lines; none if there is no file."""
     if not path.exists():

@@ -57,11 +57,7 @@ def check(workdir: Path, recipe: Recipe, headline: Headline) -> None:
     if not path.exists():
         return
     old = _read(path)
-    differ = [text for name, text in _changes(old, recipe).items() if name not in FREE]
-    if differ:
-        raise ValueError(
-            f"{workdir} holds a run of another recipe ({'; '.join(differ)}); choose another workdir"
-        )
+    _check_same(workdir, old, recipe, FREE)
     _check_unfinished(workdir, recipe.steps, headline)
     saved = checkpoints.steps(workdir / files.CHECKPOINTS)
     reached = max(saved, default=0)
@@ -75,6 +71,30 @@ def check(workdir: Path, recipe: Recipe, headline: Headline) -> None:
         raise ValueError(
             f"{workdir} holds a finished run without its checkpoints, which would be overwritten;"
             " choose another workdir"
+        )
+
+
+def finished(workdir: Path, recipe: Recipe) -> bool:
+    """Returns whether the directory holds the whole run of a recipe, and its final weights.
+
+    Raises:
+        ValueError: if it holds the run of another recipe, also one of another number of steps.
+    """
+    path = workdir / files.RECIPE
+    if not path.exists():
+        return False
+    _check_same(workdir, _read(path), recipe, tuple(name for name in FREE if name != "steps"))
+    if not (workdir / files.FINAL_WEIGHTS).exists() or not (workdir / files.RESULT).exists():
+        return False
+    return files.result(workdir).get("step") == recipe.steps
+
+
+def _check_same(workdir: Path, old: Recipe, new: Recipe, free: tuple[str, ...]) -> None:
+    """Raises a ValueError if recipes differ in fields that may not change."""
+    differ = [text for name, text in _changes(old, new).items() if name not in free]
+    if differ:
+        raise ValueError(
+            f"{workdir} holds a run of another recipe ({'; '.join(differ)}); choose another workdir"
         )
 
 

@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras_resnet import console
 from train.datasets.decoding import Broken, watched
 from train.datasets.examples import Examples
-from train.lab import batches, scores, views
-from train.lab.networks import Member
+from train.measure import batches, scores, views
+from train.measure.networks import Member
 from train.run import memory
 from train.tasks.protocols import CROPS, MULTI_SCALE, ONE_CROP, SCALES, TEN_CROP, Protocol
 

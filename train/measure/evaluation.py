@@ -14,8 +14,8 @@ from keras_resnet.manifest import Manifest
 from keras_resnet.models.weights_flags import Trained
 from keras_resnet.weights.disk import digest
 from train.datasets.examples import Examples
-from train.lab import parts
-from train.lab.measurement import Measured, Measurement, Progress
+from train.measure import parts
+from train.measure.measurement import Measured, Measurement, Progress
 from train.run import interruption
 from train.tasks.protocols import Protocol
 

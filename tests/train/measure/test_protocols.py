@@ -16,9 +16,9 @@ from tests.support import helpers, torch_nets
 from train.datasets import load
 from train.datasets.decoding import Broken
 from train.datasets.examples import Examples, arrays
-from train.lab import views
-from train.lab.measurement import Measurement, Progress
-from train.lab.networks import Member
+from train.measure import views
+from train.measure.measurement import Measurement, Progress
+from train.measure.networks import Member
 from train.tasks.protocols import MULTI_SCALE, ONE_CROP, SCALES, TEN_CROP, Protocol
 
 SIZE = 64
@@ -220,7 +220,7 @@ def test_images_in_memory_are_seen_as_files_are(nets, protocol):
 
 def test_parts_are_joined(nets, monkeypatch):
     _, model = nets
-    monkeypatch.setattr("train.lab.measurement.PART", dict.fromkeys((ONE_CROP, TEN_CROP), 4))
+    monkeypatch.setattr("train.measure.measurement.PART", dict.fromkeys((ONE_CROP, TEN_CROP), 4))
     pixels = helpers.noise(10, SIZE, SIZE, 3)
     examples = arrays(pixels, [i % 7 for i in range(10)], CLASSES)
     measurement = Measurement(

@@ -11,8 +11,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from train.lab.measurement import Array
-from train.lab.report import Outcome
+from train.measure.measurement import Array
+from train.measure.report import Outcome
 from train.run import files
 
 PICTURE = "confusion.png"

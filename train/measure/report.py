@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from keras_resnet.preprocessing.image_files import printable
-from train.lab.measurement import Array, Measured
+from train.measure.measurement import Array, Measured
 from train.run import files
 from train.tasks.classification import TOP
 

@@ -10,8 +10,8 @@ from keras_resnet.models.weights_flags import Trained
 from tests.support import cifar10_images
 from train.datasets.decoding import Broken
 from train.datasets.examples import arrays
-from train.lab.measurement import Measurement
-from train.lab.networks import members, relabelled
+from train.measure.measurement import Measurement
+from train.measure.networks import members, relabelled
 from train.tasks.protocols import Protocol
 
 FEW = 200

@@ -17,9 +17,9 @@ from tests.support import forks, helpers
 from train import datasets
 from train.datasets.decoding import Broken
 from train.datasets.examples import arrays
-from train.lab import evaluation, parts
-from train.lab.measurement import Measured, Measurement
-from train.lab.networks import Member
+from train.measure import evaluation, parts
+from train.measure.measurement import Measured, Measurement
+from train.measure.networks import Member
 from train.tasks.protocols import TEN_CROP, Protocol
 
 SCALINGS = {  # of two networks that want other pixels
@@ -237,7 +237,7 @@ def test_a_stopped_evaluation_goes_on(digits, tmp_path, number):
 @pytest.fixture
 def small(monkeypatch) -> Measurement:
     """Nine images in parts of four."""
-    monkeypatch.setattr("train.lab.measurement.PART", {TEN_CROP: 4})
+    monkeypatch.setattr("train.measure.measurement.PART", {TEN_CROP: 4})
     model = resnet("resnet20", repeats=(1, 1, 1), classes=3, classifier_activation=None)
     examples = arrays(helpers.noise(9, 10, 12, 3), [i % 3 for i in range(9)], ("a", "b", "c"))
     member = Member(helpers.randomize(model), SCALINGS["one"])

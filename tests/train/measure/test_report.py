@@ -8,8 +8,8 @@ from PIL import Image
 from scipy import stats
 from sklearn import metrics
 
-from train.lab import pictures, report
-from train.lab.measurement import Measured
+from train.measure import pictures, report
+from train.measure.measurement import Measured
 
 CLASSES = tuple(f"class {i}" for i in range(12))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_resnet import console
-from train.lab.measurement import Measured
+from train.measure.measurement import Measured
 from train.run import files
 
 IDENTITY = "evaluation.json"  # what is measured; a directory holds one evaluation

@@ -1,0 +1,1 @@
+"""Measures trained networks: protocols of cropping, ensembles, tables and pictures."""
