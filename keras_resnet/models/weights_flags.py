@@ -30,7 +30,8 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "weights",
         None,
-        "File, URL or hf://owner/name of weights, of this package or any source; or imagenet.",
+        "File, URL or hf://owner/name of weights, of this package or any source; or a name in"
+        " keras_resnet.list_weights(), such as imagenet or cifar10.",
         required=True,
     )
     flags.DEFINE_enum(

@@ -54,7 +54,8 @@ WEIGHTS_RANKS = {
     "sources": 3,
     "biases": 3,
     "infer": 4,
-    "download": 4,
+    "catalogue": 4,
+    "download": 5,
     "file": 5,
     "fill": 6,
     "save": 7,
@@ -73,12 +74,13 @@ TRAIN_RANKS = {
     "evaluate": 5,
     "loop": 6,
     "__main__": 7,
+    "lab": 7,
     "__init__": 8,
 }
 # Folders that are bound to TensorFlow; the rest of the library runs on all backends of Keras.
 TENSORFLOW = ("keras_resnet/export", "keras_resnet/preprocessing/decoding")
 CORE = {"absl", "google", "h5py", "keras", "keras_resnet", "ml_dtypes", "numpy", "safetensors"}
-ROOMS = {"keras_resnet": 15, "train": 11}  # on the first floor, at most
+ROOMS = {"keras_resnet": 15, "train": 12}  # on the first floor, at most
 RECIPE_READERS = 6  # modules of train outside of its recipes that import `Recipe`, at most
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 # `train.curves` does not need Keras.
 DRAWING = ("matplotlib",)
-KERAS = ("train", "train.__main__", "train.evaluate")
+KERAS = ("train", "train.__main__", "train.evaluate", "train.lab.ship")
 
 
 def check() -> None:

@@ -1,0 +1,1 @@
+"""What is made of trainings that are done; no other part of `train` imports it."""
