@@ -44,7 +44,7 @@ class Card:
 
     Attributes:
         network: its name in the family.
-        fields: of the spec, where they differ and weights do not depend on them.
+        fields: of the spec, where they differ; only such as matter in training alone.
         dataset: what it was trained on.
         classes: number of classes.
         recipe: name of the recipe that the training followed.

@@ -8,11 +8,11 @@ from typing import Any
 
 from keras_resnet import family, weights
 from keras_resnet.manifest import Manifest
-from keras_resnet.weights.infer.authority import disagreements
 from train import recipes
 from train.recipes.data import Data, open_data
 from train.run import data_file, files
 
+TRAINING_ONLY = ("zero_gamma", "stochastic_depth")  # fields of a spec that change no prediction
 TEXTS = ("source", "expected")  # of a recipe, which change nothing
 
 
@@ -75,16 +75,17 @@ def check_network(run: Finished) -> None:
     """Refuses a run whose network is not one that weights with a name can stand for.
 
     Raises:
-        ValueError: for a rounded network, for fields on which weights depend, for a run that began
+        ValueError: for a rounded network, for fields that change predictions, for a run that began
             with other weights, and for a run that was extended.
     """
     manifest = run.manifest
     if manifest.quantized:
         raise ValueError(f"{run.file} is rounded to {manifest.quantized}: give the run before it")
-    if differ := disagreements(manifest.spec, family.FAMILY[run.network]):
+    differ = family.changes(manifest.spec, run.network)
+    if other := {name: value for name, value in differ.items() if name not in TRAINING_ONLY}:
         raise ValueError(
             f"{run.file} is not the {run.network} of the family, which its name promises:"
-            f" {'; '.join(differ)}"
+            f" {', '.join(f'{name}={value!r}' for name, value in other.items())}"
         )
     if run.recipe["init_weights"]:
         raise ValueError(
