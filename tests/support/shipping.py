@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from keras_resnet.manifest import ENTRY
+from keras_resnet.weights.catalogue import Card
 from tests.support import helpers
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -68,3 +69,33 @@ def arrays(file: Path) -> dict[str, np.ndarray]:
             lambda name, x: found.update({name: x[()]}) if hasattr(x, "dtype") else None
         )
     return found
+
+
+CARD = Card(
+    network="resnet20",
+    fields={},
+    dataset="cifar10",
+    classes=10,
+    recipe="cifar10_resnet20",
+    changes={"seed": 1},
+    published="test error 8.75 % (Table 6)",
+    command="python -m train --recipe=cifar10_resnet20 --seed=1",
+    seed=1,
+    steps=64_000,
+    starts=[
+        {**START, "hardware": "1 x abacus"},
+        {
+            "after_step": 100,
+            "commit": "abc",
+            "changed": True,
+            "precision": "bfloat16",
+            "hardware": "1 x abacus",
+        },
+    ],
+    kernels="float16",
+    accuracy=[{"protocol": "this file", "split": "test", "images": 10_000, "top1": 91.5}],
+    curve=[[32_000, 9.0, 15.0], [64_000, 1.5, 8.5]],
+    curve_split="test",
+    bytes=750_000,
+    sha256="0" * 64,
+)
