@@ -50,7 +50,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_resnet", "keras_resnet.*"]),
-    package_data={"keras_resnet": ["imagenet_labels.csv", "py.typed"]},
+    package_data={
+        "keras_resnet": ["imagenet_labels.csv", "py.typed"],
+        "keras_resnet.weights": ["shipped/*/*"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",

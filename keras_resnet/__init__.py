@@ -16,6 +16,7 @@ from keras_resnet.preprocessing import Preprocessing, preprocess
 from keras_resnet.rewrite.fold import fold
 from keras_resnet.specs import Spec
 from keras_resnet.transfer import freeze
+from keras_resnet.weights import list_weights
 
 __version__ = "0.1.0"  # read as text by setup.py
 
@@ -31,6 +32,7 @@ __all__ = [
     "freeze",
     "from_weights",
     "grad_cam",
+    "list_weights",
     "preprocess",
     "resnet",
 ]

@@ -24,6 +24,7 @@ from train.run import (
     interruption,
     memory,
     publishing,
+    starts,
     workdirs,
 )
 from train.run.state import TrainState, create
@@ -157,6 +158,7 @@ def _begin(data: Data, run: Run, state: TrainState, first: int) -> Training:
         changed = workdirs.claim(run.workdir, recipe, first)
         if not first or not data_file.read(run.workdir):
             data_file.write(run.workdir, data)
+        starts.note(run.workdir, first, run.precision, run.strategy)
     pace = Pace(recipe.steps, recipe.batch_size, recipe.log_every)
     journal = Journal(run.workdir, state.task, pace, first, writes=state.chief)
     journal.say(

@@ -48,8 +48,9 @@ def resnet(
         network: a name in `keras_resnet.FAMILY`.
         include_top: whether the network ends in global average pooling and the classifier.
         weights: None for random initialization; a file, a URL or "hf://owner/name" of any source
-            in `keras_resnet.weights.SOURCES`; "imagenet" for the weights of keras.applications; or
-            an open file from `keras_resnet.weights.opened`.
+            in `keras_resnet.weights.SOURCES`; a name in `keras_resnet.list_weights()`, such as
+            "imagenet" for the weights of keras.applications, or "cifar10" for those that this
+            package trained; or an open file from `keras_resnet.weights.opened`.
         source: of the weights, a name in `SOURCES`; by default recognized by their content.
         prefix: of the names of the tensors to read, such as "backbone."; it is removed from them.
         preprocessing: that the weights were trained with, if the file does not state it or is
@@ -112,7 +113,8 @@ def from_weights(
     A file without a classifier gives a network without one.
 
     Args:
-        weights: a file, a URL, "hf://owner/name", or an open file, as in `resnet`.
+        weights: a file, a URL, "hf://owner/name", or an open file, as in `resnet`; or data set and
+            network of weights of this package, such as "cifar10/resnet20".
         source: as in `resnet`.
         prefix: as in `resnet`.
         preprocessing: as in `resnet`.

@@ -30,9 +30,10 @@ def define_flags() -> None:
     flags.DEFINE_multi_string(
         "weights",
         None,
-        "File, URL or hf://owner/name of weights, of this package or any source; or imagenet. An"
-        " evaluation takes several, whose probabilities it averages; --network, --source, --prefix"
-        " and --preprocessing are then given once for all, or once for each, in the same order.",
+        "File, URL or hf://owner/name of weights, of this package or any source; or a name in"
+        " keras_resnet.list_weights(), such as imagenet or cifar10. An evaluation takes several,"
+        " whose probabilities it averages; --network, --source, --prefix and --preprocessing are"
+        " then given once for all, or once for each, in the same order.",
         required=True,
     )
     flags.DEFINE_multi_enum(

@@ -11,6 +11,7 @@ import keras
 
 from keras_resnet.manifest import Manifest
 from keras_resnet.specs import Spec
+from keras_resnet.weights.catalogue import list_weights
 from keras_resnet.weights.download import local
 from keras_resnet.weights.file import Held, opened
 from keras_resnet.weights.fill import fill
@@ -27,6 +28,7 @@ __all__ = [
     "adapted",
     "fill",
     "labels",
+    "list_weights",
     "load",
     "local",
     "opened",

@@ -1,4 +1,4 @@
-"""Locates weights and downloads them: official files, URLs, and the Hugging Face hub."""
+"""Locates weights and downloads them: names, URLs, and the Hugging Face hub."""
 
 import errno
 import hashlib
@@ -14,6 +14,7 @@ from urllib.parse import urldefrag, urlsplit
 import keras
 
 from keras_resnet import console
+from keras_resnet.weights.catalogue import IMAGENET, shipped
 from keras_resnet.weights.disk import digest, replacing
 from keras_resnet.weights.formats import hashed_names
 from keras_resnet.weights.sources import keras_applications
@@ -44,21 +45,25 @@ def local(
 
     Args:
         weights: a path; a URL, optionally with "#sha256=..."; "hf://owner/name", optionally with
-            "@revision" and "/file"; or "imagenet" for the official weights of keras.applications.
-        network: a name in `keras_resnet.FAMILY`; for "imagenet" only.
+            "@revision" and "/file"; or a name in `list_weights`: "imagenet" for the official
+            weights of keras.applications, a data set such as "cifar10" for those of this package,
+            or "cifar10/resnet20". A file that is called like one of them is "./cifar10".
+        network: a name in `keras_resnet.FAMILY`; only for weights that are named by a data set.
         head: whether official weights must have their classifier.
 
     Raises:
-        ValueError: if there are no official weights, a download fails, or a hash does not match. A
-            path is not checked.
+        ValueError: for a name that no weights have, if there are none for this network, if a
+            download fails, or if a hash does not match. A path is not checked.
     """
     text = os.fspath(weights)
-    if text == "imagenet":
+    if text == IMAGENET:
         return _official(network, head=head)
     if text.startswith("hf://"):
         return _hub(text)
     if text.startswith(("http://", "https://")):
         return _url(text)
+    if file := shipped(text, network):
+        return file
     try:
         return Path(text).expanduser()  # a shell leaves the tilde of --weights=~/x alone
     except RuntimeError as error:

@@ -18,6 +18,7 @@ FLAGS = {
     "train.evaluate": ["--weights={tmp}/a.keras", "--dataset=digits"],
     "train.lab": ["--list"],
     "train.curves": ["--workdir={tmp}"],
+    "train.lab.ship": ["--workdir={tmp}"],
     "keras_resnet.export": ["--weights={tmp}/a.keras", "--out={tmp}/new/1"],
 }
 HOME_OF_KERAS = """
@@ -99,7 +100,7 @@ def test_curves_need_no_backend(tmp_path):
     )
 
 
-@pytest.mark.parametrize("module", ["train", "train.evaluate", "train.lab"])
+@pytest.mark.parametrize("module", ["train", "train.evaluate", "train.lab", "train.lab.ship"])
 def test_a_checkout_without_the_extra_is_one_line(module, tmp_path):
     place = without(tmp_path, *console.EXTRAS["train"])
     done = run(module, tmp_path, PYTHONPATH=place)

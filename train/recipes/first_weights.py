@@ -16,8 +16,8 @@ class FirstWeights:
     be missing then.
 
     Args:
-        file: a path, URL, hf://owner/name, or "imagenet".
-        network: the one that its user names, if any; "imagenet" needs it.
+        file: a path, URL, hf://owner/name, or a name in `keras_resnet.list_weights()`.
+        network: the one that its user names, if any; the name of a data set needs it.
     """
 
     def __init__(self, file: str, network: str | None = None) -> None:

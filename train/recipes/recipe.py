@@ -178,7 +178,8 @@ class Recipe:
         0.0,
     )
     init_weights: str = _field(
-        "Weights to start from: a file, a URL, hf://owner/name, or imagenet. Empty: random ones.",
+        "Weights to start from: a file, a URL, hf://owner/name, or a name in"
+        " keras_resnet.list_weights(), such as imagenet or cifar10. Empty: random ones.",
         "",
     )
     quantize: bool = _field(

@@ -11,6 +11,7 @@ from typing import Any
 
 RECIPE = "recipe.json"  # what is trained
 CHANGES = "changes.jsonl"  # what the run was told differently when it resumed
+STARTS = "starts.jsonl"  # from which code and on what it was started
 DATA = "data.json"  # classes, preprocessing and splits as they were at the start
 LOCK = "lock.json"  # who is writing
 METRICS = "metrics.jsonl"

@@ -6,7 +6,14 @@ from typing import Any
 
 # `train.curves` does not need Keras.
 DRAWING = ("matplotlib",)
-KERAS = ("train", "train.__main__", "train.evaluate", "train.lab", "train.lab.page")
+KERAS = (
+    "train",
+    "train.__main__",
+    "train.evaluate",
+    "train.lab",
+    "train.lab.page",
+    "train.lab.ship",
+)
 
 
 def check() -> None:
