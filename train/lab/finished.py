@@ -44,31 +44,36 @@ class Finished:
 
 
 def read(workdir: Path) -> Finished:
-    """Reads a finished run.
+    """Reads a finished run, also of earlier versions, which wrote no `result.json`.
 
     Raises:
         ValueError: if the run is not finished, or its files are of different runs or damaged.
     """
-    path = workdir / files.RESULT
-    if not path.exists():
-        raise ValueError(f"the run in {workdir} is not finished: it has no {files.RESULT}")
     file = workdir / files.FINAL_WEIGHTS
+    if not file.exists():
+        raise ValueError(f"the run in {workdir} is not finished: it has no {file.name}")
     manifest = weights.read_manifest(file)
     try:
-        result = dict(json.loads(path.read_text(encoding="utf-8")))
-        step = result.pop("step")
         training = manifest.training if manifest else {}
         recipe = training["recipe"]
-        steps = recipe["steps"]
-        own = training["result"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} and {file} are not those of a finished run: {error!r}") from error
-    if step != steps:
-        raise ValueError(f"the run in {workdir} is not finished: {step} of {steps} steps")
-    if own != result:
-        raise ValueError(f"{file} is not the network that {path} measures: {own}, not {result}")
+        result = training["result"]
+        wanted = json.loads((workdir / files.RECIPE).read_text(encoding="utf-8"))["steps"]
+        ended = _result(workdir / files.RESULT) or {"step": recipe["steps"], **result}
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{workdir} does not hold a finished run: {error!r}") from error
+    if not recipe["steps"] == ended["step"] == wanted:
+        raise ValueError(
+            f"the run in {workdir} is not finished: {ended['step']} of {wanted} steps, and"
+            f" {file.name} is the network after {recipe['steps']}"
+        )
+    if ended != {"step": wanted, **result}:
+        raise ValueError(f"{file} measured {result}, and {files.RESULT} says {ended}")
     assert manifest
     return Finished(workdir, file, manifest, recipe, result)
+
+
+def _result(path: Path) -> dict[str, float] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def check_network(run: Finished) -> None:

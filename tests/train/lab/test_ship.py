@@ -97,12 +97,17 @@ def test_the_same_run_gives_the_same_bytes(run, folder, tmp_path):
 
 
 def unfinished(run):
-    (run / "result.json").unlink()
+    (run / "final.weights.h5").unlink()
 
 
 def further(run):
     result = json.loads((run / "result.json").read_text())
     (run / "result.json").write_text(json.dumps({**result, "step": 59}))
+
+
+def extended(run):
+    recipe = json.loads((run / "recipe.json").read_text())
+    (run / "recipe.json").write_text(json.dumps({**recipe, "steps": 90}))
 
 
 def another_result(run):
@@ -113,11 +118,17 @@ def damaged(run):
     (run / "result.json").write_text('{"step": 6')
 
 
+def without_a_recipe(run):
+    (run / "recipe.json").unlink()
+
+
 RUNS = {
-    unfinished: "is not finished: it has no result.json",
+    unfinished: r"is not finished: it has no final\.weights\.h5",
     further: "is not finished: 59 of 60 steps",
-    another_result: "is not the network that .*result.json measures: {'top1': 99.0}, not",
-    damaged: "are not those of a finished run",
+    extended: r"is not finished: 60 of 90 steps, and final\.weights\.h5 is the network after 60",
+    another_result: r"measured {'top1': 99\.0}, and result\.json says",
+    damaged: "does not hold a finished run",
+    without_a_recipe: "does not hold a finished run",
 }
 
 
@@ -135,6 +146,12 @@ NETWORKS = {
     "steps": ({"changes": [{"after_step": 9, "steps": [30, 60]}]}, "changed from 30 to 60 steps"),
     "rounded": ({"quantized": "int8"}, "is rounded to int8"),
 }
+
+
+def test_a_run_of_an_earlier_version_is_finished_without_its_result(run, tmp_path):
+    copy = shipping.copied(run, tmp_path / "copy")
+    (copy / "result.json").unlink()
+    assert finished.read(copy).result == finished.read(run).result
 
 
 @pytest.mark.parametrize("name", NETWORKS)
