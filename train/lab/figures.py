@@ -4,6 +4,7 @@ Training errors are thin, test errors bold (Figures 1, 4 and 6); responses of la
 their order and sorted (Figure 7).
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from train.lab import runs
 from train.lab.experiment import RESPONSE, TEST, Panel
@@ -67,9 +69,9 @@ def _title(picture: Figure, found: Outcome) -> None:
     unfinished = sum(not state.finished for state in found.states)
     told = f"; {unfinished} of {len(found.states)} runs unfinished" if unfinished else ""
     dataset = found.planned[0].recipe.dataset
-    picture.suptitle(
-        f"{found.experiment.name} on {dataset}, {found.schedule.text}{told}", fontsize=7.5
-    )
+    lines = [f"{found.experiment.name} on {dataset}{told}", found.schedule.text]
+    # A single panel is narrow.
+    picture.suptitle("\n".join(textwrap.fill(line, 70) for line in lines), fontsize=7)
 
 
 def _begun(found: Outcome, name: str) -> Planned | None:
@@ -157,7 +159,8 @@ def responses(found: Outcome) -> Figure:
         measured = {name: _responses(found, name) for name in panel.runs}
         for axes, ordered in zip(column, (True, False), strict=True):
             _respond(axes, measured, found.experiment.names, ordered=ordered)
-        column[0].legend(fontsize=6.5)
+        if any(measured.values()):
+            column[0].legend(fontsize=6.5)
     for axes in grid[:, 0]:
         axes.set_ylabel("standard deviation")
     _title(picture, found)
@@ -175,6 +178,8 @@ def _respond(
 ) -> None:
     """Draws the deviations of each network, whose colour is the same in all panels."""
     for name, values in measured.items():
+        if not values:
+            continue
         place = names.index(name)
         shown = values if ordered else sorted(values, reverse=True)
         axes.plot(
@@ -187,4 +192,5 @@ def _respond(
             markersize=3,
         )
     axes.set_xlabel("layer, in order" if ordered else "layer, sorted by magnitude")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)

@@ -215,7 +215,8 @@ def test_training_curves_are_thin_and_test_curves_bold(tmp_path):
 def test_an_experiment_that_has_not_begun_is_drawn_and_says_so(tmp_path):
     picture = figures.curves(outcome(tmp_path))
     title = picture.get_suptitle()
-    assert title.endswith("in proportion; 6 of 6 runs unfinished")
+    assert title.splitlines()[0] == "pair on cifar10; 6 of 6 runs unfinished"
+    assert title.splitlines()[1].startswith("8,000 steps, with boundaries")
     assert lines_of(picture, 0) == {}
 
 
