@@ -1,15 +1,12 @@
 """Measures trained networks beyond what a run measures itself, once for each of them."""
 
-import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import keras
 import numpy as np
 
-from keras_resnet import console
+from keras_resnet import analysis, console
 from keras_resnet.models import from_weights
 from train import datasets
 from train.datasets.decoding import whole
@@ -20,7 +17,6 @@ from train.lab.planned import Place, Planned, shown
 from train.run import files
 
 IMAGES = 1000  # of the test split, on which responses are measured
-Responses = Callable[[keras.Model, Any], Mapping[str, float]]
 
 
 def measure(experiment: Experiment, finished: Sequence[Planned], place: Place) -> list[str]:
@@ -57,14 +53,8 @@ def _respond(planned: Planned, place: Place) -> None:
     assert manifest  # of all files that a run writes
     preprocessing = manifest.known_preprocessing()
     images = np.stack([image for image, _ in whole(examples, preprocessing.view)])
-    found = _responses()(model, preprocessing.normalize(images))
+    found = analysis.responses(model, preprocessing.normalize(images))
     files.write(planned.workdir / runs.RESPONSES, json.dumps(dict(found)) + "\n")
-
-
-def _responses() -> Responses:
-    """Returns (model, images) -> the deviation of each layer's response, by name and in order."""
-    found: Responses = importlib.import_module("keras_resnet.analysis").responses
-    return found
 
 
 def _measure_ensemble(ensemble: Ensemble, finished: Sequence[Planned], place: Place) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from keras_resnet import analysis
 from tests.support import lab_runs
 from train.lab import figures, measuring, page, planned as planning, results, runs, tables
 from train.lab.experiment import (
@@ -255,7 +256,7 @@ def test_responses_of_a_trained_network(trained, monkeypatch):
         seen["images"] = np.asarray(images)
         return {"stem_conv1": 0.5}
 
-    monkeypatch.setattr(measuring, "_responses", lambda: responses)
+    monkeypatch.setattr(analysis, "responses", responses)
     experiment = EXPERIMENTS["responses"]
     place = Place(trained.workdir.parent)
     assert measuring.measure(experiment, [trained], place) == []
@@ -263,7 +264,7 @@ def test_responses_of_a_trained_network(trained, monkeypatch):
     assert seen["images"].shape == (360, 8, 8, 1)  # all test images of digits
     assert seen["outputs"].shape == (8, 10)
     assert abs(seen["images"].mean()) < 2  # the mean image was subtracted from 0..255
-    monkeypatch.delattr(measuring, "_responses")  # measured once
+    monkeypatch.delattr(analysis, "responses")  # measured once
     assert measuring.measure(experiment, [trained], place) == []
 
 
