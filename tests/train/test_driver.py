@@ -50,7 +50,7 @@ def test_a_run_writes_its_files(whole):
     events = {name for name in files if name.startswith("tensorboard/events.out.tfevents")}
     assert len(events) == 1
     finals = {"recipe.json", "metrics.jsonl", "final.weights.h5", "final.keras", "best.weights.h5"}
-    finals |= {"curves.svg", "curves.png", "data.json", "result.json"}
+    finals |= {"curves.svg", "curves.png", "data.json", "result.json", "starts.jsonl"}
     assert files - events == checkpoints | finals
 
 
