@@ -190,8 +190,9 @@ def test_command_lines(start, whole, tmp_path) -> None:
     assert "error: quantize folds all BN" in synchronized["stderr"]
     assert trained["code"] == measured["code"] == 0, trained["stderr"] + measured["stderr"]
     assert Recipe.from_json((tmp_path / "a/recipe.json").read_text()).quantize
-    results = [json.loads(done["stdout"].splitlines()[-1]) for done in (trained, measured)]
-    assert results[0] == pytest.approx(results[1])
+    said, found = (json.loads(done["stdout"].splitlines()[-1]) for done in (trained, measured))
+    assert {name: found[name] for name in said} == pytest.approx(said)
+    assert set(said) == {"top1", "top5", "loss", "examples"}
 
 
 def test_the_row_starts_where_another_ends() -> None:
