@@ -4,13 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import torch
 
 import keras_resnet
 from benchmarks import profile, train_step
 
 
 def test_torchs_resnet20_is_that_of_the_paper():
-    torch = pytest.importorskip("torch")
     network = train_step.torch_resnet20()
     ours = keras_resnet.ResNet20()
     assert sum(p.numel() for p in network.parameters()) == 269_722
