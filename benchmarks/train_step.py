@@ -20,6 +20,7 @@ import tensorflow as tf
 
 import keras_resnet
 from benchmarks import measure
+from benchmarks.stock import with_keras_normalization
 
 ROUNDS = 7
 Step = Callable[[], object]
@@ -60,17 +61,6 @@ class Subject:
         return np.arange(self.batch) % self.classes
 
 
-def with_keras_normalization(build: Build) -> keras.Model:
-    """Returns our network with `keras.layers.BatchNormalization` in place of the fused one."""
-    stock = keras.layers.BatchNormalization
-
-    def copy(layer: keras.Layer) -> keras.Layer:
-        kind = stock if isinstance(layer, stock) else type(layer)
-        return kind.from_config(layer.get_config())
-
-    return keras.models.clone_model(build(), clone_function=copy)
-
-
 def torch_resnet() -> ModuleType:
     """Returns torchvision's module of ResNets."""
     # Torchvision registers shapes for C++ operators that a CPU-only install may lack.
@@ -103,7 +93,6 @@ def subjects() -> dict[str, Subject]:
     # Keras's v1 strides on the 1x1 and is 6 % cheaper; ours strides on the 3x3, as Torch's does.
     stock = partial(keras.applications.ResNet50, weights=None, classifier_activation=None)
     resnet20 = partial(keras_resnet.ResNet20, classifier_activation=None)
-    twin = partial(with_keras_normalization, resnet20)
     return {
         "resnet50": Subject(
             "train_step",
@@ -123,7 +112,10 @@ def subjects() -> dict[str, Subject]:
             32,
             10,
             resnet20,
-            ("keras_resnet with Keras's normalization", twin),
+            (
+                "keras_resnet with Keras's normalization",
+                lambda: with_keras_normalization(resnet20()),
+            ),
             torch_resnet20,
         ),
     }

@@ -33,6 +33,7 @@ from benchmarks import measure
 from benchmarks.gpu import on_jax
 from benchmarks.gpu.setting import Layers, Program, Setting
 from benchmarks.gpu.turns import Journal, measure as take_turns
+from benchmarks.stock import with_keras_normalization
 
 Contestants = dict[str, Callable[[], Program]]
 
@@ -74,7 +75,7 @@ def contestants(setting: Setting) -> Contestants:
         return on_jax.of_plain(layers())
 
     loop = min(LOOP, setting.steps)
-    stock = on_jax.with_keras_normalization
+    stock = with_keras_normalization
     stem = partial(on_jax.padded, setting=setting, channels=STEM)
     return {
         "training: library": lambda: on_jax.train(library(), setting),

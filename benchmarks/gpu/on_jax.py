@@ -37,7 +37,6 @@ __all__ = [
     "padded",
     "profile",
     "train",
-    "with_keras_normalization",
 ]
 
 FIRST = 3  # losses to compare
@@ -77,19 +76,6 @@ def library(setting: Setting, channels: int = 3) -> keras.Model:
 def layers_of(model: keras.Model) -> Layers:
     """Returns the weights by layer, for contestants that are not Keras models."""
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
-
-
-def with_keras_normalization(model: keras.Model) -> keras.Model:
-    """Returns the same network with `keras.layers.BatchNormalization`."""
-
-    def stock(layer: keras.Layer) -> keras.Layer:
-        kinds = keras.layers.BatchNormalization
-        kind = kinds if isinstance(layer, kinds) else type(layer)
-        return kind.from_config(layer.get_config())
-
-    twin = keras.models.clone_model(model, clone_function=stock)
-    twin.set_weights(model.get_weights())
-    return twin
 
 
 def padded(model: keras.Model, setting: Setting, channels: int) -> keras.Model:

@@ -8,6 +8,7 @@ import torch
 
 import keras_resnet
 from benchmarks import profile, train_step
+from benchmarks.stock import with_keras_normalization
 
 
 def test_torchs_resnet20_is_that_of_the_paper():
@@ -24,8 +25,7 @@ def test_torchs_resnet20_is_that_of_the_paper():
 
 def test_the_network_with_keras_normalization_is_the_same_function():
     ours = keras_resnet.ResNet8()
-    twin = train_step.with_keras_normalization(lambda: ours)
-    twin.set_weights(ours.get_weights())
+    twin = with_keras_normalization(ours)
     kinds = {type(layer) for layer in twin.layers if "norm" in type(layer).__name__.lower()}
     assert kinds == {keras.layers.BatchNormalization}
     images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("float32")
