@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_resnet.weights.catalogue import Card, cards
 
@@ -60,11 +61,11 @@ def _section(card: Card) -> str:
     )
 
 
-def _start(start: dict[str, object]) -> tuple[str, str]:
-    changed = ", with changed files" if start["changed"] else ""
+def _start(start: dict[str, Any]) -> tuple[str, str]:
+    code = f"commit `{start['commit']}`" + ", with changed files" * start["changed"]
     return (
         f"from step {start['after_step']:,}",
-        f"commit `{start['commit']}`{changed}; {start['precision']}; {start['hardware']}",
+        "; ".join(filter(None, (code, start["precision"], start["hardware"], start["date"]))),
     )
 
 

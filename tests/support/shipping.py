@@ -13,7 +13,13 @@ from keras_resnet.weights.catalogue import Card
 from tests.support import helpers
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-START = {"after_step": 0, "commit": COMMIT, "changed": False, "precision": "float32"}
+START = {
+    "after_step": 0,
+    "date": "2026-01-31",
+    "commit": COMMIT,
+    "changed": False,
+    "precision": "float32",
+}
 STEPS = 60
 
 

@@ -71,7 +71,7 @@ def main(name: str = "") -> None:
     command = _command(name, schedule)
     if not FLAGS.summary:
         missing = [one for one in asked if one not in found.finished]
-        training.train(missing, place, FLAGS.jobs, costs.machine())
+        training.train(missing, place, FLAGS.jobs)
         found = results.outcome(experiment, schedule, every, place)
     failed = measuring.measure(experiment, found.finished, place)
     interruption.over()

@@ -1,17 +1,10 @@
 """What runs cost: images, multiply-adds, and hours by a measured speed."""
 
 import json
-import os
-import platform
-import re
 import statistics
-from collections import Counter
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
-
-import tensorflow as tf
 
 from keras_resnet.analysis.cost import cost
 from keras_resnet.models import resnet
@@ -99,16 +92,3 @@ def _benchmark(benchmark: Benchmark, precision: str) -> Speed:
         f"{table['command']}: {benchmark.network} in {measured} on {machine['cores']} core of"
         f" {machine['processor']}",
     )
-
-
-def machine() -> str:
-    """Returns what the speed of a training here depends on."""
-    devices = [
-        tf.config.experimental.get_device_details(device).get("device_name", "GPU")
-        for device in tf.config.list_physical_devices("GPU")
-    ]
-    cores = len(os.sched_getaffinity(0))
-    found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    processor = found[1] if found else platform.processor()
-    counted = [f"{number} x {name}" for name, number in Counter(devices).items()]
-    return ", ".join([*counted, f"{cores} core{'s' * (cores > 1)} of {processor}"])

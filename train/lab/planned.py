@@ -136,6 +136,11 @@ class Place(NamedTuple):
     data_dir: str | None = None
     flags: tuple[str, ...] = ()
 
+    def with_precision(self, precision: str) -> "Place":
+        """Returns the place with another precision of activations."""
+        others = [flag for flag in self.flags if not flag.startswith("--precision=")]
+        return self._replace(flags=(*others, f"--precision={precision}"))
+
 
 class Planned(NamedTuple):
     """A run with its seed.

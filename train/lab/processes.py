@@ -37,9 +37,8 @@ class Process:
         """The exit code; None while the process runs."""
         return self.process.poll()
 
-    def stop(self) -> None:
-        """Lets the process save its state and end; does nothing to one that has ended."""
-        self.process.terminate()
+    def wait(self) -> None:
+        """Waits until the process has ended."""
         self.process.wait()
         self.file.close()
 
@@ -77,16 +76,20 @@ def ended(going: list[Process]) -> Iterator[Process]:
             sys.exit(128 + number)
     for one in [one for one in going if one.code is not None]:
         going.remove(one)
-        one.stop()
+        one.wait()
         yield one
 
 
 def stop(going: list[Process]) -> None:
-    """Stops processes at the same time, and waits until they have saved their state."""
+    """Stops processes at the same time, and waits until they have saved their state.
+
+    Each is signalled once: a second signal would end it before it has saved.
+    """
     for one in going:
         one.process.terminate()
     for one in going:
-        one.stop()
+        one.wait()
+    going.clear()
 
 
 def last_line(output: Path) -> str:

@@ -5,6 +5,7 @@ Means and deviations are NumPy's; the deviation is that of a sample (ddof=1), an
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from train.lab import measuring, runs
 from train.lab.experiment import Comparison, Experiment, Measure, Published
 from train.lab.planned import Place, Planned, Schedule
 from train.lab.tables import Summary
-from train.run import files
+from train.run import files, starts
 
 Values = Mapping[int, float]  # by seed
 
@@ -106,7 +107,7 @@ def _row(found: Outcome, name: str, measure: Measure) -> dict[str, Any]:
         **statistics(values),
         "trained": len(own),
         "wanted": len(found.seeds),
-        "command": first.shown(found.place),
+        "command": _command(first, found.place),
     }
 
 
@@ -165,12 +166,7 @@ def _compared(comparison: Comparison, rows: Sequence[Mapping[str, Any]]) -> dict
 
 def _run(planned: Planned, state: runs.State, found: Outcome) -> dict[str, Any]:
     """Returns where the numbers of one run come from."""
-    launches = runs.launches(planned.workdir)
-    kept = {
-        name: sorted({launch[name] for launch in launches})
-        for name in ("commit", "machine", "date")
-    }
-    commands = [launch["command"] for launch in launches]
+    begun = starts.read(planned.workdir)
     result = files.result(planned.workdir) if state.finished else {}
     return {
         "run": planned.run.name,
@@ -178,9 +174,15 @@ def _run(planned: Planned, state: runs.State, found: Outcome) -> dict[str, Any]:
         "state": state.text,
         "finished": state.finished,
         "result": result,
-        "command": commands[-1] if commands else planned.shown(found.place),
-        **kept,
+        "command": _command(planned, found.place),
+        "starts": [asdict(start) for start in begun],
     }
+
+
+def _command(planned: Planned, place: Place) -> str:
+    """Returns the command of a run, in the precision in which it was started last."""
+    begun = starts.read(planned.workdir)
+    return planned.shown(place.with_precision(begun[-1].precision) if begun else place)
 
 
 def write(values: Mapping[str, Any], path: Path) -> None:

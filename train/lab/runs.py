@@ -2,21 +2,18 @@
 
 import json
 import re
-import subprocess
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from train.lab.experiment import ONE_CROP, RESPONSE, TRAIN, Measure
-from train.lab.planned import Place, Planned
+from train.lab.planned import Planned
 from train.log import history
 from train.run import files, workdirs
 
 ROOT = Path(__file__).parents[2]
-LAUNCHES = "launches.jsonl"  # each start of the run: command, commit, machine and date
 OUTPUT = "output.log"  # what its processes printed
 RESPONSES = "responses.json"
 
@@ -110,40 +107,3 @@ def responses(workdir: Path) -> dict[str, float]:
 
 def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def launches(workdir: Path) -> list[dict[str, str]]:
-    """Returns what `record` has kept; nothing for a run that was started by hand."""
-    return files.lines(workdir / LAUNCHES)
-
-
-def record(planned: Planned, place: Place, machine: str) -> None:
-    """Keeps how a run is started, before it starts.
-
-    Raises:
-        OSError: if there is no room.
-    """
-    planned.workdir.mkdir(parents=True, exist_ok=True)
-    entry = {
-        "command": planned.shown(place),
-        "commit": commit(),
-        "machine": machine,
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-    with (planned.workdir / LAUNCHES).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
-
-
-def commit() -> str:
-    """Returns the commit of this checkout, with a + if tracked files differ from it."""
-    try:
-        head = _git("rev-parse", "--short", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return f"{head}{'+' * bool(changed)}"
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.strip()

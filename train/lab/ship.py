@@ -102,7 +102,7 @@ def origin(workdir: Path, told: Mapping[str, str | None], *, allow_changed: bool
             f"the commit of the run in {workdir} is unknown, since the run does not record it: give"
             f" {named}"
         )
-    first = [] if found and found[0].after_step == 0 else [Start(0, "", False, "", "")]
+    first = [] if found and found[0].after_step == 0 else [Start(0, "", "", False, "", "")]
     rows = [_stated(start, given) for start in [*first, *found]]
     changed = [start.commit[:12] for start in rows if start.changed]
     if changed and not allow_changed:
@@ -115,7 +115,11 @@ def origin(workdir: Path, told: Mapping[str, str | None], *, allow_changed: bool
 
 def _stated(start: Start, told: Mapping[str, str]) -> Start:
     """Returns a start with what is told of it, if its commit is unknown."""
-    return start if start.commit else Start(start.after_step, changed=start.changed, **told)
+    return (
+        start
+        if start.commit
+        else Start(start.after_step, start.date, changed=start.changed, **told)
+    )
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,19 @@ def origins(values: Summary) -> list[str]:
     for one in values["runs"]:
         if one["state"] == "not begun":
             continue
-        commits = ", ".join(one["commit"]) or "unknown: it was started by hand"
-        where = "; ".join([*one["machine"], *one["date"]])
         lines.append(
-            f"{one['run']}, seed {one['seed']}: {one['state']}; commit {commits}"
-            + (f"; {where}" if where else "")
+            f"{one['run']}, seed {one['seed']}: {one['state']}; {'; '.join(_told(one['starts']))}"
         )
     return lines
+
+
+def _told(starts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns commits, precisions, devices and dates of all starts of a run, each once."""
+    commits = [f"{one['commit'][:12] or 'unknown'}{'+' * one['changed']}" for one in starts]
+    told = {"commit": commits or ["unknown: the run does not record it"]}
+    told |= {name: [one[name] for one in starts] for name in ("precision", "hardware", "date")}
+    return [
+        f"{'commit ' * (name == 'commit')}{', '.join(dict.fromkeys(values))}"
+        for name, values in told.items()
+        if values
+    ]

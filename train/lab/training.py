@@ -10,7 +10,7 @@ from train.lab.planned import Place, Planned
 from train.lab.processes import Process
 
 
-def train(missing: Iterable[Planned], place: Place, jobs: int, machine: str) -> None:
+def train(missing: Iterable[Planned], place: Place, jobs: int) -> None:
     """Trains runs one after another, or several at a time; a failed one does not stop others.
 
     SIGTERM and SIGINT stop the runs, which save their state, and then this process.
@@ -19,7 +19,6 @@ def train(missing: Iterable[Planned], place: Place, jobs: int, machine: str) -> 
         missing: runs that are not finished. A run that has begun resumes.
         place: where they run.
         jobs: how many run at a time.
-        machine: what is kept of it beside each run.
 
     Raises:
         OSError: if a run cannot be started.
@@ -30,16 +29,16 @@ def train(missing: Iterable[Planned], place: Place, jobs: int, machine: str) -> 
         while pending or going:
             while pending and len(going) < jobs:
                 planned = pending.pop(0)
-                going[_start(planned, place, machine)] = planned
+                going[_start(planned, place)] = planned
             for one in processes.ended(list(going)):
                 _say_end(one, going.pop(one))
     finally:
         processes.stop(list(going))
 
 
-def _start(planned: Planned, place: Place, machine: str) -> Process:
+def _start(planned: Planned, place: Place) -> Process:
     begun = runs.state(planned)
-    runs.record(planned, place, machine)
+    planned.workdir.mkdir(parents=True, exist_ok=True)
     name = f"{planned.run.name}, seed {planned.seed}"
     output = planned.workdir / runs.OUTPUT
     verb = f"resumes, {begun.text}" if begun.step else "starts"

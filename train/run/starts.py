@@ -1,4 +1,4 @@
-"""Where and from which code a run was started, each time: `starts.jsonl`.
+"""When, where and from which code a run was started, each time: `starts.jsonl`.
 
 Metrics and weights do not say it, and a published network has to.
 """
@@ -9,6 +9,7 @@ import platform
 import re
 import subprocess
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import tensorflow as tf
@@ -24,6 +25,7 @@ class Start:
 
     Attributes:
         after_step: number of steps that were already taken.
+        date: of the start, in UTC, such as "2026-12-01".
         commit: of the code, in full; "" if it is unknown.
         changed: whether tracked files differed from the commit.
         precision: of the activations.
@@ -31,6 +33,7 @@ class Start:
     """
 
     after_step: int
+    date: str
     commit: str
     changed: bool
     precision: str
@@ -44,7 +47,8 @@ def note(workdir: Path, after_step: int, precision: str, strategy: tf.distribute
         OSError: if there is no room.
     """
     commit, changed = _code(CHECKOUT)
-    start = Start(after_step, commit, changed, precision, _hardware(strategy))
+    date = datetime.now(UTC).date().isoformat()
+    start = Start(after_step, date, commit, changed, precision, _hardware(strategy))
     kept = [row for row in read(workdir) if row.after_step < after_step]
     lines = [json.dumps(asdict(row)) + "\n" for row in [*kept, start]]
     files.write(workdir / files.STARTS, "".join(lines))

@@ -1,7 +1,6 @@
 """Results: means and deviations by NumPy, what is unfinished, other recipes, figures, pages."""
 
 import json
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from keras_resnet import analysis
-from tests.support import lab_runs
+from tests.support import lab_runs, shipping
 from train.lab import figures, measuring, page, planned as planning, results, runs, tables
 from train.lab.experiment import (
     RESPONSE,
@@ -131,16 +130,26 @@ def test_what_may_differ_in_a_finished_run(tmp_path):
 def test_where_numbers_come_from(tmp_path):
     write(tmp_path)
     one = outcome(tmp_path).planned[0]
-    runs.record(one, Place(tmp_path, "/data"), "2 cores of X")
-    values = results.summary(outcome(tmp_path), "")
-    kept = values["runs"][0]
-    assert kept["machine"] == ["2 cores of X"]
-    assert re.fullmatch(r"[0-9a-f]{7,}\+?|unknown", kept["commit"][0])
-    assert "--data_dir=… --workdir=…/cifar10_plain20_8000_steps_seed1" in kept["command"]
+    shipping.started(
+        one.workdir,
+        shipping.START | {"precision": "float32"},
+        shipping.START | {"after_step": 10, "precision": "bfloat16", "changed": True},
+    )
+    place = Place(tmp_path, "/data", ("--strategy=mirrored", "--precision=float16"))
+    values = results.summary(outcome(tmp_path)._replace(place=place), "")
+    first, second = values["runs"][:2]
+    assert [start["after_step"] for start in first["starts"]] == [0, 10]
+    last = "--strategy=mirrored --precision=bfloat16 --data_dir=… --workdir=…/cifar10_plain20_8000"
+    assert last in first["command"]
+    assert "--strategy=mirrored --precision=float16" in second["command"]
     assert str(tmp_path) not in json.dumps(values)
     told = tables.origins(values)
-    assert f"plain-20, seed 1: finished; commit {kept['commit'][0]}; 2 cores of X" in told[0]
-    assert told[1].endswith("finished; commit unknown: it was started by hand")
+    commit = shipping.COMMIT[:12]
+    assert told[0] == (
+        f"plain-20, seed 1: finished; commit {commit}, {commit}+; float32, bfloat16; 1 x abacus;"
+        " 2026-01-31"
+    )
+    assert told[1].endswith("finished; commit unknown: the run does not record it")
 
 
 def test_an_ensemble_needs_all_its_members(tmp_path):

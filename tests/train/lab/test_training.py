@@ -15,7 +15,7 @@ from tests.support.forked import Forked
 from train.lab import planned as planning, processes, runs, training
 from train.lab.experiment import TEST, TRAIN, Run
 from train.lab.planned import Place, Planned, Schedule
-from train.run import interruption
+from train.run import interruption, starts
 
 SMALL = {"dataset": "digits", "batch_size": 64, "image_size": 8}
 TINY = {"fields": {"repeats": [1, 1, 1]}}
@@ -50,7 +50,7 @@ def test_runs_stop_at_a_signal_and_resume_by_the_same_command(tmp_path, monkeypa
     monkeypatch.setattr(interruption, "asked", stopped)
     monkeypatch.setattr(interruption, "unsaved", lambda: None)
     with pytest.raises(SystemExit) as end:
-        training.train(every, place, 1, "a machine")
+        training.train(every, place, 1)
     assert end.value.code == 128 + signal.SIGTERM
     begun = runs.state(every[0])
     assert 3 <= begun.step < 80
@@ -60,13 +60,13 @@ def test_runs_stop_at_a_signal_and_resume_by_the_same_command(tmp_path, monkeypa
     assert "the same command goes on from there" in said
 
     monkeypatch.setattr(interruption, "asked", lambda: None)
-    training.train(every, place, 2, "a machine")
+    training.train(every, place, 2)
     assert [runs.state(one).finished for one in every] == [True, True]
     told = capsys.readouterr().out
     assert f"first, seed 1: resumes, {begun.text}" in told
     assert "second, seed 1: starts" in told
     assert f"resumes from step {begun.step} of 80" in (every[0].workdir / runs.OUTPUT).read_text()
-    assert [one["machine"] for one in runs.launches(every[0].workdir)] == ["a machine"] * 2
+    assert [one.after_step for one in starts.read(every[0].workdir)] == [0, begun.step]
     for one in every:
         assert json.loads((one.workdir / "recipe.json").read_text()) == json.loads(
             one.recipe.to_json()
@@ -80,7 +80,7 @@ def test_runs_stop_at_a_signal_and_resume_by_the_same_command(tmp_path, monkeypa
 def test_a_run_that_fails_does_not_stop_others(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(processes, "Popen", Forked)
     every = planned(4, tmp_path)
-    training.train(every, Place(tmp_path, None, ("--replicas=2",)), 1, "a machine")
+    training.train(every, Place(tmp_path, None, ("--replicas=2",)), 1)
     told = capsys.readouterr().out
     for one in every:
         assert f"{one.run.name}, seed 1: failed with exit code 1" in told

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from datetime import UTC, date, datetime
 
 import pytest
 import tensorflow as tf
@@ -43,6 +44,7 @@ def test_the_commit_is_recorded_and_whether_files_differ(checkout, tmp_path):
     assert (second.commit, second.changed, second.after_step) == (commit, True, 7)
     threads, times, name = first.hardware.split(" ", 2)
     assert int(threads) >= 1
+    assert date.fromisoformat(first.date) <= datetime.now(UTC).date()
     assert times == "x"
     assert name
 
@@ -76,5 +78,6 @@ def test_a_damaged_file_is_named(tmp_path, text):
 
 def test_no_file_is_no_start(tmp_path):
     assert starts.read(tmp_path) == []
-    (tmp_path / "starts.jsonl").write_text(json.dumps(vars(Start(1, "a", True, "b", "c"))) + "\n")
-    assert starts.read(tmp_path) == [Start(1, "a", True, "b", "c")]
+    start = Start(1, "2026-01-31", "a", True, "b", "c")
+    (tmp_path / "starts.jsonl").write_text(json.dumps(vars(start)) + "\n")
+    assert starts.read(tmp_path) == [start]
