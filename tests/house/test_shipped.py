@@ -57,7 +57,10 @@ def test_the_page_shows_a_card() -> None:
     text = models.page([CARD])
     assert 'keras_resnet.resnet("resnet20", weights="cifar10")' in text
     assert "| resnet20 | cifar10 | 8.50 % | test error 8.75 % (Table 6) | 0.75 MB |" in text
-    assert "| from step 100 | commit `abc`, with changed files; bfloat16; 1 x abacus |" in text
+    assert (
+        "| from step 100 | commit `abc`, with changed files; bfloat16; 1 x abacus; 2026-02-01 |"
+        in text
+    )
     assert "| 64,000 | 1.50 | 8.50 |" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert all(row.endswith(" |") for row in rows)

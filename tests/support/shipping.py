@@ -92,6 +92,7 @@ CARD = Card(
         {**START, "hardware": "1 x abacus"},
         {
             "after_step": 100,
+            "date": "2026-02-01",
             "commit": "abc",
             "changed": True,
             "precision": "bfloat16",
