@@ -48,7 +48,7 @@ def define_flags() -> None:
         "FIELD=VALUE: a field that differs in all recipes, such as dataset=folder; repeatable.",
     )
     flags.DEFINE_integer("jobs", 1, "Number of runs that are trained at a time.", 1)
-    flags.DEFINE_enum("precision", "float32", devices.PRECISIONS, "As of python -m train.")
+    flags.DEFINE_enum("precision", planning.FLOAT32, devices.PRECISIONS, "As of python -m train.")
     flags.DEFINE_enum("strategy", "one", devices.STRATEGIES, "As of python -m train.")
     flags.DEFINE_bool("jit_compile", False, "As of python -m train.")
 
@@ -59,7 +59,7 @@ def main(name: str = "") -> None:
         console.say(listing())
         return
     experiment = _experiment(name)
-    schedule = Schedule(FLAGS.steps, planning.parsed(FLAGS.change))
+    schedule = Schedule(FLAGS.steps, planning.parsed(FLAGS.change), FLAGS.precision)
     place = _place()
     every = planning.planned(experiment.runs, _seeds(), schedule, place.workdir)
     _check(every)
@@ -102,13 +102,12 @@ def _seeds() -> list[int]:
 
 
 def _place() -> Place:
-    given = {"precision": "float32", "strategy": "one"}
-    own = [f"--{flag}={FLAGS[flag].value}" for flag in given if FLAGS[flag].value != given[flag]]
+    strategy = [f"--strategy={FLAGS.strategy}"] if FLAGS.strategy != "one" else []
     compiled = ["--jit_compile"] if FLAGS.jit_compile else []
     # Absolute, since runs start in the root of the checkout.
     data_dir = FLAGS.data_dir and str(Path(FLAGS.data_dir).expanduser().absolute())
     workdir = Path(FLAGS.workdir).expanduser().absolute()
-    return Place(workdir, data_dir, (*own, *compiled))
+    return Place(workdir, data_dir, (*strategy, *compiled))
 
 
 def _check(every: Sequence[Planned]) -> None:

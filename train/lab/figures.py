@@ -59,10 +59,10 @@ def draw(found: Outcome, path: Path) -> None:
             picture.savefig(partial, format="png", dpi=160)
 
 
-def _figure(panels: int) -> tuple[Figure, Sequence[Axes]]:
+def _figure(panels: int, *, sharey: bool = True) -> tuple[Figure, Sequence[Axes]]:
     picture = Figure(layout="constrained", figsize=(0.8 + 2.8 * panels, 2.9))
     FigureCanvasAgg(picture)
-    return picture, picture.subplots(1, panels, sharey=True, squeeze=False)[0]
+    return picture, picture.subplots(1, panels, sharey=sharey, squeeze=False)[0]
 
 
 def _title(picture: Figure, found: Outcome) -> None:
@@ -171,6 +171,50 @@ def _responses(found: Outcome, name: str) -> list[float]:
     own = [one for one in found.planned if one.run.name == name]
     measured = (runs.responses(one.workdir) for one in own)
     return list(next((values for values in measured if values), {}).values())
+
+
+def draw_others(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draws errors by depth, and responses by layer, of plain and residual networks of others.
+
+    Args:
+        rows: as `results/others.json` has them. Networks of a source that has both kinds are drawn.
+        path: the PNG to write.
+
+    Raises:
+        OSError: if there is no room.
+    """
+    plain = {row["source"] for row in rows if row["network"].startswith("plain")}
+    own = [row for row in rows if row["source"] in plain]
+    with style.context(STYLE):
+        picture, (errors, ordered, ranked) = _figure(3, sharey=False)
+        _errors_by_depth(errors, own)
+        measured = {row["network"]: list(row["responses"].values()) for row in own}
+        names = sorted(measured)
+        for axes, in_order in ((ordered, True), (ranked, False)):
+            _respond(axes, measured, names, ordered=in_order)
+            axes.set_ylabel("standard deviation of responses")
+        ordered.legend(fontsize=6.5)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.replaced(path) as partial:
+            picture.savefig(partial, format="png", dpi=160)
+
+
+def _errors_by_depth(axes: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+    kinds = sorted({row["network"].split("-")[0] for row in rows})
+    for kind, colour in zip(kinds, COLOURS[1:], strict=False):
+        own = [row for row in rows if row["network"].split("-")[0] == kind]
+        depths = [int(row["network"].split("-")[1]) for row in own]
+        for split in ("test", "train"):
+            values = [row[split] for row in own]
+            label = f"{kind}, {'training' if split == 'train' else split}"
+            axes.plot(
+                depths, values, color=colour, label=label, marker="o", markersize=4, **_look(split)
+            )
+    axes.set_xticks(sorted({int(row["network"].split("-")[1]) for row in rows}))
+    axes.set_xlabel("layers")
+    axes.set_ylabel("error (%)")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=6.5, loc="center", bbox_to_anchor=(0.5, 0.37))
 
 
 def _respond(

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_resnet import analysis, console
 from keras_resnet.models import from_weights
+from keras_resnet.network import ResidualNetwork
 from train import datasets
 from train.datasets.decoding import whole
 from train.datasets.examples import sample
@@ -32,29 +33,49 @@ def measure(experiment: Experiment, finished: Sequence[Planned], place: Place) -
     """
     failed = []
     for planned in finished:
-        for protocol in dict.fromkeys(one.protocol for one in experiment.measures):
-            if protocol not in (ONE_CROP, TRAINING) and not runs.measured(
-                planned.workdir, protocol
-            ):
-                path = planned.workdir / f"{protocol}.json"
-                failed += _evaluate([planned], protocol, path, place)
-        if RESPONSE in experiment.measures and not runs.responses(planned.workdir):
-            _respond(planned, place)
+        failed += _measure(planned, experiment, place)
     if experiment.ensemble:
         failed += _measure_ensemble(experiment.ensemble, finished, place)
+    return failed
+
+
+def _measure(planned: Planned, experiment: Experiment, place: Place) -> list[str]:
+    asked = dict.fromkeys(one.protocol for one in experiment.measures)
+    protocols = [
+        protocol
+        for protocol in asked
+        if protocol not in (ONE_CROP, TRAINING) and not runs.measured(planned.workdir, protocol)
+    ]
+    responds = RESPONSE in experiment.measures and not runs.responses(planned.workdir)
+    weights = planned.workdir / files.FINAL_WEIGHTS
+    if (protocols or responds) and not weights.exists():
+        return [f"{planned.run.name}, seed {planned.seed}: not measured: no {weights}"]
+    failed = []
+    for protocol in protocols:
+        failed += _evaluate([planned], protocol, planned.workdir / f"{protocol}.json", place)
+    if responds:
+        _respond(planned, place)
     return failed
 
 
 def _respond(planned: Planned, place: Place) -> None:
     console.say(f"{planned.run.name}, seed {planned.seed}: measures its responses")
     model = from_weights(planned.workdir / files.FINAL_WEIGHTS)
-    examples = sample(datasets.load(planned.recipe.dataset, "test", place.data_dir), IMAGES)
-    manifest = model.manifest
-    assert manifest  # of all files that a run writes
-    preprocessing = manifest.known_preprocessing()
+    found = responses(model, planned.recipe.dataset, place.data_dir)
+    files.write(planned.workdir / runs.RESPONSES, json.dumps(found) + "\n")
+
+
+def responses(model: ResidualNetwork, dataset: str, data_dir: str | None) -> dict[str, float]:
+    """Returns the deviation of each layer's response to test images, in order (Figure 7).
+
+    Raises:
+        ValueError: if the weights of the model do not say how images are preprocessed.
+    """
+    assert model.manifest  # of all models with trained weights
+    preprocessing = model.manifest.known_preprocessing()
+    examples = sample(datasets.load(dataset, "test", data_dir), IMAGES)
     images = np.stack([image for image, _ in whole(examples, preprocessing.view)])
-    found = analysis.responses(model, preprocessing.normalize(images))
-    files.write(planned.workdir / runs.RESPONSES, json.dumps(dict(found)) + "\n")
+    return dict(analysis.responses(model, preprocessing.normalize(images)))
 
 
 def _measure_ensemble(ensemble: Ensemble, finished: Sequence[Planned], place: Place) -> list[str]:
@@ -91,17 +112,32 @@ def _evaluate(members: Sequence[Planned], protocol: str, path: Path, place: Plac
     """Measures one network, or several together; returns a line if that fails."""
     name = ", ".join(f"{one.run.name} of seed {one.seed}" for one in members)
     command = evaluation(members, protocol, place.data_dir)
+    elsewhere = [one._replace(workdir=Path("…") / one.workdir.name) for one in members]
+    told = shown(evaluation(elsewhere, protocol, place.data_dir and "…"))
+    return evaluate(f"{name}, by {protocol}", command, told, path)
+
+
+def evaluate(name: str, command: list[str], told: str, path: Path) -> list[str]:
+    """Runs an evaluation in a process of its own; returns a line if it fails.
+
+    Args:
+        name: what is measured, for people.
+        command: module and flags.
+        told: the command for people.
+        path: where the metrics are written; beside it, what the command prints.
+
+    Raises:
+        OSError: if it cannot be started, or there is no room.
+    """
     log = path.with_suffix(".log")
     log.unlink(missing_ok=True)
-    console.say(f"{name}: measured by {protocol}; the output: {log}")
+    console.say(f"{name}: is measured; the output: {log}")
     process = processes.start(name, command, log)
     (done,) = processes.ended([process])
     if done.code:
-        return [f"{name}: not measured by {protocol}: {processes.last_line(log)}"]
+        return [f"{name}: not measured: {processes.last_line(log)}"]
     result = json.loads(processes.last_line(log))
-    elsewhere = [one._replace(workdir=Path("…") / one.workdir.name) for one in members]
-    command = evaluation(elsewhere, protocol, place.data_dir and "…")
-    files.write(path, json.dumps({**result, "command": shown(command)}) + "\n")
+    files.write(path, json.dumps({**result, "command": told}) + "\n")
     return []
 
 

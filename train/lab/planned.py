@@ -16,6 +16,7 @@ from train.lab.experiment import Run
 EVALUATIONS = 20  # of a short run, at least
 LINES = 100  # of metrics of a short run, at least
 SAID = ("steps", "log_every", "eval_every", "save_every")  # follow from the number of steps
+FLOAT32 = "float32"
 Recipe = recipes.Recipe
 
 
@@ -26,10 +27,12 @@ class Schedule:
     Attributes:
         steps: of each run; None: as many as its recipe says.
         changes: other fields of each recipe, such as {"dataset": "digits"}.
+        precision: of activations, as `python -m train` takes it.
     """
 
     steps: int | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    precision: str = FLOAT32
 
     @property
     def full(self) -> bool:
@@ -41,6 +44,7 @@ class Schedule:
         """What the names of files and workdirs end with; empty for the full schedule."""
         parts = [f"{self.steps}_steps"] if self.steps else []
         parts += [f"{name}-{value}" for name, value in sorted(self.changes.items())]
+        parts += [self.precision] if self.precision != FLOAT32 else []
         return "".join(f"_{_file_name(part)}" for part in parts)
 
     @property
@@ -50,13 +54,14 @@ class Schedule:
         if self.steps:
             words = [f"{self.steps:,} steps, with boundaries and warm-up in proportion"]
         words += [f"{name}={value}" for name, value in sorted(self.changes.items())]
-        return ", ".join(words)
+        return ", ".join([*words, self.precision])
 
     @property
     def flags(self) -> list[str]:
         """Of `python -m train.lab`."""
         steps = [f"--steps={self.steps}"] if self.steps else []
-        return steps + [f"--change={k}={_text(v)}" for k, v in sorted(self.changes.items())]
+        changes = pair_flags("change", dict(sorted(self.changes.items())))
+        return steps + changes + precision_flags(self.precision)
 
     def recipe(self, run: Run, seed: int) -> Recipe:
         """Returns what a run trains.
@@ -129,17 +134,12 @@ class Place(NamedTuple):
     Attributes:
         workdir: holds a directory for each run.
         data_dir: of the data set; None: that of TensorFlow Datasets.
-        flags: further ones of `python -m train`, such as --precision=bfloat16.
+        flags: further ones of `python -m train`, such as --strategy=mirrored.
     """
 
     workdir: Path
     data_dir: str | None = None
     flags: tuple[str, ...] = ()
-
-    def with_precision(self, precision: str) -> "Place":
-        """Returns the place with another precision of activations."""
-        others = [flag for flag in self.flags if not flag.startswith("--precision=")]
-        return self._replace(flags=(*others, f"--precision={precision}"))
 
 
 class Planned(NamedTuple):
@@ -149,17 +149,20 @@ class Planned(NamedTuple):
         run: of an experiment.
         seed: of the recipe.
         recipe: what it trains.
+        precision: of activations.
         workdir: its own directory.
     """
 
     run: Run
     seed: int
     recipe: Recipe
+    precision: str
     workdir: Path
 
     def command(self, place: Place) -> list[str]:
         """Returns the module and the flags that train it; the same command resumes it."""
-        flags = [f"--recipe={self.run.recipe}", *_flags(self.run.recipe, self.recipe)]
+        fields = _flags(self.run.recipe, self.recipe)
+        flags = [f"--recipe={self.run.recipe}", *fields, *precision_flags(self.precision)]
         data = [f"--data_dir={place.data_dir}"] if place.data_dir else []
         return ["-m", "train", *flags, *place.flags, *data, f"--workdir={self.workdir}"]
 
@@ -185,7 +188,8 @@ def planned(
         for run in runs:
             parts = [run.recipe, *_named(run.changes)]
             name = "_".join(map(_file_name, parts)) + f"{schedule.suffix}_seed{seed}"
-            found.append(Planned(run, seed, schedule.recipe(run, seed), workdir / name))
+            recipe = schedule.recipe(run, seed)
+            found.append(Planned(run, seed, recipe, schedule.precision, workdir / name))
     return found
 
 
@@ -204,7 +208,7 @@ def _flags(name: str, recipe: Recipe) -> list[str]:
         if value == getattr(row, one.name):
             continue
         if one.name == "fields":
-            found += [f"--field={k}={_text(v)}" for k, v in value.items()]
+            found += pair_flags("field", value)
         elif isinstance(value, bool):
             found.append(f"--{'' if value else 'no'}{one.name}")
         elif isinstance(value, tuple):
@@ -214,8 +218,17 @@ def _flags(name: str, recipe: Recipe) -> list[str]:
     return found
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+def precision_flags(precision: str) -> list[str]:
+    """Returns the flag of a precision; none for the usual one."""
+    return [f"--precision={precision}"] if precision != FLOAT32 else []
+
+
+def pair_flags(flag: str, values: Mapping[str, Any]) -> list[str]:
+    """Returns flags such as --field=shortcut=C; values other than text are JSON."""
+    return [
+        f"--{flag}={name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in values.items()
+    ]
 
 
 def shown(arguments: Sequence[str]) -> str:

@@ -107,7 +107,7 @@ def _row(found: Outcome, name: str, measure: Measure) -> dict[str, Any]:
         **statistics(values),
         "trained": len(own),
         "wanted": len(found.seeds),
-        "command": _command(first, found.place),
+        "command": first.shown(found.place),
     }
 
 
@@ -174,15 +174,9 @@ def _run(planned: Planned, state: runs.State, found: Outcome) -> dict[str, Any]:
         "state": state.text,
         "finished": state.finished,
         "result": result,
-        "command": _command(planned, found.place),
+        "command": planned.shown(found.place),
         "starts": [asdict(start) for start in begun],
     }
-
-
-def _command(planned: Planned, place: Place) -> str:
-    """Returns the command of a run, in the precision in which it was started last."""
-    begun = starts.read(planned.workdir)
-    return planned.shown(place.with_precision(begun[-1].precision) if begun else place)
 
 
 def write(values: Mapping[str, Any], path: Path) -> None:

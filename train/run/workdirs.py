@@ -75,7 +75,7 @@ def check(workdir: Path, recipe: Recipe, headline: Headline) -> None:
 
 
 def finished(workdir: Path, recipe: Recipe) -> bool:
-    """Returns whether the directory holds the whole run of a recipe, and its final weights.
+    """Returns whether the directory holds the whole run of a recipe; its weights may be elsewhere.
 
     Raises:
         ValueError: if it holds the run of another recipe, also one of another number of steps.
@@ -84,8 +84,6 @@ def finished(workdir: Path, recipe: Recipe) -> bool:
     if not path.exists():
         return False
     _check_same(workdir, _read(path), recipe, tuple(name for name in FREE if name != "steps"))
-    if not (workdir / files.FINAL_WEIGHTS).exists() or not (workdir / files.RESULT).exists():
-        return False
     return files.result(workdir).get("step") == recipe.steps
 
 

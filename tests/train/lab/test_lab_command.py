@@ -74,7 +74,7 @@ def test_an_estimate_states_its_speed(done):
     assert any(
         "python -m benchmarks.train_step resnet20: resnet20 in float32 on" in x for x in told
     )
-    assert told[-1] == "Schedule: the recipe's schedule."
+    assert told[-1] == "Schedule: the recipe's schedule, float32."
     assert not (done["tmp"] / "new").exists()
 
 

@@ -94,13 +94,17 @@ def test_names_and_texts_say_the_schedule() -> None:
         "--change=dataset=digits",
         "--change=nesterov=true",
     ]
+    half = Schedule(8000, precision="bfloat16")
+    assert half.flags == ["--steps=8000", "--precision=bfloat16"]
+    assert half.text.endswith(", bfloat16")
     (one,) = planning.planned(
-        [Run("C", "cifar10_resnet20", {"fields": {"shortcut": "C"}})], [3], SHORT, Path("runs")
+        [Run("C", "cifar10_resnet20", {"fields": {"shortcut": "C"}})], [3], half, Path("runs")
     )
-    assert one.workdir == Path("runs/cifar10_resnet20_shortcut-C_8000_steps_seed3")
-    assert one.shown(Place(Path("runs"), "/home/me", ("--precision=bfloat16",))) == (
+    assert one.workdir == Path("runs/cifar10_resnet20_shortcut-C_8000_steps_bfloat16_seed3")
+    assert one.shown(Place(Path("runs"), "/home/me", ("--strategy=mirrored",))) == (
         "python -m train --recipe=cifar10_resnet20 --steps=8000 --boundaries=4000,6000 --seed=3"
-        " --log_every=80 --eval_every=400 --field=shortcut=C --precision=bfloat16 --data_dir=…"
+        " --log_every=80 --eval_every=400 --field=shortcut=C --precision=bfloat16"
+        " --strategy=mirrored --data_dir=…"
         f" --workdir=…/{one.workdir.name}"
     )
 
