@@ -99,8 +99,9 @@ def section(summary: Summary, name: str) -> list[str]:
 
 
 def archive(folder: Path) -> list[str]:
-    """Returns what the page says of runs that are kept in `results/runs/`."""
-    found = [_kept(path.parent) for path in sorted(folder.glob(f"*/{files.RECIPE}"))]
+    """Returns what the page says of runs in `results/runs/` that have not ended."""
+    kept = [path.parent for path in sorted(folder.glob(f"*/{files.RECIPE}"))]
+    found = [_kept(workdir) for workdir in kept if not files.result(workdir)]
     if not found:
         return []
     titles = ("run", "state", "seed", "test error on the way (%)")
@@ -111,8 +112,7 @@ def _kept(workdir: Path) -> tuple[str, ...]:
     recipe = json.loads((workdir / files.RECIPE).read_text(encoding="utf-8"))
     curve = runs.errors(workdir)["test"]
     step, error = curve.points[:, -1]
-    ended = bool(files.result(workdir))
-    state = "ended" if ended else f"unfinished: step {step:,.0f} of {recipe['steps']:,}"
+    state = f"step {step:,.0f} of {recipe['steps']:,}"
     return (workdir.name, state, str(recipe["seed"]), f"{error:.2f}")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import helpers, lab_runs
-from train.lab import planned as planning
+from train.lab import others, page, planned as planning
 from train.lab.experiments import EXPERIMENTS
 from train.lab.planned import Schedule
 
@@ -90,6 +90,18 @@ def test_a_complete_summary(done):
     assert "| ResNet-1202 | test error (%) | 7.93 (Table 6) | 8.00 (n=1) | `python -m train" in told
     assert "| training error (%) | below 0.1 (section 4.2) | 0.05 (n=1) |" in told
     assert "test error (%): ResNet-110 < ResNet-1202: holds (6.5 and 8)" in told
+
+
+KEPT = sorted({*page.RESULTS.glob("*.json")} - {page.RESULTS / others.FILE})
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_results_follow_from_the_runs_that_are_kept(path, tmp_path):
+    values = json.loads(path.read_text(encoding="utf-8"))
+    words = [word for word in values["command"].split()[3:] if "…" not in word]
+    place = [f"--workdir={page.RESULTS / 'runs'}", "--data_dir=…", f"--out={tmp_path}"]
+    helpers.module(LAB, *words, "--summary", *place)
+    assert json.loads((tmp_path / path.name).read_text(encoding="utf-8")) == values
 
 
 def test_an_unfinished_summary_is_written_and_says_so(done):
