@@ -122,8 +122,7 @@ def open_checked(run: Finished, dataset: str | None, data_dir: str | None) -> Da
     if dataset not in (None, run.dataset):
         raise ValueError(f"the run in {run.workdir} was trained on {run.dataset}, not on {dataset}")
     name, changes = nearest_recipe(run)
-    values = {**changes, **{text: run.recipe[text] for text in TEXTS}}
-    data = open_data(recipes.find(name, **values), data_dir, run.manifest.known_preprocessing())
+    data = open_data(recipes.find(name, **changes), data_dir, run.manifest.known_preprocessing())
     if data.labels != run.manifest.labels:
         raise ValueError(
             f"the classes of {run.dataset} here, {', '.join(data.labels[:3])}, ..., are not those"

@@ -284,3 +284,8 @@ def test_the_command_refuses_in_one_line(run, tmp_path, name):
     assert done.returncode == 1
     assert message in done.stderr.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_card_quotes_the_source_for_one_view() -> None:
+    assert ship._published("cifar10_resnet20") == "test error 8.75 % (Table 6)"
+    assert ship._published("imagenet_resnet50") == ""  # the paper has ten crops
