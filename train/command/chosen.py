@@ -61,8 +61,12 @@ def counted(recipe: Recipe, examples: int) -> Recipe:
     Raises:
         ValueError: if so few steps leave no room between boundaries.
     """
-    epochs = own.epochs()
-    return recipe if epochs is None else length.in_epochs(recipe, epochs, examples, own.changes())
+    if own.counted_in_steps():
+        return recipe
+    kept = own.changes()
+    if FLAGS.epochs is None:
+        return length.for_data(recipe, recipes.EPOCHS[FLAGS.recipe], examples, kept)
+    return length.in_epochs(recipe, FLAGS.epochs, examples, kept)
 
 
 def _decided_by_run(old: Recipe, changes: dict[str, Any]) -> dict[str, Any]:

@@ -48,12 +48,13 @@ class Job:
     def __init__(self) -> None:
         interruption.install()
         machine.keep_freed_memory()
+        own.counted_in_steps()  # raises an error if the length is given twice
         self.first = chosen.first_weights()
         self.recipe = chosen.recipe(self.first)
 
     def known_recipe(self) -> Recipe:
         """Returns the recipe with its length in steps; opens the data only if that needs it."""
-        if own.epochs() is None:
+        if own.counted_in_steps():
             return self.recipe
         examples = open_splits(self.recipe, FLAGS.data_dir)["train"]
         return chosen.counted(self.recipe, examples.size)
@@ -102,7 +103,7 @@ class Job:
     def data(self) -> Data:
         """Opens the data; that of a resumed run is compared with what the run began with."""
         run = self.place
-        if own.epochs() is None:
+        if own.counted_in_steps():
             self._check_workdir()  # before data is read, which may take long
         old = data_file.read(run.workdir) if workdirs.resumed(run.workdir) else None
         kept = old.preprocessing if old else None
@@ -129,16 +130,17 @@ class Job:
         return splits
 
     def _count(self, examples: int) -> None:
-        """Counts epochs in steps, and says how many."""
-        epochs = own.epochs()
-        if epochs is None:
+        """Sets the length in steps where it follows from the data, and says so."""
+        if own.counted_in_steps():
             return
         self.recipe = chosen.counted(self.recipe, examples)
         self._check_workdir()
         if devices.is_chief(self.place.strategy):
+            size = self.recipe.batch_size
+            steps = self.recipe.steps
             console.say(
-                f"{epochs:g} epochs of {examples:,} images in batches of {self.recipe.batch_size}:"
-                f" {self.recipe.steps:,} steps"
+                f"length: {steps:,} steps of {size} images, {steps * size / examples:.3g} epochs of"
+                f" {examples:,} images; --epochs or --steps change it"
             )
 
     def _check_workdir(self) -> None:

@@ -9,6 +9,7 @@ from train.recipes.recipe import Recipe
 
 EVALUATIONS = 20  # of a short run, at least
 LINES = 100  # of metrics of a short run, at least
+LEAST = 50  # steps for data of a few images
 
 
 def shortened(recipe: Recipe, steps: int | None, kept: Collection[str] = ()) -> Recipe:
@@ -56,3 +57,19 @@ def in_epochs(recipe: Recipe, epochs: float, examples: int, kept: Collection[str
     """
     steps = math.ceil(epochs * examples / recipe.batch_size)
     return shortened(recipe, max(1, steps), kept)
+
+
+def for_data(recipe: Recipe, epochs: float, examples: int, kept: Collection[str] = ()) -> Recipe:
+    """Returns a recipe for data of any size: some epochs, but neither too few nor too many steps.
+
+    Args:
+        recipe: what is trained; its steps are the most that are taken.
+        epochs: as of `in_epochs`.
+        examples: as of `in_epochs`.
+        kept: as of `shortened`.
+
+    Raises:
+        ValueError: as `shortened`.
+    """
+    steps = in_epochs(recipe, epochs, examples, kept).steps
+    return shortened(recipe, min(max(steps, LEAST), recipe.steps), kept)
