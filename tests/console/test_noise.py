@@ -15,7 +15,9 @@ NOTES = [
     b"To enable the following instructions: AVX2 FMA, in other operations, rebuild TensorFlow with",
     b"INFO: Created TensorFlow Lite XNNPACK delegate for CPU.",
 ]
-DRIVER = b"E0000 00:00:1796128814.814982   15749 cuda_platform.cc:52] failed call to cuInit: INTERNAL"
+DRIVER = (
+    b"E0000 00:00:1796128814.814982   15749 cuda_platform.cc:52] failed call to cuInit: INTERNAL"
+)
 NEWS = [
     b"F0000 00:00:1796128814.814982   15749 tensor.cc:852] Check failed: dtype() == expected",
     b"E0000 00:00:1796128814.814982   15749 cuda_executor.cc:1] out of memory",

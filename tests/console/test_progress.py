@@ -40,7 +40,14 @@ def test_a_work_of_unknown_size_has_a_time():
 
 @pytest.mark.parametrize(
     ("passed", "silent", "due"),
-    [(9, 9, False), (10, 10, True), (30, 9, False), (30, 10, True), (90, 59, False), (90, 60, True)],
+    [
+        (9, 9, False),
+        (10, 10, True),
+        (30, 9, False),
+        (30, 10, True),
+        (90, 59, False),
+        (90, 60, True),
+    ],
 )
 def test_silence_ends_after_ten_seconds_and_later_after_a_minute(passed, silent, due):
     work = Work("evaluating")

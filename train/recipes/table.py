@@ -49,7 +49,9 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
-EPOCHS: Mapping[str, float] = {"finetune": 30}  # of recipes for data of any size, whose `steps` are the most
+EPOCHS: Mapping[str, float] = {
+    "finetune": 30
+}  # of recipes for data of any size, whose `steps` are the most
 
 
 def find(name: str, **changes: Any) -> Recipe:
