@@ -62,6 +62,8 @@ def in_epochs(recipe: Recipe, epochs: float, examples: int, kept: Collection[str
 def for_data(recipe: Recipe, epochs: float, examples: int, kept: Collection[str] = ()) -> Recipe:
     """Returns a recipe for data of any size: some epochs, but neither too few nor too many steps.
 
+    It is evaluated as often as the whole recipe would be: a few images need no more.
+
     Args:
         recipe: what is trained; its steps are the most that are taken.
         epochs: as of `in_epochs`.
@@ -71,5 +73,11 @@ def for_data(recipe: Recipe, epochs: float, examples: int, kept: Collection[str]
     Raises:
         ValueError: as `shortened`.
     """
-    steps = in_epochs(recipe, epochs, examples, kept).steps
-    return shortened(recipe, min(max(steps, LEAST), recipe.steps), kept)
+    wanted = in_epochs(recipe, epochs, examples, kept).steps
+    steps = min(max(wanted, LEAST), recipe.steps)
+    cadence = {
+        name: math.ceil(getattr(recipe, name) * steps / recipe.steps)
+        for name in ("eval_every", "log_every")
+        if name not in kept
+    }
+    return replace(shortened(recipe, steps, kept), **cadence)

@@ -45,4 +45,5 @@ def test_fine_tuning_is_as_long_as_its_data_needs(images, steps):
     recipe = length.for_data(RECIPES["finetune"], 30, images)
     assert recipe.steps == steps
     assert recipe.warmup_steps == pytest.approx(steps / 20, abs=1)
-    assert recipe.eval_every <= max(1, steps // 20) or steps == 1000
+    assert recipe.eval_every == pytest.approx(steps / 5, abs=1)
+    assert recipe.log_every == pytest.approx(steps / 10, abs=1)
