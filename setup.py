@@ -63,6 +63,7 @@ setup(
         "ml-dtypes>=0.5",
         "numpy>=1.26",
         "protobuf>=5",
+        "rich>=13",
         "safetensors>=0.5",
         "tensorflow>=2.21,<3",
     ],

@@ -13,7 +13,7 @@ arXiv:1605.07146 (wide); Huang et al., arXiv:1603.09382 (stochastic depth).
 import math
 import operator
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, Self, get_args
 
@@ -302,6 +302,12 @@ class Spec:
     def parts(self) -> tuple[str, ...]:
         """The parts of the network, from the image to the logits: stem, stage1, ..., head."""
         return (STEM, *(stage_name(i) for i in range(1, len(self.repeats) + 1)), HEAD)
+
+    def check_parts(self, names: Collection[str]) -> None:
+        """Raises ValueError if a name is not that of a part."""
+        unknown = sorted(str(name) for name in set(names) - set(self.parts))
+        if unknown:
+            raise ValueError(f"the parts are {', '.join(self.parts)}; got {', '.join(unknown)}")
 
     @property
     def stem_stride(self) -> int:

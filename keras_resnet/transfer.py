@@ -9,10 +9,9 @@ from collections.abc import Collection
 import keras
 
 from keras_resnet.network import ResidualNetwork, spec_of
-from keras_resnet.specs import Spec
 from keras_resnet.weights import SOURCES
 
-__all__ = ["check_parts", "freeze", "rates"]
+__all__ = ["freeze", "rates"]
 
 
 def freeze(model: ResidualNetwork, frozen: str | Collection[str] | None = None) -> None:
@@ -37,7 +36,7 @@ def freeze(model: ResidualNetwork, frozen: str | Collection[str] | None = None) 
             " freeze(model, []) unfreezes all"
         )
     frozen = [frozen] if isinstance(frozen, str) else list(frozen)
-    check_parts(spec, frozen)
+    spec.check_parts(frozen)
     folded = bool(
         model.manifest
         and model.manifest.source
@@ -68,10 +67,3 @@ def rates(model: ResidualNetwork, ratio: float) -> list[float]:
     parts = model.parts
     layers = [variable.path.partition("/")[0] for variable in model.trainable_variables]
     return [ratio ** order.index(parts[layer]) for layer in layers]
-
-
-def check_parts(spec: Spec, names: Collection[str]) -> None:
-    """Raises ValueError if a name is not a part of the network."""
-    unknown = sorted(str(name) for name in set(names) - set(spec.parts))
-    if unknown:
-        raise ValueError(f"the parts are {', '.join(spec.parts)}; got {', '.join(unknown)}")

@@ -5,17 +5,15 @@ import sys
 
 from train.run import interruption
 
-# While Python locates the module of `python -m train…`, this is the name of the program: a command
-# can be interrupted from here on, during the seconds that importing TensorFlow takes, too.
-if sys.argv[:1] == ["-m"]:
-    interruption.install()
-
-from train.run import requirements
-
-# TensorFlow reads it when it is imported; its notes on CPU features are not for every run.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Likewise. By itself TensorFlow leaves oneDNN off on x86 processors with neither AVX512-VNNI nor
-# AMX, where steps are up to twice as fast with it, too.
+# TensorFlow reads it when it is imported. By itself it leaves oneDNN off on x86 processors with
+# neither AVX512-VNNI nor AMX, where steps are up to twice as fast with it, too.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-requirements.check()
+# While Python locates the module of `python -m train…`, this is the name of the program.
+if sys.argv[:1] == ["-m"]:
+    # A command can be interrupted from here on, also while TensorFlow is imported for seconds.
+    interruption.install()
+
+    from train.run import requirements
+
+    requirements.check()

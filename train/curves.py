@@ -17,7 +17,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from train.log import history
 from train.log.history import ERROR, LOSS, PANELS, RATE, Curve
 from train.run import files
-from train.run.requirements import console
 
 FLAGS = flags.FLAGS
 HEIGHTS = {ERROR: 3.0, LOSS: 1.7, RATE: 0.9}
@@ -253,5 +252,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    from keras_resnet import console  # to others it would import Keras
+
     define_flags()
     console.run(main)

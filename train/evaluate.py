@@ -12,6 +12,7 @@ import tensorflow as tf
 from absl import flags
 
 from keras_resnet import console
+from keras_resnet.console import progress
 from keras_resnet.manifest import Manifest
 from keras_resnet.models import weights_flags
 from keras_resnet.models.weights_flags import Trained
@@ -25,7 +26,7 @@ from train.datasets.mean_image import mean_image
 from train.measure import evaluation, parts, pictures, report
 from train.measure.measurement import Measurement
 from train.measure.networks import check_channels, members, relabelled
-from train.run import devices, interruption, locks, machine
+from train.run import choices, devices, interruption, locks, machine
 from train.tasks.protocols import MULTI_SCALE, ONE_CROP, PROTOCOLS, Protocol
 
 FLAGS = flags.FLAGS
@@ -73,7 +74,7 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "device",
         None,
-        devices.KINDS,
+        choices.KINDS,
         "Kind of device. Default: a GPU if there is one, else the CPU.",
     )
     flags.DEFINE_integer("batch_size", 100, "Number of images, or crops, per batch.", 1)
@@ -103,8 +104,10 @@ def main() -> None:
     devices.choose(FLAGS.device)
     protocol = Protocol(FLAGS.protocol, _scales())
     _check_examples_out()
-    trained = weights_flags.all_from_flags(any_size=protocol.name == MULTI_SCALE)
-    examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
+    with progress.shown("reading the weights"):
+        trained = weights_flags.all_from_flags(any_size=protocol.name == MULTI_SCALE)
+    with progress.shown("reading the data"):
+        examples = datasets.load(FLAGS.dataset, FLAGS.split, FLAGS.data_dir)
     for line in summary.lines(FLAGS.dataset, FLAGS.data_dir, {FLAGS.split: examples}):
         console.say(line)
     for one in trained:

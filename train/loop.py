@@ -8,6 +8,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_resnet import transfer
+from keras_resnet.console import progress
 from train import curves
 from train.datasets.batches import distribute
 from train.log.journal import Diverged, Journal, Pace
@@ -88,7 +89,8 @@ def fit(data: Data, run: Run) -> Scalars:
             if a step cannot fit into memory.
     """
     recipe = data.recipe
-    state = create(data, run.strategy, run.checkpoints, scaled=run.precision == "float16")
+    with progress.shown("building the network", say=devices.is_chief(run.strategy)):
+        state = create(data, run.strategy, run.checkpoints, scaled=run.precision == "float16")
     _check_memory(state, data, run)
     headline = state.task.headline
     first = state.restore_latest(partial(publishing.best_until, run.workdir, headline=headline))
@@ -101,7 +103,7 @@ def fit(data: Data, run: Run) -> Scalars:
         _evaluate_on_the_way(training, first)  # a stop came before it
 
     frozen: tuple[str, ...] | None = None
-    with Profile(run.workdir, first, run.profile) as profile:
+    with Profile(run.workdir, first, run.profile) as profile, journal.training(first):
         timed = journal.timed(batches)
         numbered = zip(range(first + 1, recipe.steps + 1), timed, strict=False)
         for step, (images, targets, weights) in numbered:
@@ -208,6 +210,9 @@ def _evaluate(training: Training, step: int, split: str) -> Scalars:
     data = training.data
     state = training.state
     batches = distribute(state.strategy, data.eval_batches(split), data.broken)
+    if state.chief:
+        total = -(-data.splits[split].size // data.recipe.batch_size)
+        batches = progress.each(batches, f"evaluating on {split}", total)
     result = evaluate(state.eval_step, batches, state.task)
     training.journal.evaluation(step, split, result, state.model)
     return result
@@ -237,14 +242,17 @@ def _finish(training: Training) -> Scalars:
     with state.averaged() as model:
         if recipe.precise_bn:
             batches = distribute(run.strategy, data.train_batches(recipe.steps), data.broken)
+            if state.chief:
+                batches = progress.each(batches, "recomputing BN statistics", recipe.precise_bn)
             statistics.precise(run.strategy, model, state.task.inputs, batches, recipe.precise_bn)
         on_the_way = _evaluate(training, recipe.steps, data.eval_split)
         same = data.eval_split == "test"
         result = on_the_way if same else _evaluate(training, recipe.steps, "test")
         _publish_if_best(training, recipe.steps, on_the_way)
         if state.chief:
-            publishing.final(model, data, run.workdir, result)
-            curves.draw(run.workdir)
-            files.finish(run.workdir, recipe.steps, result)
+            with progress.shown("writing the network and its curves"):
+                publishing.final(model, data, run.workdir, result)
+                curves.draw(run.workdir)
+                files.finish(run.workdir, recipe.steps, result)
     devices.barrier(run.strategy)  # no worker leaves before all is written
     return result

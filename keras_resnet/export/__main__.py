@@ -6,6 +6,7 @@ from pathlib import Path
 from absl import flags
 
 from keras_resnet import console
+from keras_resnet.console import progress
 from keras_resnet.export import directories
 from keras_resnet.export.calibration import File, Folder
 from keras_resnet.export.formats import FORMATS
@@ -73,7 +74,8 @@ def main() -> None:
     directories.check(out, FLAGS.formats)
     job = Job(FLAGS.formats, FLAGS.precision, tflite_features=FLAGS.tflite_features)
     real = _real_images()
-    model, manifest, file = weights_flags.from_flags(ends=True)
+    with progress.shown("reading the weights"):
+        model, manifest, file = weights_flags.from_flags(ends=True)
     job = replace(job, weights=file)
     job.check(manifest, calibrated=real is not None)
     if real:
@@ -88,4 +90,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags()
-    console.run(main, removed=REMOVED)
+    console.run(main, console.Help(removed=REMOVED))

@@ -15,6 +15,7 @@ import tensorflow as tf
 from absl import logging
 
 from keras_resnet import labels
+from keras_resnet.console import progress
 from keras_resnet.manifest import Manifest
 from keras_resnet.preprocessing import decoding, image_files, image_kinds
 
@@ -96,7 +97,8 @@ class Folder:
             raise ValueError(f"images in files have {decoding.CHANNELS} channels, not {channels}")
         images = []
         folders = []
-        for i in _spread(len(files), count):
+        chosen = _spread(len(files), count)
+        for i in progress.each(chosen, "reading images", len(chosen), "images"):
             try:
                 data = tf.constant(files[i].read_bytes())
                 pixels = decoding.decode(data, channels).numpy()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import keras
 
+from keras_resnet.console import progress
 from keras_resnet.export import calibration, directories, files, head, report
 from keras_resnet.export.formats import BFLOAT16, FORMATS, Format
 from keras_resnet.export.report import Array, Figures, Images
@@ -142,7 +143,8 @@ def export(
         directories.check_room(out.parent, job.size(network))
         images = job.images or Images(report.artificial(manifest), "artificial images", real=False)
         run = report.network_runner(head.in_float32(network), manifest)
-        expected = report.in_batches(run, images.pixels)
+        with progress.shown(f"computing {len(images.pixels)} images by the network"):
+            expected = report.in_batches(run, images.pixels)
         sources = _sources(network, manifest, model.endpoints, job)
         rows = _write_formats(sources, stage, job, images, expected)
         about = {
@@ -184,8 +186,11 @@ def _write_formats(
         chosen = job.format(name)
         path = directory / chosen.file
         path.parent.mkdir(exist_ok=True)
-        chosen.write(source, path)
-        rows[name] = report.measure(chosen.runner(path), path, images, expected, source.manifest)
+        with progress.shown(f"writing {name}"):
+            chosen.write(source, path)
+        with progress.shown(f"comparing {name} with the network"):
+            run = chosen.runner(path)
+            rows[name] = report.measure(run, path, images, expected, source.manifest)
         rows[name].check(name, chosen.bound, real=images.real)
     return rows
 

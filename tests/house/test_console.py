@@ -97,9 +97,9 @@ LINES = {
     "stray value": "error: flags begin with --, got 'false'; see --help",
     "stray evaluate": "error: flags begin with --, got 'extra'; see --help",
     "stray export": "error: flags begin with --, got 'extra'; see --help",
-    "flag train": "error: Unknown command line flag 'stepz'. Did you mean: steps ?; see --help",
-    "flag evaluate": "error: Unknown command line flag 'splits'. Did you mean: split ?; see --help",
-    "flag export": "error: Unknown command line flag 'format'. Did you mean: formats ?; see --help",
+    "flag train": "error: unknown flag --stepz: did you mean --steps? See --help",
+    "flag evaluate": "error: unknown flag --splits: did you mean --split? See --help",
+    "flag export": "error: unknown flag --format: did you mean --formats? See --help",
     "plain none": "error: shortcut must be one of ['A', 'B', 'C', 'D', None], got 'none'",
 }
 

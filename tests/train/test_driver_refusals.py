@@ -18,7 +18,15 @@ from train.run import checkpoints
 # No case of TRAIN can read data, since this data_dir is missing; only the last may say so.
 MISSING = "--data_dir=/no/such/data"
 TRAIN = {
-    "unknown recipe": (["--recipe=resnet9"], "recipe", "digits_resnet20"),
+    "unknown recipe": (["--recipe=resnet9"], "unknown recipe 'resnet9': --list_recipes lists all"),
+    "recipe typo": (
+        ["--recipe=cifar10-resnet20"],
+        "'cifar10-resnet20': did you mean cifar10_resnet20",
+    ),
+    "two lengths": (["--steps=3", "--epochs=2"], "--epochs=2 and --steps=3", "give one of them"),
+    "no epochs": (["--epochs=0"], "epochs must be above 0, got 0"),
+    "known by another name": (["--lr=0.1"], "unknown flag --lr: did you mean --learning_rate?"),
+    "dashes": (["--learning-rate=0.1"], "did you mean --learning_rate?"),
     "unknown field": (["--field=colour=red"], "colour=red", "shortcut"),
     "field without a value": (["--field=shortcut"], "shortcut", "NAME=VALUE"),
     "bad value of a field": (["--field=shortcut=Z"], "Z", "A"),

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_resnet.console import progress
 from keras_resnet.preprocessing import Preprocessing
 from train.datasets.decoding import Broken, watched, whole
 from train.datasets.examples import Examples
@@ -31,9 +32,11 @@ def mean_image(
     total = np.zeros([*preprocess.size, examples.channels])
     count = 0
     at_once = max(1, min(256, IN_FLIGHT_BYTES // (4 * total.size)))
-    for batch in watched(images.batch(at_once), broken):
-        total += tf.reduce_sum(tf.cast(batch, tf.float64), 0).numpy()
-        count += len(batch)
+    with progress.shown("computing the mean image", examples.size, "images") as work:
+        for batch in watched(images.batch(at_once), broken):
+            total += tf.reduce_sum(tf.cast(batch, tf.float64), 0).numpy()
+            count += len(batch)
+            work.advance(len(batch))
     if broken:
         broken.check()  # if no image can be decoded, there was no batch to check after
     if not count:

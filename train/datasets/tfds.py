@@ -192,7 +192,8 @@ def _prepare(builder: Any) -> None:
             raise
         raise ValueError(
             f"{builder.name} {builder.version} is not prepared in {builder.data_dir}, and TFDS"
-            f" cannot do it: {_first_line(error)}{_other_versions(builder.name, root)}"
+            f" cannot do it: {_first_line(error)}{_other_versions(builder.name, root)}; give"
+            " --data_dir of a folder that holds it, prepared on a machine with a connection"
         ) from error
 
 

@@ -13,7 +13,7 @@ from train.lab.experiments import EXPERIMENTS
 from train.lab.planned import Place, Planned, Schedule
 from train.lab.results import Outcome
 from train.recipes import validity
-from train.run import devices, interruption
+from train.run import choices, devices, interruption
 
 FLAGS = flags.FLAGS
 
@@ -48,8 +48,8 @@ def define_flags() -> None:
         "FIELD=VALUE: a field that differs in all recipes, such as dataset=folder; repeatable.",
     )
     flags.DEFINE_integer("jobs", 1, "Number of runs that are trained at a time.", 1)
-    flags.DEFINE_enum("precision", planning.FLOAT32, devices.PRECISIONS, "As of python -m train.")
-    flags.DEFINE_enum("strategy", "one", devices.STRATEGIES, "As of python -m train.")
+    flags.DEFINE_enum("precision", planning.FLOAT32, choices.PRECISIONS, "As of python -m train.")
+    flags.DEFINE_enum("strategy", "one", choices.STRATEGIES, "As of python -m train.")
     flags.DEFINE_bool("jit_compile", False, "As of python -m train.")
 
 

@@ -6,15 +6,14 @@ import re
 import sys
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from train import recipes
 from train.lab.experiment import Run
+from train.recipes.length import shortened
 
-EVALUATIONS = 20  # of a short run, at least
-LINES = 100  # of metrics of a short run, at least
 SAID = ("steps", "log_every", "eval_every", "save_every")  # follow from the number of steps
 FLOAT32 = "float32"
 Recipe = recipes.Recipe
@@ -71,32 +70,6 @@ class Schedule:
         """
         changes = {**run.changes, **self.changes, "seed": seed}
         return shortened(recipes.find(run.recipe, **changes), self.steps)
-
-
-def shortened(recipe: Recipe, steps: int | None) -> Recipe:
-    """Returns a recipe of fewer or more steps, whose learning rate changes at the same shares.
-
-    Raises:
-        ValueError: if so few steps leave no room between boundaries.
-    """
-    if steps is None or steps == recipe.steps:
-        return recipe
-    share = steps / recipe.steps
-    boundaries = tuple(round(boundary * share) for boundary in recipe.boundaries)
-    if list(boundaries) != sorted({*boundaries} - {0}):
-        raise ValueError(
-            f"--steps={steps} leaves no room between the steps at which the rate is divided:"
-            f" {recipe.boundaries} of {recipe.steps} become {boundaries}"
-        )
-    return replace(
-        recipe,
-        steps=steps,
-        boundaries=boundaries,
-        warmup_steps=-(-recipe.warmup_steps * steps // recipe.steps),
-        freeze_steps=-(-recipe.freeze_steps * steps // recipe.steps),
-        eval_every=max(1, min(recipe.eval_every, steps // EVALUATIONS)),
-        log_every=max(1, min(recipe.log_every, steps // LINES)),
-    )
 
 
 def parsed(changes: Sequence[str]) -> dict[str, Any]:

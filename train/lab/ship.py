@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-import keras_resnet
 from keras_resnet import console
+from keras_resnet.models import from_weights
 from keras_resnet.weights import catalogue
 from keras_resnet.weights.catalogue import Card
 from keras_resnet.weights.disk import digest, replacing
@@ -26,7 +26,7 @@ from train.datasets.examples import Examples
 from train.lab import compact, finished
 from train.lab.finished import Finished
 from train.log import history
-from train.run import devices, starts
+from train.run import choices, starts
 from train.run.starts import Start
 from train.tasks import classification
 from train.tasks.evaluation import eval_step, evaluate
@@ -56,7 +56,7 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "precision",
         None,
-        devices.PRECISIONS,
+        choices.PRECISIONS,
         "Type of the activations, of a run that does not record it in starts.jsonl.",
     )
     flags.DEFINE_string(
@@ -174,7 +174,7 @@ def measure(file: Path, examples: Examples) -> Measured:
     Raises:
         ValueError: if an image cannot be decoded.
     """
-    model = keras_resnet.from_weights(file, classifier_activation=None)
+    model = from_weights(file, classifier_activation=None)
     assert model.manifest
     preprocess = model.manifest.known_preprocessing()
     task = replace(classification.task(), inputs=preprocess.normalize)

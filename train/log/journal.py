@@ -5,6 +5,7 @@ import math
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from keras_resnet import console
+from keras_resnet.console import progress
 from keras_resnet.preprocessing.decoding.errors import message
 from train.run import devices, files
 from train.tasks.task import Scalars, Task
+
+SHOWN = 1.0  # seconds between two looks at the metrics of a step
 
 
 class Diverged(Exception):
@@ -63,6 +67,8 @@ class Journal:
         self._pace = pace
         self._writes = writes
         self._path = workdir / files.METRICS
+        self._work: progress.Work | None = None
+        self._shown = 0.0  # when the work has told of a step
         self._pending: list[tuple[int, float, Mapping[str, tf.Tensor]]] = []
         self._clock = time.monotonic()
         self._waited = 0.0  # seconds since the last line
@@ -75,6 +81,29 @@ class Journal:
         """Prints a line, if this worker is the one that writes."""
         if self._writes:
             console.say(line)
+
+    @contextmanager
+    def training(self, first: int) -> Iterator[None]:
+        """Shows how far the training is, from after step `first`, for as long as it lasts."""
+        begins = "first step, being compiled"
+        with progress.shown(begins, self._pace.steps, "steps", first, say=self._writes) as work:
+            self._work = work
+            yield
+            self._work = None
+
+    def _show(self, metrics: Mapping[str, tf.Tensor]) -> None:
+        """Shows that one more step is taken and, once in a while, its metrics."""
+        if self._work is None:
+            return
+        note = None
+        now = time.monotonic()
+        if now - self._shown > SHOWN:  # to read them is to wait for the step
+            means = {name: float(value) for name, value in metrics.items()}
+            rate = len(self._pending) * self._pace.batch_size / max(now - self._clock, 1e-9)
+            note = f"{self._task.train_text(means)}  {rate:,.0f} images/s"
+            self._shown = time.monotonic()
+        self._work.what = "training"
+        self._work.advance(1, note)
 
     def timed(self, batches: Iterable[Any]) -> Iterator[Any]:
         """Yields batches, and counts how long each lets the training wait."""
@@ -105,6 +134,7 @@ class Journal:
             Diverged: if a loss since the last line is NaN or infinite.
         """
         self._pending.append((step, learning_rate, metrics))
+        self._show(metrics)
         if step % self._pace.log_every and step != self._pace.steps:
             return
         rows = self.check()
@@ -121,13 +151,14 @@ class Journal:
         line = (
             f"step {step}/{self._pace.steps}  {self._task.train_text(means)}"
             f"  learning rate {learning_rate:g}  {rate:,.0f} images/s  {memory:.1f} GiB"
-            f"  ETA {_clock(remaining)}"
+            f"  ETA {progress.clock(remaining)}"
         )
         if skipped:
             scalars["skipped"] = skipped
             line += f"  {skipped:.1%} of the steps left out"
         self._write("train", step, scalars)
-        self.say(line)
+        if not progress.terminal():  # the bar says it there
+            self.say(line)
         self.restart_clock()
 
     def check(self) -> list[Scalars]:
@@ -219,9 +250,3 @@ def _append(path: Path, line: str) -> None:
         if path.exists():
             os.truncate(path, size)
         raise
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from keras_resnet import console
+from keras_resnet.console import progress
 from keras_resnet.manifest import Manifest
 from keras_resnet.models.weights_flags import Trained
 from keras_resnet.weights.disk import digest
 from train.datasets.examples import Examples
 from train.measure import parts
-from train.measure.measurement import Measured, Measurement, Progress
+from train.measure.measurement import Measured, Measurement
 from train.run import interruption
 from train.tasks.protocols import Protocol
 
@@ -73,17 +74,18 @@ def all_parts(measurement: Measurement, out: Path | None) -> Measured:
     size = measurement.examples.size
     if done:
         console.say(f"{done:,} of {size:,} examples were measured before")
-    progress = Progress(size, done)
-    for first in measurement.parts:
-        if first in found:
-            continue
-        found[first] = measurement.measure(first, progress)
-        if out:
-            parts.save(out, first, found[first])
-            done += len(found[first].labels)
-            interruption.says(
-                f"stopped after {done:,} of {size:,} examples; the same command goes on from there"
-            )
+    with progress.shown("evaluating", size, "examples", done) as work:
+        for first in measurement.parts:
+            if first in found:
+                continue
+            found[first] = measurement.measure(first, work.advance)
+            if out:
+                parts.save(out, first, found[first])
+                done += len(found[first].labels)
+                interruption.says(
+                    f"stopped after {done:,} of {size:,} examples; the same command goes on from"
+                    " there"
+                )
     whole = [found[first] for first in measurement.parts]
     return Measured(
         np.concatenate([part.scores for part in whole]),

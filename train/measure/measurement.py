@@ -1,7 +1,6 @@
 """Networks measured on a split by a protocol, part by part."""
 
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +8,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_resnet import console
 from train.datasets.decoding import Broken, watched
 from train.datasets.examples import Examples
 from train.measure import batches, scores, views
@@ -19,7 +17,6 @@ from train.tasks.protocols import CROPS, MULTI_SCALE, ONE_CROP, SCALES, TEN_CROP
 
 # Examples of a part, which is what a killed evaluation computes again at most: some 5,000 crops.
 PART = {ONE_CROP: 5000, TEN_CROP: 500, MULTI_SCALE: 100}
-QUIET = 30.0  # seconds between progress lines
 
 Array = np.ndarray[Any, Any]
 
@@ -184,41 +181,3 @@ def _check_scales(sides: Sequence[int], least: int) -> None:
             f"the paper's scales are for images of {SCALES[0]} pixels, those of this network have"
             f" {least}: give --scales"
         )
-
-
-class Progress:
-    """Prints how far an evaluation is, from time to time.
-
-    Args:
-        size: number of examples.
-        done: number of examples that need not be measured again.
-        clock: returns seconds.
-    """
-
-    def __init__(self, size: int, done: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._size = size
-        self._done = float(done)
-        self._new = 0.0
-        self._clock = clock
-        self._began = self._told = clock()
-
-    def __call__(self, examples: float) -> None:
-        """Notes that so many more examples are measured."""
-        self._done += examples
-        self._new += examples
-        now = self._clock()
-        if now - self._told < QUIET:
-            return
-        self._told = now
-        rate = self._new / (now - self._began)
-        left = max(0.0, self._size - self._done) / rate
-        console.say(
-            f"{int(self._done):,} of {self._size:,} examples, {rate:,.3g} per second,"
-            f" {_duration(left)} left"
-        )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -5,6 +5,6 @@ the code takes; `validity` says where it can be followed.
 """
 
 from train.recipes.recipe import Recipe
-from train.recipes.table import RECIPES, find
+from train.recipes.table import EPOCHS, RECIPES, find
 
-__all__ = ["RECIPES", "Recipe", "find"]
+__all__ = ["EPOCHS", "RECIPES", "Recipe", "find"]

@@ -84,21 +84,36 @@ class Data:
         )
 
 
-def open_data(
-    recipe: Recipe,
-    data_dir: str | None,
-    kept: Preprocessing | None = None,
-    first: FirstWeights | None = None,
-    crew: Crew = ALONE,
-) -> Data:
+def open_splits(recipe: Recipe, data_dir: str | None, crew: Crew = ALONE) -> dict[str, Examples]:
     """Opens the splits of a recipe; a missing one is an error before training starts.
 
     Args:
         recipe: which data set, and how many examples are held out.
         data_dir: where the set is, as `datasets.load` takes it.
+        crew: the workers that open the data together.
+
+    Raises:
+        ValueError: if there is no such data, or it cannot be read.
+    """
+    try:
+        return datasets.splits(recipe.dataset, data_dir, recipe.validation, crew)
+    except tf.errors.OpError as error:
+        raise ValueError(message(error)) from error
+
+
+def settled(
+    recipe: Recipe,
+    splits: Mapping[str, Examples],
+    kept: Preprocessing | None = None,
+    first: FirstWeights | None = None,
+) -> Data:
+    """Returns the data of a recipe, with its preprocessing, which may need a look at all images.
+
+    Args:
+        recipe: what is trained.
+        splits: as `open_splits` returns them.
         kept: the preprocessing of a run that resumes; by default what the recipe says.
         first: the first weights of the recipe, if they are open already.
-        crew: the workers that open the data together.
 
     Raises:
         ValueError: if recipe and data do not fit, or too many images are broken.
@@ -107,11 +122,18 @@ def open_data(
     if first is None and recipe.init_weights:
         first = FirstWeights(recipe.init_weights, recipe.network)
     try:
-        splits = datasets.splits(recipe.dataset, data_dir, recipe.validation, crew)
         chosen = kept or _preprocessing(recipe, splits["train"], first, broken)
     except tf.errors.OpError as error:
         raise ValueError(message(error)) from error
     return Data(recipe, splits, chosen, broken, first)
+
+
+def open_data(recipe: Recipe, data_dir: str | None, kept: Preprocessing | None = None) -> Data:
+    """Opens the splits of a recipe and settles their preprocessing.
+
+    Args, Raises: see `open_splits` and `settled`.
+    """
+    return settled(recipe, open_splits(recipe, data_dir), kept)
 
 
 def _preprocessing(

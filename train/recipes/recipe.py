@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from keras_resnet import family, preprocessing, transfer
+from keras_resnet import family
 from train.recipes.expected import Expected
 
 Augmentation = Literal["none", "shift", "shift_flip", "random_resized_crop", "scale_jitter"]
@@ -18,6 +18,8 @@ Optimizer = Literal["sgd", "lars", "adamw", "lamb"]
 Loss = Literal["softmax", "sigmoid"]
 Schedule = Literal["step", "cosine", "square"]
 Warmup = Literal["linear", "constant"]
+# The names of `keras_resnet.preprocessing.MODES`, which this module does not wait for.
+Preprocessing = Literal["per_pixel", "weights", "caffe", "torch", "tf", "none"]
 CHOICES = {
     "augmentation": Augmentation,
     "colour": Colour,
@@ -26,6 +28,7 @@ CHOICES = {
     "loss": Loss,
     "schedule": Schedule,
     "warmup": Warmup,
+    "preprocessing": Preprocessing,
 }
 POSITIVE = (
     "steps",
@@ -54,7 +57,6 @@ NOT_NEGATIVE = (
 )
 BELOW_1 = ("momentum", "warmup_error", "label_smoothing", "target_threshold", "ema")
 UP_TO_1 = ("erasing", "magnitude", "crop", "trust")
-PREPROCESSING = ("per_pixel", "weights", *preprocessing.MODES)
 
 
 def _field(text: str, default: Any = MISSING) -> Any:
@@ -165,9 +167,9 @@ class Recipe:
     repeats: int = _field(
         "How often each image is seen per epoch, augmented differently each time.", 1
     )
-    preprocessing: str = _field(
-        f"How pixels are normalized: {', '.join(PREPROCESSING)}. `weights`: as the first weights"
-        " need it.",
+    preprocessing: Preprocessing = _field(
+        "How pixels are normalized; per_pixel subtracts the mean image of the training images,"
+        " weights is as the first weights need it.",
         "per_pixel",
     )
     image_size: int = _field("Pixels per side of training images.", 32)
@@ -228,7 +230,6 @@ class Recipe:
     def _check_values(self) -> None:
         for name, kind in CHOICES.items():
             _choose(name, getattr(self, name), get_args(kind))
-        _choose("preprocessing", self.preprocessing, PREPROCESSING)
         for name in POSITIVE:
             _bound(name, getattr(self, name), 1, None)
         for name in NOT_NEGATIVE:
@@ -266,7 +267,7 @@ class Recipe:
             raise ValueError(f"target_threshold={self.target_threshold} needs loss=sigmoid")
 
     def _check_transfer(self) -> None:
-        transfer.check_parts(family.spec(self.network, **self.fields), self.freeze)
+        family.spec(self.network, **self.fields).check_parts(self.freeze)
         if not 0 < self.stage_rate <= 1:
             raise ValueError(f"stage_rate must be in (0, 1], got {self.stage_rate!r}")
         if self.freeze_steps and not self.freeze:

@@ -49,6 +49,11 @@ RECIPES: Mapping[str, Recipe] = {
 }
 
 
+EPOCHS: Mapping[str, float] = {
+    "finetune": 30
+}  # of recipes for data of any size, whose `steps` are the most
+
+
 def find(name: str, **changes: Any) -> Recipe:
     """Looks up a recipe and changes fields of it.
 
@@ -56,7 +61,20 @@ def find(name: str, **changes: Any) -> Recipe:
         ValueError: for a name outside `RECIPES` or a value that a field does not allow.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, 3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"allowed: {', '.join(RECIPES)}"
-        raise ValueError(f"unknown recipe {name!r}; {hint}")
+        *others, last = _near(name) or [""]
+        found = f"{', '.join(others)} or {last}" if others else last
+        hint = f"did you mean {found}? " if found else ""
+        raise ValueError(f"unknown recipe {name!r}: {hint}--list_recipes lists all {len(RECIPES)}")
     return replace(RECIPES[name], **changes)
+
+
+def _near(name: str) -> list[str]:
+    """Returns the recipes that a name may mean: those that contain it, or differ in a few letters.
+
+    A recipe is also compared without its data set, as in "resnet56".
+    """
+    word = name.lower().replace("-", "_")
+    inside = [known for known in RECIPES if word and word in known]
+    short = {known.partition("_")[2]: known for known in reversed(list(RECIPES))}
+    alike = difflib.get_close_matches(word, [*RECIPES, *short], 3, 0.85)
+    return list(dict.fromkeys([*inside, *(short.get(one, one) for one in alike)]))[:3]

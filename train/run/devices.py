@@ -13,10 +13,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-STRATEGIES = ("one", "mirrored", "multi_worker", "tpu")
-KINDS = ("gpu", "cpu")
-PRECISIONS = ("float32", "bfloat16", "float16")
-
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
@@ -41,7 +37,7 @@ def count(name: str, replicas: int | None) -> int:
     as `replicas` says. Those of several workers are on all of their GPUs, or on one CPU each.
 
     Args:
-        name: one of STRATEGIES.
+        name: one of `choices.STRATEGIES`.
         replicas: how many are asked for, if any number is.
 
     Raises:
@@ -72,7 +68,7 @@ def strategy(name: str, replicas: int) -> tf.distribute.Strategy:
     TPU.
 
     Args:
-        name: one of STRATEGIES.
+        name: one of `choices.STRATEGIES`.
         replicas: as `count` says.
 
     Raises:

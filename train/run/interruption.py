@@ -127,5 +127,6 @@ def _receive(number: int) -> None:
     patience.daemon = True
     patience.start()
     with suppress(OSError):
-        os.write(1, f"{_state.line}\n".encode())
+        erased = "\r\x1b[K" if os.isatty(1) else ""  # of a bar, in whose row the cursor is
+        os.write(1, f"{erased}{_state.line}\n".encode())
     os._exit(code)

@@ -105,6 +105,21 @@ def check(
         )
 
 
+def told(state: TrainState, shape: Sequence[int], batching: Batching, *, compiled: bool) -> str:
+    """Returns what a step needs at least, and what there is.
+
+    Args:
+        state: as of `need`.
+        shape: as of `need`.
+        batching: size and parts of a batch.
+        compiled: as of `need`.
+    """
+    least = need(state, shape, batching.size, compiled=compiled).bytes(batching.micro_batches)
+    found = room(_replicas(state))
+    has = f"{found[1]} has {_gib(found[0])}" if found else "how much there is, is unknown"
+    return f"a step needs at least {_gib(least)}, up to twice as much in practice; {has}"
+
+
 def advice(needed: Need, batching: Batching, room: int) -> str:
     """Returns the flags that make a step smaller, with micro-batches that take half of the room."""
     for parts in _parts(batching, needed.images):

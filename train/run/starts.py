@@ -48,7 +48,7 @@ def note(workdir: Path, after_step: int, precision: str, strategy: tf.distribute
     """
     commit, changed = _code(CHECKOUT)
     date = datetime.now(UTC).date().isoformat()
-    start = Start(after_step, date, commit, changed, precision, _hardware(strategy))
+    start = Start(after_step, date, commit, changed, precision, hardware(strategy))
     kept = [row for row in read(workdir) if row.after_step < after_step]
     lines = [json.dumps(asdict(row)) + "\n" for row in [*kept, start]]
     files.write(workdir / files.STARTS, "".join(lines))
@@ -86,7 +86,7 @@ def _git(checkout: Path, *words: str) -> str | None:
     return done.stdout.strip()
 
 
-def _hardware(strategy: tf.distribute.Strategy) -> str:
+def hardware(strategy: tf.distribute.Strategy) -> str:
     """Returns number and name of the devices that a run trains on, such as "2 x NVIDIA A100"."""
     if not devices.gpus():
         return f"{_threads()} x {_processor()}"

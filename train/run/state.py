@@ -9,8 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import keras_resnet
 from keras_resnet import console
+from keras_resnet.models import resnet
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.rewrite import int8
 from train.optimize import schedules, statistics
@@ -196,7 +196,7 @@ def create(
 def _network(data: Data, *, resumes: bool) -> ResidualNetwork:
     recipe = data.recipe
     first = data.first if not resumes else None
-    model = keras_resnet.resnet(
+    model = resnet(
         recipe.network,
         input_shape=data.input_shape,
         classes=len(data.labels),

@@ -15,13 +15,13 @@ from train.recipes import RECIPES, validity
 PARSED = """
 import json, sys
 from absl import flags
-from train import __main__ as train
-train.define_flags()
+from train.command import chosen, flags as own
+own.define()
 for words in json.loads(sys.stdin.read()):
     flags.FLAGS(["train", *words])
-    print(json.dumps(json.loads(train.recipe_from_flags().to_json())))
+    print(json.dumps(json.loads(chosen.recipe().to_json())))
     flags.FLAGS.unparse_flags()
-    for name in train.HELP:
+    for name in own.HELP:
         flags.FLAGS[name].value = None
     flags.FLAGS["field"].value = []
 """
@@ -78,7 +78,7 @@ def test_a_shorter_schedule_has_the_papers_proportions() -> None:
     assert (recipe.steps, recipe.boundaries, recipe.warmup_steps) == (8000, (4000, 6000), 50)
     assert (recipe.eval_every, recipe.log_every, recipe.save_every) == (400, 80, 100)
     assert SHORT.recipe(Run("a", "cifar10_plain20"), seed=1).warmup_steps == 0
-    with pytest.raises(ValueError, match=r"--steps=1 leaves no room .* become \(0, 1\)"):
+    with pytest.raises(ValueError, match=r"1 steps leave no room .* become \(0, 1\)"):
         Schedule(1).recipe(Run("a", "cifar10_plain20"), seed=1)
 
 

@@ -15,6 +15,7 @@ from tests.support.forked import Forked
 from train.lab import planned as planning, processes, runs, training
 from train.lab.experiment import TEST, TRAIN, Run
 from train.lab.planned import Place, Planned, Schedule
+from train.recipes import length
 from train.run import interruption, starts
 
 SMALL = {"dataset": "digits", "batch_size": 64, "image_size": 8}
@@ -38,7 +39,7 @@ def wait_for(folder: Path, pattern: str, seconds: float = 120) -> None:
 
 def test_runs_stop_at_a_signal_and_resume_by_the_same_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(processes, "PATIENCE", 0.02)
-    monkeypatch.setattr(planning, "EVALUATIONS", 2)
+    monkeypatch.setattr(length, "EVALUATIONS", 2)
     monkeypatch.setattr(processes, "Popen", Forked)
     place = Place(tmp_path)
     every = planned(80, tmp_path)

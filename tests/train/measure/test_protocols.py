@@ -17,7 +17,7 @@ from train.datasets import load
 from train.datasets.decoding import Broken
 from train.datasets.examples import Examples, arrays
 from train.measure import views
-from train.measure.measurement import Measurement, Progress
+from train.measure.measurement import Measurement
 from train.measure.networks import Member
 from train.tasks.protocols import MULTI_SCALE, ONE_CROP, SCALES, TEN_CROP, Protocol
 
@@ -301,14 +301,3 @@ def test_protocols_have_names_and_scales():
     }.items():
         with pytest.raises(ValueError, match=told):
             Protocol(*arguments)
-
-
-def test_progress_is_told_twice_a_minute(capsys):
-    times = iter([0.0, 10.0, 40.0, 50.0, 100.0])
-    progress = Progress(1000, 200, lambda: next(times))
-    for _ in range(4):
-        progress(100)
-    assert capsys.readouterr().out == (
-        "400 of 1,000 examples, 5 per second, 2 min left\n"
-        "600 of 1,000 examples, 4 per second, 2 min left\n"
-    )

@@ -44,15 +44,15 @@ echo "$@" >> "$OUT/scontrol"
 PARSE = """
 import json, sys
 from absl import flags
-from train import __main__ as driver
-driver.define_flags()
-print(json.dumps(list(driver.FLAGS)))
+from train.command import chosen, flags as own
+own.define()
+print(json.dumps(list(own.FLAGS)))
 for arguments in json.loads(sys.argv[1]):
-    for name in driver.FLAGS:
-        driver.FLAGS[name].unparse()
+    for name in own.FLAGS:
+        own.FLAGS[name].unparse()
     try:
-        rest = driver.FLAGS(["train", *arguments])[1:]
-        driver.recipe_from_flags()
+        rest = own.FLAGS(["train", *arguments])[1:]
+        chosen.recipe()
         print(json.dumps(f"not flags: {rest}" if rest else ""))
     except (flags.Error, ValueError) as error:
         print(json.dumps(str(error) or "wrong"))

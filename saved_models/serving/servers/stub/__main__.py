@@ -13,12 +13,14 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
+from saved_models.serving import noise
 from saved_models.serving.servers.stub.loader import Refusal
 from saved_models.serving.servers.stub.server import Models, serving
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
         sys.exit(__doc__)
+    noise.hide()
     try:
         models = Models(Path(sys.argv[1]))
     except (ImportError, OSError, ValueError, KeyError, Refusal, text_format.ParseError) as error:

@@ -1,9 +1,10 @@
 """Shared by all commands: checks before Keras is imported, the run of `main`, and errors.
 
 Keras chooses its backend when it is imported, and a broken installation ends in a traceback. This
-module therefore imports nothing of the package, and `train` executes it alone.
+module therefore imports nothing else of the package.
 """
 
+import difflib
 import errno
 import importlib
 import importlib.metadata
@@ -14,17 +15,32 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from absl import app, flags, logging as absl_logging
 
-__all__ = ["backend", "check", "command", "fail", "install", "keras_home", "quiet", "run", "say"]
+__all__ = [
+    "backend",
+    "check",
+    "command",
+    "fail",
+    "import_keras",
+    "install",
+    "keras_home",
+    "last_said",
+    "quiet",
+    "run",
+    "say",
+]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a log on a full disk
+HELP = {"--help", "-help", "-h", "-?", "--helpshort", "--helpfull"}
+MISSING = re.compile(r"Flag --(\w+) must have a value other than None")  # as absl says it
 OLDEST = (2, 21)  # TensorFlow; see setup.py
 # Optional modules, by the extra of setup.py that installs them.
 EXTRAS = {
@@ -34,6 +50,7 @@ EXTRAS = {
     "openvino": ("openvino",),
     "hub": ("huggingface_hub",),
 }
+_said = 0.0  # when a line was printed
 
 
 def command() -> str:
@@ -67,17 +84,38 @@ def backend() -> tuple[str, str]:
         return "tensorflow", "the default"
 
 
-def check(name: str, modules: Iterable[str] = (), *, keras: bool = True) -> None:
+def check(
+    name: str, modules: Iterable[str] = (), *, tensorflow: bool = True, keras: bool = True
+) -> None:
     """Ends a command with one line if a module is missing, or the backend is not TensorFlow.
 
     From then on an ImportError at the top of a module is also printed as one line.
+
+    Args:
+        name: the command.
+        modules: what it needs besides TensorFlow.
+        tensorflow: whether it needs TensorFlow.
+        keras: whether Keras is imported now, which takes seconds; else `import_keras` does it.
     """
     sys.excepthook = _report
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         fail(f"{name} needs {', '.join(missing)}: {install(missing[0])}")
-    if keras:
+    if tensorflow:
         _check_tensorflow(name)
+        if keras:
+            import_keras(name)
+
+
+def import_keras(name: str) -> None:
+    """Imports Keras, and with it TensorFlow; ends the command `name` with one line if it fails."""
+    from keras_resnet.console import progress
+
+    try:
+        with progress.shown("importing TensorFlow"):
+            importlib.import_module("keras")
+    except Exception as error:  # whatever a broken installation or configuration raises
+        fail(f"{name} cannot import Keras: {type(error).__name__}: {error}")
 
 
 def _check_tensorflow(name: str) -> None:
@@ -95,10 +133,6 @@ def _check_tensorflow(name: str) -> None:
     if version and version < OLDEST:
         told = ".".join(map(str, version))
         fail(f"{name} needs TensorFlow {wanted} or later, got {told}: {install}")
-    try:
-        importlib.import_module("keras")
-    except Exception as error:  # whatever a broken installation or configuration raises
-        fail(f"{name} cannot import Keras: {type(error).__name__}: {error}")
 
 
 def _version(package: str) -> tuple[int, ...] | None:
@@ -129,36 +163,63 @@ def _line(message: object) -> str:
     return f"error: {' '.join(str(message).split())}"
 
 
-def run(
-    main: Callable[..., None], removed: Mapping[str, str] | None = None, *, words: int = 0
-) -> None:
+class Help(NamedTuple):
+    """What a command says of itself.
+
+    Attributes:
+        usage: returns the text of --help from the other arguments; None: absl's.
+        alike: what people give who mean a flag, such as {"lr": "learning_rate"}.
+        removed: names of flags of earlier versions, and what to do instead.
+    """
+
+    usage: Callable[[list[str]], str] | None = None
+    alike: Mapping[str, str] = {}
+    removed: Mapping[str, str] = {}
+
+
+NO_HELP = Help()
+
+
+def run(main: Callable[..., None], about: Help = NO_HELP, *, words: int = 0) -> None:
     """Runs a command whose flags are defined, and ends the process.
 
     Args:
         main: the command.
-        removed: names of flags of earlier versions, and what to do instead.
+        about: what it says of itself.
         words: how many arguments that are not flags `main` takes, at most.
 
     Errors that a user can correct are one line on stderr, with exit code 1: an unknown flag, an
     argument that is not a flag, and each ValueError, TypeError, OSError, MemoryError and
     ImportError of `main`.
     """
-    app.run(
-        lambda given: _command(main, given[1:], words),
-        flags_parser=partial(_parse, removed or {}),
-    )
+    flags.DEFINE_bool("verbose", False, "Show the notes of TensorFlow's C++ libraries.")
+    app.run(lambda given: _command(main, given[1:], words), flags_parser=partial(_parse, about))
 
 
-def _parse(removed: Mapping[str, str], arguments: list[str]) -> list[str]:
+def _parse(about: Help, arguments: list[str]) -> list[str]:
     try:
+        if about.usage and HELP & {*arguments[1:]}:
+            print(about.usage([word for word in arguments if word not in HELP]))
+            sys.exit(0)
         return flags.FLAGS(arguments)
     except flags.UnrecognizedFlagError as error:
-        name = error.flagname.lstrip("-").partition("=")[0]
-        if name in removed:
-            fail(f"--{name} was removed: {removed[name]}")
-        fail(f"{error}; see --help")
+        fail(_unknown(error.flagname.lstrip("-").partition("=")[0], about))
+    except ValueError as error:  # of the help
+        fail(error)
     except flags.Error as error:
+        if missing := MISSING.search(str(error)):
+            fail(f"--{missing[1]} is missing: {flags.FLAGS[missing[1]].help} See --help")
         fail(f"{error}; see --help")
+
+
+def _unknown(name: str, about: Help) -> str:
+    if name in about.removed:
+        return f"--{name} was removed: {about.removed[name]}"
+    word = name.replace("-", "_").lower()
+    meant = about.alike.get(word) or word
+    found = difflib.get_close_matches(meant, list(flags.FLAGS), 1, 0.7)
+    hint = f": did you mean --{found[0]}? See --help" if found else "; see --help"
+    return f"unknown flag --{name}{hint}"
 
 
 def _command(main: Callable[..., None], words: list[str], most: int = 0) -> None:
@@ -205,11 +266,18 @@ def quiet() -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # a warning per attempt of a download
 
 
+def last_said() -> float:
+    """Returns when `say` has printed last, by `time.monotonic`; 0.0 if it has not."""
+    return _said
+
+
 def say(line: str) -> None:
     """Prints a line at once. On a full disk the line is lost, and the run continues.
 
     Characters that the terminal cannot show are escaped.
     """
+    global _said  # noqa: PLW0603 - a process has one stdout
+    _said = time.monotonic()
     encoding = sys.stdout.encoding or "utf-8"
     try:
         print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
