@@ -50,6 +50,7 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 72
 add_module_names = False
@@ -93,7 +94,9 @@ def complete(app: Sphinx, page: str, text: list[str]) -> None:
 
 def from_markdown(_: Sphinx, *found: Any) -> None:
     """Rewrites a docstring, whose inline markup is Markdown, for Sphinx: `code`, and stars."""
-    lines = found[-1]
+    _, _, value, _, lines = found
+    if isinstance(value, type):
+        reference.with_fields(value, lines)
     text = re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``\\ ", "\n".join(lines))
     lines[:] = re.sub(r"(?<![\w*`\\])\*(?=\w+[,\]])", r"\\*", text).split("\n")
 

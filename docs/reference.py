@@ -4,9 +4,12 @@ A page in `docs/reference/` has only an introduction; `docs/conf.py` adds the en
 while the site is built, so that no name can be missing or out of date.
 """
 
+import ast
 import importlib
 import inspect
+import textwrap
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from types import ModuleType
 from typing import Any
 
@@ -103,6 +106,28 @@ def _is_module(module: ModuleType, name: str) -> bool:
 def _builds(name: str) -> bool:
     package, _, function = name.rpartition(".")
     return package == "keras_resnet" and function in builders.__all__
+
+
+def with_fields(kind: type, lines: list[str]) -> None:
+    """Adds the comments beside the fields of a class to its docstring, unless it explains them."""
+    if not {"Args:", "Attributes:"}.isdisjoint(line.strip() for line in lines):
+        return
+    comments = {name: text for name, text in _comments(kind) if text}
+    if comments:
+        lines += ["", "Attributes:", *(f"    {name}: {text}" for name, text in comments.items())]
+
+
+def _comments(kind: type) -> Iterator[tuple[str, str]]:
+    """Yields the fields of a named tuple or data class, each with the comment behind it."""
+    if not is_dataclass(kind) and not hasattr(kind, "_fields"):
+        return
+    source = textwrap.dedent(inspect.getsource(kind))
+    lines = source.splitlines()
+    for node in ast.parse(source).body[0].body:
+        if isinstance(node, ast.AnnAssign) and not node.target.id.startswith("_"):
+            own = lines[node.lineno - 1 : node.end_lineno]
+            found = [line.partition("  # ")[2] for line in own]
+            yield node.target.id, " ".join(filter(None, found))
 
 
 def _entry(name: str) -> str:

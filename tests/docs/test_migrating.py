@@ -12,6 +12,7 @@ import keras
 import pytest
 
 import keras_resnet
+from docs import family
 from keras_resnet import specs
 from keras_resnet.network import ResidualNetwork
 from keras_resnet.weights import SOURCES
@@ -111,6 +112,13 @@ def test_names_of_timm_exist():
         if isinstance(call, ast.Call):
             assert timm.is_model(ast.literal_eval(call.args[0]).partition(".")[0]), text
             assert {word.arg for word in call.keywords} <= known, text
+
+
+def test_timm_has_the_weights_that_the_family_shows():
+    timm = pytest.importorskip("timm")
+    for name in family.PROJECTS["timm"]:
+        theirs = name.replace("_v1_5", "").replace("_d", "d")
+        assert timm.models.is_model_pretrained(theirs), theirs
 
 
 def test_arguments_of_keras_hub_are_fields():
