@@ -51,7 +51,7 @@ test-slow: .venv/parity .venv/servers/installed
 
 # The site, in build/docs; a warning is an error. It needs no network, also where it is read.
 docs: venv
-	$(BIN)/python -m sphinx -qW --keep-going -c docs . build/docs
+	$(BIN)/python -m sphinx -qWE --keep-going -c docs . build/docs
 	@echo build/docs/index.html
 
 lint: venv

@@ -57,8 +57,8 @@ WITHOUT = "<!-- without the site -->"  # what follows it in a page is only for G
 ABOUT_BUILDERS = """## Networks by name
 
 [The family](../family.md) says what each network is. All functions take the arguments of
-`ResNet50`, for which `...` stands below; the defaults that are shown are those that differ.
-`BASIC`, `WIDE_BOTTLENECK` and `DEEP_STEM` are tables of convolutions in `keras_resnet.specs`.
+`ResNet50`, in the same order; `**arguments` stands for those with the same default. `BASIC`,
+`WIDE_BOTTLENECK` and `DEEP_STEM` are tables of convolutions in `keras_resnet.specs`.
 """
 
 
@@ -173,11 +173,18 @@ def _changes(name: str) -> str:
         inspect.signature(getattr(builders, each)).parameters.values() for each in (name, FULL)
     )
     changed = {
-        one.name: TABLES.get(one.default, repr(one.default))
+        one.name: TABLES.get(one.default, _plain(one.default))
         for one, other in zip(own, full, strict=True)
         if one.default != other.default
     }
-    return ", ".join(["...", *(f"{field}={text}" for field, text in changed.items())])
+    return ", ".join(["*", *(f"{field}={text}" for field, text in changed.items()), "**arguments"])
+
+
+def _plain(value: Any) -> str:
+    """Returns a default as Python; convolutions as tuples."""
+    if isinstance(value, tuple) and all(isinstance(row, tuple) for row in value):
+        value = tuple(map(tuple, value))
+    return repr(value)
 
 
 def _block(text: str) -> str:

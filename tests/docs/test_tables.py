@@ -1,5 +1,7 @@
 """The pages about the family and the recipes are those of the code, and their numbers are right."""
 
+import re
+
 import pytest
 
 import keras_resnet
@@ -67,6 +69,16 @@ def test_errors_are_those_of_the_papers():
 def test_projects_are_sources_and_networks_those_of_the_family():
     assert page.PROJECTS.keys() < SOURCES.keys()
     assert {name for names in page.PROJECTS.values() for name in names} <= family.FAMILY.keys()
+
+
+def test_the_code_of_the_family_runs():
+    [block] = re.findall("```python\n(.*?)```", page.HEAD, re.DOTALL)
+    first, second = block.splitlines()
+    names = {"keras_resnet": keras_resnet}
+    exec(first, names)
+    assert names["model"].spec == family.FAMILY["resnet50_v1_5"]
+    exec(second, names)
+    assert names["model"].spec.output_stride == 16
 
 
 def test_every_recipe_has_a_row():
