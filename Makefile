@@ -8,7 +8,7 @@ TORCH := 2.13.0
 JOBS ?= 2
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-slow lint format lock clean
+.PHONY: demo test test-slow docs lint format lock clean
 
 venv: .venv/installed
 
@@ -48,6 +48,11 @@ test: .venv/parity
 
 test-slow: .venv/parity .venv/servers/installed
 	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist loadfile
+
+# The site, in build/docs; a warning is an error. It needs no network, also where it is read.
+docs: venv
+	$(BIN)/python -m sphinx -qWE --keep-going -c docs . build/docs
+	@echo build/docs/index.html
 
 lint: venv
 	$(BIN)/ruff format --check .

