@@ -144,6 +144,7 @@ def _late(curve: Curve, steps: int) -> list[float]:
 def _steps(axes: Axes, last: int) -> None:
     power = 4 if last >= 20_000 else 0
     axes.set_xlim(0, last or 1)
+    axes.xaxis.set_major_locator(MaxNLocator(5))  # labels such as 4,000 need room
     axes.set_xlabel(f"steps (1e{power})" if power else "steps")
     axes.xaxis.set_major_formatter(lambda step, _: f"{step / 10**power:,g}")
 
