@@ -66,8 +66,8 @@ def place(request, tmp_path) -> Path:
 
 
 REASONS = {
-    "unreachable": r"unreachable 1\.2\.3 is not prepared in .*: 127\.0\.0\.1 cannot be reached$",
-    "failing": r"failing 1\.2\.3 is not prepared in .*: bad archive$",
+    "unreachable": r"unreachable 1\.2\.3 is not prepared in .*: 127\.0\.0\.1 cannot be reached; ",
+    "failing": r"failing 1\.2\.3 is not prepared in .*: bad archive; ",
 }
 
 
