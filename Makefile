@@ -39,9 +39,9 @@ demo: venv
 	  --dataset=digits --split=train --examples=1024 --examples_out=$(DEMO)/train.npz
 	$(BIN)/python -m keras_resnet.export --network=resnet20 --weights=$(DEMO)/final.weights.h5 --out=$(EXPORT) \
 	  --formats=saved_model,tflite,tflite_int8 --calibration_file=$(DEMO)/train.npz
-	$(BIN)/python saved_models/classify.py $(EXPORT) $(DEMO)/test.npz
-	$(BIN)/python saved_models/classify.py $(EXPORT)/model.tflite $(DEMO)/test.npz
-	$(BIN)/python saved_models/classify.py $(EXPORT)/model_int8.tflite $(DEMO)/test.npz
+	for model in $(EXPORT) $(EXPORT)/model.tflite $(EXPORT)/model_int8.tflite; do \
+	  $(BIN)/keras-resnet predict --weights=$$model --csv --top=1 $(DEMO)/test.npz > $(DEMO)/predictions.csv || exit 1; done
+	head -n 4 $(DEMO)/predictions.csv
 
 test: .venv/parity
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile

@@ -55,6 +55,7 @@ setup(
         "keras_resnet": ["imagenet_labels.csv", "py.typed"],
         "keras_resnet.weights": ["shipped/*/*"],
     },
+    entry_points={"console_scripts": ["keras-resnet = keras_resnet.command.entry:main"]},
     python_requires=">=3.11",
     install_requires=[
         "absl-py>=2.1",

@@ -9,9 +9,9 @@ if console.command().startswith("keras_resnet."):
     noise.hide()
     console.check(f"python -m {console.command()}")
 
-# The commands of `train` check what is installed first, and import the modules that they use: the
-# help of `python -m train` is quick. To them these names are unknown.
-if TYPE_CHECKING or console.command().partition(".")[0] != "train":
+# The commands of `train` and `keras-resnet` check what is installed first, and import the modules
+# that they use: their help is quick. To them these names are unknown.
+if TYPE_CHECKING or not console.imports_itself():
     from keras_resnet.analysis.cost import Cost, cost
     from keras_resnet.analysis.grad_cam import grad_cam
     from keras_resnet.family import FAMILY

@@ -16,7 +16,17 @@ from keras_resnet.specs import (
     Spec,
 )
 
-__all__ = ["FAMILY", "PUBLISHED", "Published", "changes", "name_of", "nearest", "spec"]
+__all__ = [
+    "ERRORS",
+    "FAMILY",
+    "PUBLISHED",
+    "Published",
+    "Reported",
+    "changes",
+    "name_of",
+    "nearest",
+    "spec",
+]
 
 
 def _cifar(branch: tuple[Conv, ...], n: int, shortcut: Shortcut) -> Spec:
@@ -72,6 +82,44 @@ FAMILY: Mapping[str, Spec] = _FOR_IMAGENET | _FOR_CIFAR | WIDE
 PUBLISHED: Mapping[str, Published] = {
     **dict.fromkeys(_FOR_IMAGENET | WIDE, Published(image_size=224, classes=1000)),
     **dict.fromkeys(_FOR_CIFAR, Published(image_size=32, classes=10)),
+}
+
+
+class Reported(NamedTuple):
+    """The error that the authors of a network report, or the first who have trained it."""
+
+    top1: float  # percent, on ImageNet's validation images or CIFAR-10's test images
+    place: str
+    crops: int = 1  # per image
+    shortcut: str = ""  # its option, where that is not the network's
+
+
+_TABLES = "arXiv:1512.03385, Tables 2 and 3"
+_V2 = "arXiv:1603.05027, Table 2"
+ERRORS: Mapping[str, Reported] = {
+    "plain18": Reported(27.94, _TABLES, 10),
+    "plain34": Reported(28.54, _TABLES, 10),
+    "resnet18": Reported(27.88, _TABLES, 10, "A"),
+    "resnet34": Reported(24.52, _TABLES, 10),
+    "resnet50": Reported(22.85, _TABLES, 10),
+    "resnet101": Reported(21.75, _TABLES, 10),
+    "resnet152": Reported(21.43, _TABLES, 10),
+    "resnet50_v1_5": Reported(24.01, "README of fb.resnet.torch"),
+    **{
+        f"resnet{depth}": Reported(error, "arXiv:1512.03385, Table 6")
+        for depth, error in {
+            20: 8.75,
+            32: 7.51,
+            44: 7.17,
+            56: 6.97,
+            110: 6.43,
+            1202: 7.93,
+        }.items()
+    },
+    "resnet164": Reported(5.93, _V2),
+    "resnet110_v2": Reported(6.37, _V2),
+    "resnet164_v2": Reported(5.46, _V2),
+    "resnet1001_v2": Reported(4.92, "arXiv:1603.05027, Table 4"),
 }
 
 

@@ -18,6 +18,7 @@ __all__ = [
     "numbers",
     "places",
     "quoted",
+    "ranked",
     "similar",
 ]
 
@@ -135,10 +136,32 @@ def decode_predictions(probabilities: Any, top: int = 5) -> list[list[tuple[str,
     labels = imagenet_labels()
     rows = np.asarray(ops.convert_to_numpy(probabilities))
     if rows.ndim != 2 or rows.shape[1] != len(labels):
-        raise ValueError(f"probabilities must be [batch, {len(labels)}], got {rows.shape}")
+        raise ValueError(
+            f"probabilities must be [batch, {len(labels)}], ImageNet's classes, got {rows.shape};"
+            " for the classes of other weights call model.predict_images(images), or read"
+            " model.manifest.labels"
+        )
     if not 1 <= top <= len(labels):
         raise ValueError(f"top must be between 1 and {len(labels)}, got {top}")
-    best = np.argsort(-rows, axis=1, kind="stable")[:, :top]
     return [
-        [(*labels[i], float(row[i])) for i in order] for row, order in zip(rows, best, strict=True)
+        [(*labels[i], float(row[i])) for i in order]
+        for row, order in zip(rows, ranked(rows, top), strict=True)
     ]
+
+
+def ranked(scores: Any, top: int) -> Any:
+    """Returns the indices of the highest scores, the highest first, and of equal ones the first.
+
+    Args:
+        scores: an array [n, classes].
+        top: how many; all classes if there are fewer.
+
+    Returns:
+        Integers [n, top].
+
+    Raises:
+        ValueError: if `top` is less than 1.
+    """
+    if top < 1:
+        raise ValueError(f"top must be at least 1, got {top}")
+    return np.argsort(-scores, axis=1, kind="stable")[:, :top]

@@ -207,15 +207,52 @@ class ResidualNetwork(keras.Model):
         return {layer.name: found.get(layer.name, HEAD) for layer in self.layers}
 
     @property
-    def preprocessing(self) -> Preprocessing | None:
-        """Maps images to the input that the weights were trained with; None if it is unknown.
+    def preprocessing(self) -> Preprocessing:
+        """Maps images to the input that the weights were trained with.
 
         Grey images and RGB images are converted to the channels of the network.
+
+        Raises:
+            AttributeError: if it is unknown, as it is of random weights.
         """
         if self.manifest is None or self.manifest.preprocessing is None:
-            return None
+            raise AttributeError(f"the preprocessing of {self.name} is unknown: {_unscaled(self)}")
         _, _, channels, *_ = _kernel(self, stem_conv(1)) or self.manifest.image_shape
         return self.manifest.preprocessing.for_channels(channels)
+
+    def predict_images(
+        self, images: Any, top: int = 5, *, batch_size: int = 16
+    ) -> list[list[tuple[str, float]]]:
+        """Classifies images, with the preprocessing and the labels of the weights.
+
+        Args:
+            images: an image, or several: what `Preprocessing` takes, which are paths of JPEG, PNG,
+                WebP, BMP and GIF files, PIL images, and arrays or tensors [height, width, channels]
+                or [height, width] of 0..255. Several are a list, whose images may differ in kind
+                and size, or one array [n, height, width, channels].
+            top: how many classes to return for each image; all if there are fewer.
+            batch_size: how many images to compute at a time.
+
+        Returns:
+            For each image a list of (label, probability), the most probable first. A network that
+            ends in its logits has these in place of probabilities.
+
+        Raises:
+            ValueError: if the preprocessing is unknown; for a network without a classifier or
+                labels; and for an image that cannot be read, naming it.
+            TypeError: for what is no image.
+        """
+        names = _named(self)
+        listed = list(images) if isinstance(images, list | tuple) else [images]
+        if len(getattr(listed[0] if listed else None, "shape", ())) == 4:
+            listed = [image for batch in listed for image in batch]
+        answers = []
+        for start in range(0, len(listed), batch_size):
+            inputs = self.preprocessing(listed[start : start + batch_size])
+            scores = np.asarray(keras.ops.convert_to_numpy(self(inputs, training=False)))
+            for row, order in zip(scores, labels.ranked(scores, top), strict=True):
+                answers.append([(names[i], float(row[i])) for i in order])
+        return answers
 
     def check_manifest(self, manifest: Manifest | None = None) -> None:
         """Checks that a manifest, by default the network's own, fits the network.
@@ -305,6 +342,37 @@ class ResidualNetwork(keras.Model):
             model._spec = model.manifest.spec
         model._endpoints = endpoints
         return model
+
+
+def _unscaled(model: ResidualNetwork) -> str:
+    """Returns why the preprocessing of a network is unknown, and what to do."""
+    if model.manifest is None:
+        return (
+            "its weights are random or were set by hand; build it with weights=..., or scale images"
+            " yourself with keras_resnet.preprocess"
+        )
+    return (
+        "its weights do not state it; build it with from_weights(..., preprocessing=...), a name in"
+        " keras_resnet.preprocessing.MODES or a keras_resnet.Preprocessing"
+    )
+
+
+def _named(model: ResidualNetwork) -> tuple[str, ...]:
+    """Returns the labels of the outputs of a network that can classify images.
+
+    Raises:
+        ValueError: for another network, saying what it lacks.
+    """
+    if model.manifest is None or model.manifest.preprocessing is None:
+        raise ValueError(f"{model.name} cannot read images: {_unscaled(model)}")
+    shape = model.output_shape
+    names = model.manifest.labels
+    if isinstance(shape, dict) or len(shape) != 2 or shape[-1] != len(names):
+        raise ValueError(
+            f"{model.name} does not classify: its output is {shape}, and its weights have"
+            f" {len(names):,} labels; build it with include_top=True"
+        )
+    return names
 
 
 def _endpoints_of(spec: Spec, present: set[str]) -> dict[str, str]:

@@ -30,6 +30,7 @@ __all__ = [
     "command",
     "fail",
     "import_keras",
+    "imports_itself",
     "install",
     "keras_home",
     "last_said",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # errors of a log on a full disk
+PACKAGE, SCRIPT = "keras_resnet", "keras-resnet"  # as `python -m` and the shell call the command
 HELP = {"--help", "-help", "-h", "-?", "--helpshort", "--helpfull"}
 MISSING = re.compile(r"Flag --(\w+) must have a value other than None")  # as absl says it
 OLDEST = (2, 21)  # TensorFlow; see setup.py
@@ -62,6 +64,16 @@ def command() -> str:
         return ""
     word = sys.orig_argv[-len(sys.argv)]
     return word.partition("m")[2] if word.startswith("-") else word  # -mtrain is one word
+
+
+def imports_itself() -> bool:
+    """Whether this process is a command that imports what it uses of this package.
+
+    These are the commands of `train`, and `keras-resnet`, also as `python -m keras_resnet`.
+    """
+    module = command()
+    script = Path(sys.argv[0] if sys.argv else "").stem
+    return module.partition(".")[0] == "train" or module == PACKAGE or script == SCRIPT
 
 
 def keras_home() -> Path:
@@ -259,9 +271,17 @@ def _report(kind: type[BaseException], error: BaseException, trace: TracebackTyp
         sys.__excepthook__(kind, error, trace)
 
 
+class _Plain(logging.Formatter):
+    """Shows a warning without date, thread and line of code."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {record.getMessage()}"
+
+
 def quiet() -> None:
     """Hides informational messages of libraries."""
     absl_logging.set_verbosity(absl_logging.WARNING)
+    absl_logging.get_absl_handler().setFormatter(_Plain())
     logging.getLogger("tensorflow").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # a warning per attempt of a download
 

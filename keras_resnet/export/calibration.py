@@ -106,7 +106,8 @@ class Folder:
                 name = image_files.printable(str(files[i]))
                 logging.warning("left out, because no image can be decoded from it: %s", name)
                 continue
-            images.append(np.asarray(manifest.known_preprocessing().resize(pixels), np.float32))
+            resized = np.asarray(manifest.known_preprocessing().resize(pixels), np.float32)
+            images.append(resized.clip(0, 255))  # white may come out as 255.00002
             folders.append(files[i].parent.name)
         if not images:
             raise ValueError(f"none of the images of {self.directory} can be decoded")

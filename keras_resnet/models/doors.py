@@ -17,7 +17,7 @@ from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.rewrite.int8 import quantized
 from keras_resnet.specs import FIELDS, stem_conv
 from keras_resnet.weights import Held, Told
-from keras_resnet.weights.fill import check_layers
+from keras_resnet.weights.filling import check_layers
 
 __all__ = ["fill_from", "from_weights", "resnet"]
 

@@ -1,6 +1,7 @@
 """Reads images of all kinds: arrays, tensors, PIL images and files, grey or in colour."""
 
 import os
+import struct
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,12 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-__all__ = ["converted", "pixels", "with_channels"]
+from keras_resnet.preprocessing.image_kinds import HEAD, READ, kind_of
+
+__all__ = ["converted", "decoded", "pixels", "with_channels"]
 
 COLOURS = {1: "L", 3: "RGB", 4: "RGBA"}  # modes of PIL by channels
+UNLIMITED = ("BMP", "GIF")  # kinds whose size is not looked at before they are decoded
 DEEP = ("I", "F", "I;")  # PIL modes of more than 8 bits, which `convert` clips at 255
 LUMINANCE = (19_595, 38_470, 7_471)  # PIL's weights of red, green and blue, in units of 2^-16
 
@@ -94,21 +98,59 @@ def _of_pil(image: Any, channels: int) -> np.ndarray[Any, Any]:
 
 
 def _read(path: Path, channels: int) -> Any:
-    """Decodes a file as exports do; images that are too large are refused before."""
-    if channels not in COLOURS:
-        raise ValueError(f"{path}: images in files have 1, 3 or 4 channels, not {channels}")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, not an image: give the files in it")
     if not path.is_file():
         raise ValueError(f"no such file: {path}")
+    return decoded(path.read_bytes(), channels, str(path))
+
+
+def decoded(data: bytes, channels: int, name: str) -> Any:
+    """Decodes the content of a file as exports do; images that are too large are refused before.
+
+    Args:
+        data: a JPEG, PNG, WebP, BMP or GIF, of which the first frame is decoded.
+        channels: of the result: 1, 3 or 4.
+        name: of the file, for errors.
+
+    Returns:
+        uint8 [height, width, channels].
+
+    Raises:
+        ValueError: for data that cannot be decoded, other channels, and without TensorFlow.
+    """
+    if channels not in COLOURS:
+        raise ValueError(f"{name}: images in files have 1, 3 or 4 channels, not {channels}")
     try:
         import tensorflow as tf
     except ImportError as error:
         raise ValueError(
-            f"decoding {path} needs TensorFlow; open it with PIL and pass the image"
+            f"decoding {name} needs TensorFlow; open it with PIL and pass the image"
         ) from error
+    kind = kind_of(data[:HEAD])
+    if kind not in READ:
+        what = f"it is a {kind} file" if kind else "it is not an image" if data else "it is empty"
+        raise ValueError(
+            f"{name} cannot be decoded: {what}; {', '.join(READ)} can be: convert it to PNG"
+        )
+    if kind == "GIF":
+        _check_gif(data, name)
     try:
-        return _decoder(channels)(tf.constant(path.read_bytes()))
+        return _decoder(channels, limited=kind not in UNLIMITED)(tf.constant(data))
     except tf.errors.InvalidArgumentError as error:
-        raise ValueError(f"{path} cannot be decoded: {_reason(error)}") from error
+        raise ValueError(f"{name} cannot be decoded: {_reason(error)}") from error
+
+
+def _check_gif(data: bytes, name: str) -> None:
+    """Refuses a small file that would decode to gigabytes; a BMP is as large as its pixels."""
+    from keras_resnet.preprocessing.decoding.bounds import MAX_PIXELS
+
+    width, height = struct.unpack("<HH", data[6:10].ljust(4, b"\0"))
+    if width * height > MAX_PIXELS:
+        raise ValueError(
+            f"{name} cannot be decoded: it has {width}x{height} pixels; at most {MAX_PIXELS} are"
+            " allowed"
+        )
 
 
 def _reason(error: Any) -> str:
@@ -118,14 +160,15 @@ def _reason(error: Any) -> str:
 
 
 @lru_cache
-def _decoder(channels: int) -> Any:
+def _decoder(channels: int, *, limited: bool) -> Any:
     import tensorflow as tf
 
     from keras_resnet.preprocessing import decoding
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
     def decode(data: Any) -> Any:
-        with tf.control_dependencies([decoding.total(data[tf.newaxis])]):
+        checks = [decoding.total(data[tf.newaxis])] if limited else []
+        with tf.control_dependencies(checks):
             return decoding.decode(tf.identity(data), channels)
 
     return decode

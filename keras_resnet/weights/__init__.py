@@ -3,22 +3,23 @@
 `keras_resnet.resnet(weights=...)` and `keras_resnet.from_weights(...)` build networks from files;
 the functions here take a model. `SOURCES` lists the supported projects, each a module in `sources`;
 `formats` reads their files; `infer.authority` determines which network a file contains.
+
+A name is imported when it is first used: `keras-resnet list` needs the catalogue, but not Keras.
 """
 
-import os
+import importlib
+from typing import TYPE_CHECKING, Any
 
-import keras
-
-from keras_resnet.manifest import Manifest
-from keras_resnet.specs import Spec
-from keras_resnet.weights.catalogue import list_weights
-from keras_resnet.weights.download import local
-from keras_resnet.weights.file import Held, opened
-from keras_resnet.weights.fill import fill
-from keras_resnet.weights.infer.authority import DECIDED, Told, Undecided
-from keras_resnet.weights.infer.images_and_labels import adapted, labels
-from keras_resnet.weights.save import save
-from keras_resnet.weights.sources import SOURCES
+if TYPE_CHECKING:
+    from keras_resnet.weights.catalogue import list_weights
+    from keras_resnet.weights.download import local
+    from keras_resnet.weights.file import Held, opened
+    from keras_resnet.weights.filling import fill
+    from keras_resnet.weights.infer.authority import Told, Undecided
+    from keras_resnet.weights.infer.images_and_labels import adapted, labels
+    from keras_resnet.weights.loading import load, read_manifest
+    from keras_resnet.weights.saving import save
+    from keras_resnet.weights.sources import SOURCES
 
 __all__ = [
     "SOURCES",
@@ -36,60 +37,30 @@ __all__ = [
     "save",
 ]
 
-
-def load(
-    model: keras.Model,
-    path: str | os.PathLike[str],
-    spec: Spec | None = None,
-    *,
-    source: str | None = None,
-    prefix: str | None = None,
-    backbone: bool = False,
-) -> None:
-    """Sets all weights of a model from a file of the same network.
-
-    Layers are matched by name. (Keras matches them by their order in the graph, which changes with
-    `include_top`, `endpoints`, dilation and stochastic depth.)
-
-    Args:
-        model: the network, with or without its classifier.
-        path: a file, a URL or "hf://owner/name", in the format of any source.
-        spec: the architecture of the network in the file; overrides the conventions of its source.
-            By default the spec of the model is used where the file determines nothing.
-        source: a name in `SOURCES`; by default recognized by the content of the file.
-        prefix: of the names of the tensors to read, such as "backbone."; it is removed from them.
-        backbone: whether `model` is a larger model around the network, such as a detector built on
-            its endpoints. Then a classifier, and layers with other names than those of this
-            package, keep their weights. The model must have all layers of the backbone.
-
-    Raises:
-        ValueError: if the file is missing or damaged, or contains another network; no weight is
-            changed.
-    """
-    own = getattr(model, "spec", None) if spec is None else spec
-    with opened(local(path), source, prefix) as held:
-        if own is None:
-            fill(model, held, held.evidence.spec, backbone=backbone)
-            return
-        firmly = {} if spec is None else {name: getattr(spec, name) for name in DECIDED}
-        manifest = held.settle(Told(spec=own, exact=True, fields=firmly))
-        fill(model, held, manifest.spec, backbone=backbone)
+MODULES = {
+    "SOURCES": "sources",
+    "Held": "file",
+    "Told": "infer.authority",
+    "Undecided": "infer.authority",
+    "adapted": "infer.images_and_labels",
+    "fill": "filling",
+    "labels": "infer.images_and_labels",
+    "list_weights": "catalogue",
+    "load": "loading",
+    "local": "download",
+    "opened": "file",
+    "read_manifest": "loading",
+    "save": "saving",
+}
 
 
-def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
-    """Reads the manifest of a file, or derives it from the content.
+def __getattr__(name: str) -> Any:
+    if name not in MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{MODULES[name]}"), name)
+    globals()[name] = found
+    return found
 
-    Args:
-        path: a file, a URL or "hf://owner/name", in the format of any source.
 
-    Returns:
-        The manifest; None if the file alone does not determine the network.
-
-    Raises:
-        ValueError: if the file is missing or damaged.
-    """
-    with opened(local(path)) as held:
-        try:
-            return held.settle()
-        except Undecided:
-            return None
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from keras_resnet import family
 from keras_resnet.weights.disk import digest
-from keras_resnet.weights.sources import keras_applications
 
 __all__ = [
     "IMAGENET",
@@ -165,7 +164,7 @@ def list_weights(network: str | None = None) -> Offers:
     """
     if network is not None:
         family.spec(network)
-    offers = [*map(_of_card, cards()), *map(_official, keras_applications.OFFICIAL)]
+    offers = [*map(_of_card, cards()), *map(_official, OFFICIAL_FACTS)]
     return Offers(offer for offer in offers if network in (None, offer.network))
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from saved_models import classify
-from tests.support import helpers
+from tests.support import helpers, predicting
 
 pytestmark = pytest.mark.slow
 PUBLISHED = 93.39  # akamaster's README, ResNet-56: 6.61 % error
@@ -68,12 +67,11 @@ def test_bfloat16_keeps_it(exported):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_tflite_keeps_it(exported, name, capsys):
+def test_tflite_keeps_it(exported, name):
     file, least = FORMATS[name]
-    classify.main(str(exported / "float32" / "1" / file), str(exported / "examples.npz"))
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert found["images"] == 10_000
-    assert found["top1"] >= least
+    found = predicting.accuracy(exported / "float32" / "1" / file, exported / "examples.npz")
+    assert found[0] == 10_000
+    assert found[1] >= least
 
 
 def test_full_int8_is_at_least_3_3_times_smaller(exported):

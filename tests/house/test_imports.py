@@ -32,6 +32,7 @@ RANKS = {
     "console": 0,
     "labels": 0,
     "specs": 0,
+    "counts": 1,
     "family": 1,
     "layers": 1,
     "preprocessing": 1,
@@ -44,7 +45,9 @@ RANKS = {
     "models": 6,
     "transfer": 6,
     "export": 7,
-    "__init__": 8,
+    "command": 8,
+    "__main__": 9,
+    "__init__": 10,
 }
 # The same inside of `weights`: readers know no sources, and sources only what a file proves.
 WEIGHTS_RANKS = {
@@ -57,8 +60,9 @@ WEIGHTS_RANKS = {
     "catalogue": 4,
     "download": 5,
     "file": 5,
-    "fill": 6,
-    "save": 7,
+    "filling": 6,
+    "loading": 7,
+    "saving": 7,
     "__init__": 8,
 }
 # The rooms of the driver.
@@ -82,7 +86,7 @@ TRAIN_RANKS = {
 # Folders that are bound to TensorFlow; the rest of the library runs on all backends of Keras.
 TENSORFLOW = ("keras_resnet/export", "keras_resnet/preprocessing/decoding")
 CORE = {"absl", "google", "h5py", "keras", "keras_resnet", "ml_dtypes", "numpy", "safetensors"}
-ROOMS = {"keras_resnet": 15, "train": 14}  # on the first floor, at most
+ROOMS = {"keras_resnet": 18, "train": 14}  # on the first floor, at most
 RECIPE_READERS = 6  # modules of train outside of its recipes that import `Recipe`, at most
 
 

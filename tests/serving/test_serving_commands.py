@@ -1,4 +1,4 @@
-"""What serves and classifies ends in one line where a package, a file or a flag is wrong."""
+"""What serves ends in one line where a package, a file or a flag is wrong."""
 
 from pathlib import Path
 
@@ -8,7 +8,6 @@ from tests.support import helpers
 
 BLOCKED = ("gradio", "grpc", "kserve", "pytriton", "requests", "tensorflow", "tqdm")
 CLIENT = ["-m", "saved_models.serving.client", "--model=a"]
-CLASSIFY = ["saved_models/classify.py"]
 EXPORT = "{tmp}/name/1"
 SERVING = "pip install 'he-keras-resnet[serving]'"
 CASES = {
@@ -18,27 +17,18 @@ CASES = {
     "page": (["-m", "saved_models.serving.page", EXPORT], 1, "'he-keras-resnet[demo]'"),
     "Triton": (["-m", "saved_models.serving.servers.triton", EXPORT], 1, "nvidia-pytriton"),
     "KServe": (["-m", "saved_models.serving.servers.kserve"], 1, "pip install kserve tensorflow"),
-    "SavedModel": ([*CLASSIFY, EXPORT, "{tmp}/images.npz"], 1, "pip install tensorflow"),
-    "no export": ([*CLASSIFY, "{tmp}/none", "{tmp}/images.npz"], 1, "'{tmp}/none/model.json'"),
-    "no images": ([*CLASSIFY, EXPORT, "{tmp}/none.npz"], 1, "'{tmp}/none.npz'"),
-    "other images": ([*CLASSIFY, EXPORT, "{tmp}/labels.npz"], 1, "images"),
-    "stray word": ([*CLASSIFY, "a", "b", "c"], 1, "expected MODEL EXAMPLES.npz, got 'a b c'"),
 }
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """An export, as far as it is looked at before it is loaded, where packages are missing."""
-    import numpy as np
-
     tmp = tmp_path_factory.mktemp("bare")
     code = f"import sys\nsys.modules.update(dict.fromkeys({BLOCKED}))\n"
     (tmp / "sitecustomize.py").write_text(code)
     (tmp / "name/1").mkdir(parents=True)
     (tmp / "name/1/saved_model.pb").touch()
     (tmp / "name/1/model.json").write_text('{"labels": ["a"], "activation": "softmax"}')
-    np.savez(tmp / "images.npz", images=np.zeros((1, 8, 8, 3), np.uint8))
-    np.savez(tmp / "labels.npz", labels=np.zeros(1, np.int64))
     return tmp
 
 

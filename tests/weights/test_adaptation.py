@@ -6,7 +6,7 @@ import torch
 from timm.models._manipulate import adapt_input_conv
 
 from keras_resnet import resnet, weights
-from keras_resnet.weights.fill import with_channels
+from keras_resnet.weights.filling import with_channels
 from tests.support import variants
 
 

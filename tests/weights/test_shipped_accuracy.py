@@ -1,6 +1,5 @@
 """What cards say of accuracy is what the real test images give, in Keras and in exports."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,7 @@ import pytest
 
 import keras_resnet
 from keras_resnet.weights.catalogue import Card, cards
-from saved_models import classify
-from tests.support import helpers
+from tests.support import helpers, predicting
 from train import datasets
 
 BY_NAME = {card.name: card for card in cards()}
@@ -70,9 +68,8 @@ def exported(request, place, tmp_path_factory) -> tuple[Card, Path, Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file", ["", "model_int8.tflite"], ids=["SavedModel", "TFLite int8"])
-def test_exports_keep_it(exported, file, capsys):
+def test_exports_keep_it(exported, file):
     card, folder, examples = exported
-    classify.main(str(folder / file), str(examples))
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert found["images"] == card.accuracy[0]["images"]
-    assert found["top1"] == pytest.approx(card.top1, abs=ROOM)
+    count, top1 = predicting.accuracy(folder / file, examples)
+    assert count == card.accuracy[0]["images"]
+    assert top1 == pytest.approx(card.top1, abs=ROOM)

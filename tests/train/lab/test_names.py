@@ -9,7 +9,7 @@ import pytest
 import keras_resnet
 from keras_resnet import weights
 from keras_resnet.weights import catalogue
-from tests.support import helpers
+from tests.support import helpers, predicting
 from train import datasets
 
 
@@ -183,5 +183,5 @@ def test_exports_of_a_name_classify(shipped, tmp_path):
     formats = ["--formats=saved_model,tflite_int8", f"--calibration_file={tmp_path}/train.npz"]
     assert command(shipped, "keras_resnet.export", *named, f"--out={out}", *formats).returncode == 0
     for model, room in ((out, 0.01), (f"{out}/model_int8.tflite", 2)):
-        done = helpers.module("saved_models.classify", model, f"{tmp_path}/test.npz")
-        assert helpers.last_line(done)["top1"] == pytest.approx(top1, abs=room)
+        _, found = predicting.accuracy(model, tmp_path / "test.npz")
+        assert found == pytest.approx(top1, abs=room)

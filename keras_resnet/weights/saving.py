@@ -13,7 +13,7 @@ from keras_resnet.network import ResidualNetwork
 from keras_resnet.rewrite.int8 import precision
 from keras_resnet.specs import BASIC, BOTTLENECK, WIDE_BOTTLENECK, Spec, is_norm
 from keras_resnet.weights.disk import replacing
-from keras_resnet.weights.fill import variable_name
+from keras_resnet.weights.filling import variable_name
 from keras_resnet.weights.sources import timm
 
 __all__ = ["save"]
