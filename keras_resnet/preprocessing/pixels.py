@@ -129,16 +129,22 @@ def decoded(data: bytes, channels: int, name: str) -> Any:
         ) from error
     kind = kind_of(data[:HEAD])
     if kind not in READ:
-        what = f"it is a {kind} file" if kind else "it is not an image" if data else "it is empty"
-        raise ValueError(
-            f"{name} cannot be decoded: {what}; {', '.join(READ)} can be: convert it to PNG"
-        )
+        raise ValueError(f"{name} cannot be decoded: {_other(kind, data)}")
     if kind == "GIF":
         _check_gif(data, name)
     try:
         return _decoder(channels, limited=kind not in UNLIMITED)(tf.constant(data))
     except tf.errors.InvalidArgumentError as error:
         raise ValueError(f"{name} cannot be decoded: {_reason(error)}") from error
+
+
+def _other(kind: str, data: bytes) -> str:
+    """Returns why data of no kind that is decoded is refused."""
+    if not data:
+        return "it is empty"
+    *others, last = READ
+    known = f"{', '.join(others)} or {last}"
+    return f"it is a {kind} file, not a {known}: convert it" if kind else f"it is not a {known}"
 
 
 def _check_gif(data: bytes, name: str) -> None:

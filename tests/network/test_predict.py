@@ -78,7 +78,7 @@ def test_what_cannot_be_classified_is_said(network, tmp_path):
     with pytest.raises(ValueError, match="is a folder, not an image: give the files in it"):
         network.predict_images(tmp_path)
     (tmp_path / "x.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
-    with pytest.raises(ValueError, match=r"is a HEIC file; JPEG, PNG, WebP, BMP, GIF can be"):
+    with pytest.raises(ValueError, match="it is a HEIC file, not a JPEG, PNG, WebP, BMP or GIF"):
         network.predict_images([tmp_path / "x.jpg"])
 
 

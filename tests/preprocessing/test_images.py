@@ -101,7 +101,7 @@ def test_files_that_are_none_are_refused(tmp_path) -> None:
     (tmp_path / "text.png").write_text("no image")
     message = refused(lambda: CHOSEN(tmp_path / "text.png"))
     assert "text.png cannot be decoded" in message
-    assert "not a JPEG, PNG or WebP" in message
+    assert "it is not a JPEG, PNG, WebP, BMP or GIF" in message
     Image.fromarray(noise(40, 56, 3)).save(tmp_path / "whole.png")
     (tmp_path / "half.png").write_bytes((tmp_path / "whole.png").read_bytes()[:900])
     assert "half.png cannot be decoded: " in refused(lambda: CHOSEN(tmp_path / "half.png"))
