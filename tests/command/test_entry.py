@@ -1,6 +1,5 @@
 """`keras-resnet` finds its commands, and says what they are before TensorFlow is imported."""
 
-import ast
 import re
 import resource
 import subprocess
@@ -84,7 +83,11 @@ def test_help_fits_a_terminal(command):
         assert line.split()[0] in entry.COMMANDS
 
 
-def test_the_command_is_in_setup():
-    tree = ast.parse((ROOT / "setup.py").read_text())
-    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
-    assert "keras-resnet = keras_resnet.command.entry:main" in texts
+@pytest.mark.parametrize("words", [["predict", "--weights=x"], ["info", "x"]])
+def test_another_backend_is_one_line(words):
+    done = helpers.python("-m", "keras_resnet", *words, KERAS_BACKEND="jax")
+    assert (done.returncode, done.stdout) == (1, "")
+    needs = (
+        f"error: keras-resnet {words[0]} needs TensorFlow, and KERAS_BACKEND chooses the backend"
+    )
+    assert done.stderr == f"{needs} 'jax': set KERAS_BACKEND=tensorflow\n"

@@ -97,6 +97,9 @@ def test_weights_are_installed_with_the_package(tmp_path) -> None:
         names = set(archive.namelist())
         assert names >= {*expected, "keras_resnet/py.typed", "keras_resnet/imagenet_labels.csv"}
         assert archive.read(f"{inside}/resnet20.json").decode() == f"{inside}/resnet20.json"
+        (scripts,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
+        assert b"keras-resnet = keras_resnet.command.entry:main" in archive.read(scripts)
+        assert "keras_resnet/command/predict.py" in names
     with tarfile.open(source) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
         assert names >= expected
