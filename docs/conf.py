@@ -19,7 +19,7 @@ project = "keras_resnet"
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
 CONTENTS = {
-    "Use": ("family", "weights", "pixels", "evaluation", "analysis"),
+    "Use": ("predict", "family", "weights", "pixels", "evaluation", "analysis"),
     "Train": ("training", "recipes", "clusters", "experiments", "results", "models"),
     "Deploy": ("export", "runtimes", "serving"),
     "Help": ("migrating", "troubleshooting"),

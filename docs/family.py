@@ -1,21 +1,16 @@
 """The page about the family: every network with its size, cost, published error and weights.
 
 `python -m docs.tables` writes it. Parameters and multiply-adds are counted from the specs, because
-building all networks takes minutes; a test compares them with `keras_resnet.cost`.
+building all networks takes minutes.
 """
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from keras_resnet import family
-from keras_resnet.specs import Conv, Place, Spec
+from keras_resnet import counts, family
 from keras_resnet.weights import list_weights
 from train.lab import tables
-from train.lab.experiment import TEST
-from train.lab.experiments import EXPERIMENTS
-from train.recipes.table import RECIPES
-from train.tasks.protocols import TEN_CROP
 
 HEAD = """# The family
 
@@ -37,9 +32,9 @@ model = keras_resnet.ResNet34(shortcut="C", output_stride=16, endpoints=True)
 | published error | top-1 on ImageNet's validation or CIFAR-10's test images, in percent |
 | weights | that load: names of `weights=`, and projects whose files [load exactly](weights.md) |
 
-Errors are those of the first [recipe](recipes.md) or [experiment](experiments.md) of the network.
+Errors are those that the authors of a network report, or the first who trained it.
 `python -m docs.tables` writes this page from `keras_resnet.family`; `keras_resnet.cost(model)`
-counts the same for any network.
+counts the same for any network, and [`keras-resnet list`](predict.md#what-there-is) prints a table.
 """
 
 
@@ -100,66 +95,6 @@ PROJECTS = {
 }
 
 
-class Count(NamedTuple):
-    """The cost of one image, as `keras_resnet.Cost` has it."""
-
-    parameters: int
-    multiply_adds: int
-
-
-class Layer(NamedTuple):
-    """A convolution, or the classifier as one of a single pixel."""
-
-    conv: Conv
-    inputs: int  # channels
-    size: int  # pixels of a side of the output
-    extra: int  # parameters beside the kernel: of its normalization, or biases
-
-
-def count(spec: Spec, size: int, classes: int) -> Count:
-    """Counts trainable parameters, and multiply-adds for one RGB image of a side of `size`."""
-    found = list(_layers(spec, size, classes))
-    kernels = [layer.conv.kernel**2 * layer.inputs * layer.conv.filters for layer in found]
-    return Count(
-        sum(kernels) + sum(layer.extra for layer in found),
-        sum(kernel * layer.size**2 for kernel, layer in zip(kernels, found, strict=True)),
-    )
-
-
-def _layers(spec: Spec, size: int, classes: int) -> Iterator[Layer]:
-    channels = 3
-    for conv in spec.stem:
-        size = -(-size // conv.stride)
-        yield Layer(conv, channels, size, 2 * conv.filters)
-        channels = conv.filters
-    if spec.stem_pool:
-        size = -(-size // 2)
-    for place in spec.places():
-        yield from _block(spec, place, channels, size)
-        size = -(-size // place.stride)
-        channels = place.width * spec.branch[-1].filters
-    final = 2 * channels if spec.preact else 0
-    yield Layer(Conv(1, classes), channels, 1, classes + final)
-
-
-def _block(spec: Spec, place: Place, channels: int, size: int) -> Iterator[Layer]:
-    """Yields the convolutions of a block: of the branch, then of a shortcut that projects."""
-    after = -(-size // place.stride)
-    inputs = channels
-    for number, row in enumerate(spec.branch):
-        filters = place.width * row.filters
-        # With pre-activation the norm is before the convolution; the stem has that of the first.
-        normed = (0 if place.first and number == 0 else inputs) if spec.preact else filters
-        yield Layer(Conv(row.kernel, filters), inputs, _side(spec, number, size, after), 2 * normed)
-        inputs = filters
-    if spec.shortcut in ("B", "C", "D") and (channels != inputs or spec.shortcut == "C"):
-        yield Layer(Conv(1, inputs), channels, after, 0 if spec.preact else 2 * inputs)
-
-
-def _side(spec: Spec, number: int, before: int, after: int) -> int:
-    return after if number >= spec.strided else before
-
-
 def page() -> str:
     """Returns the page in Markdown."""
     lines = [HEAD]
@@ -184,12 +119,13 @@ def _names(group: Group) -> list[str]:
 
 def _row(name: str) -> tuple[str, ...]:
     spec = family.FAMILY[name]
-    found = count(spec, *family.PUBLISHED[name])
+    size, classes = family.PUBLISHED[name]
+    parameters, multiply_adds = counts.total(spec, (size, size, 3), classes)
     return (
         f"`{name}`",
         str(1 + sum(spec.repeats) * len(spec.branch) + 1),
-        _short(found.parameters),
-        _short(found.multiply_adds),
+        _short(parameters),
+        _short(multiply_adds),
         error(name),
         ", ".join(_weights(name)),
     )
@@ -204,30 +140,12 @@ def _short(number: int) -> str:
 
 def error(name: str) -> str:
     """Returns the published error of a network, and how it was measured; "" if there is none."""
-    own = family.FAMILY[name].shortcut
-    found = [
-        (recipe.fields.get("shortcut", own), recipe.expected[0])
-        for recipe in RECIPES.values()
-        if recipe.network == name and recipe.dataset in DATASETS and recipe.expected
-    ]
-    if not found:
-        return _error_of_experiments(name)
-    option, first = min(found, key=lambda row: row[0] != own)
-    notes = ["ten crops"] if first.protocol == TEN_CROP else []
-    notes += [] if option == own else [f"option {option}"]
-    return f"{100 - first.top1:.2f}" + (f" ({', '.join(notes)})" if notes else "")
-
-
-def _error_of_experiments(name: str) -> str:
-    for experiment in EXPERIMENTS.values():
-        networks = {
-            run.name: run.changes.get("network", RECIPES[run.recipe].network)
-            for run in experiment.runs
-        }
-        for row in experiment.published:
-            if row.measure == TEST and networks.get(row.run) == name:
-                return f"{row.value:.2f}"
-    return ""
+    found = family.ERRORS.get(name)
+    if found is None:
+        return ""
+    notes = ["ten crops"] if found.crops == 10 else []
+    notes += [f"option {found.shortcut}"] if found.shortcut else []
+    return f"{found.top1:.2f}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def _weights(name: str) -> Iterator[str]:

@@ -112,10 +112,10 @@ def described(path: Path) -> tuple[Path, dict[str, Any], Manifest]:
     folders = [path] if path.is_dir() else [path.parent, path.parent.parent]
     file = next((folder / ABOUT for folder in folders if (folder / ABOUT).is_file()), None)
     if file is None:
+        where = "in" if path.is_dir() else "beside"
         raise ValueError(
-            f"{path} has no {ABOUT} {'in' if path.is_dir() else 'beside'} it, which says what its"
-            f" pixels and classes are: give what `python -m keras_resnet.export` wrote"
-            f"{_versions(path)}"
+            f"{path} has no model.json {where} it, which says what its pixels and classes are: give"
+            f" what `python -m keras_resnet.export` wrote{_versions(path)}"
         )
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
