@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from keras_resnet import counts, family
 from tests.support import helpers
 
 
@@ -72,3 +73,11 @@ def test_no_export_is_one_line(data_dir, tmp_path):
     assert done.stderr.splitlines()[-1].endswith(f"wrote, such as {tmp_path}/name/2")
     done = helpers.module("keras_resnet", "info", f"{tmp_path}/name/2")
     assert f"{tmp_path}/name/2/model.json is not that of an export" in done.stderr
+
+
+def test_the_table_of_layers_has_the_sums_of_the_summary():
+    done = helpers.module("keras_resnet", "cost", "resnet8", "--layers")
+    assert done.returncode == 0, done.stderr
+    *_, last = done.stdout.splitlines()
+    parameters, multiply_adds = counts.total(family.FAMILY["resnet8"], (32, 32, 3), 10)
+    assert last.split()[:3] == ["sum", f"{parameters:,}", f"{multiply_adds:,}"]
