@@ -35,6 +35,19 @@ FLAGS = flags.FLAGS
 def define_flags() -> None:
     weights_flags.define_flags()
     flags.adopt_module_key_flags(weights_flags)  # so that --help shows them, too
+    _define_examples()
+    _define_protocol()
+    _define_files()
+    flags.DEFINE_enum(
+        "device",
+        None,
+        choices.KINDS,
+        "Kind of device. Default: a GPU if there is one, else the CPU.",
+    )
+    flags.DEFINE_integer("batch_size", 100, "Number of images, or crops, per batch.", 1)
+
+
+def _define_examples() -> None:
     flags.DEFINE_string(
         "dataset",
         None,
@@ -46,6 +59,22 @@ def define_flags() -> None:
         "data_dir", None, "Directory of the data set. Default: that of TensorFlow Datasets."
     )
     flags.DEFINE_enum("split", "test", ["train", "test"], "Which examples to measure on.")
+    flags.DEFINE_integer(
+        "examples",
+        None,
+        "Number of examples to measure on, and to write: a random sample. Default: all.",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "max_broken",
+        10,
+        "Number of images that may be left out because they cannot be decoded; one more is an"
+        " error.",
+        0,
+    )
+
+
+def _define_protocol() -> None:
     flags.DEFINE_enum(
         "protocol",
         ONE_CROP,
@@ -65,36 +94,19 @@ def define_flags() -> None:
         "Leave out the classes of the networks that the data set does not have: they cannot be"
         " predicted.",
     )
+
+
+def _define_files() -> None:
     flags.DEFINE_string(
         "out",
         None,
         "Directory for predictions, the accuracy of each class, and the confusion matrix. An"
         " evaluation that is killed goes on from what it has saved there.",
     )
-    flags.DEFINE_enum(
-        "device",
-        None,
-        choices.KINDS,
-        "Kind of device. Default: a GPU if there is one, else the CPU.",
-    )
-    flags.DEFINE_integer("batch_size", 100, "Number of images, or crops, per batch.", 1)
-    flags.DEFINE_integer(
-        "max_broken",
-        10,
-        "Number of images that may be left out because they cannot be decoded; one more is an"
-        " error.",
-        0,
-    )
     flags.DEFINE_string(
         "examples_out",
         None,
         "Name of an .npz file to write images and labels to, to calibrate or test an export with.",
-    )
-    flags.DEFINE_integer(
-        "examples",
-        None,
-        "Number of examples to measure on, and to write: a random sample. Default: all.",
-        lower_bound=1,
     )
 
 
