@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 __all__ = [
+    "CIFAR10",
     "decode_predictions",
     "imagenet_labels",
     "near",
@@ -22,6 +23,8 @@ __all__ = [
 ]
 
 SHOWN = 5  # names in an error
+# In the order of the data set's own `batches.meta`.
+CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
 
 
 @lru_cache

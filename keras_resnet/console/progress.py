@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from keras_resnet import console
 
-__all__ = ["Work", "clock", "each", "shown", "terminal"]
+__all__ = ["Work", "clock", "each", "refresh", "shown", "terminal"]
 
 SILENCE = 10.0  # seconds without a line, in the first minute of a work
 LATER = 60.0  # after that
@@ -120,6 +120,11 @@ def terminal() -> bool:
     """Whether stdout has a cursor; commands of a notebook have a terminal without one."""
     dumb = os.environ.get("TERM", "dumb") in ("dumb", "unknown")
     return sys.stdout.isatty() and not dumb and "JPY_PARENT_PID" not in os.environ
+
+
+def refresh() -> float:
+    """Returns for how many seconds a note may stay; a log shows it only after a silence."""
+    return 1.0 if terminal() else SILENCE
 
 
 def clock(seconds: float) -> str:

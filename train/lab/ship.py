@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from keras_resnet import console
+from keras_resnet import console, labels
+from keras_resnet.manifest import Manifest
 from keras_resnet.models import from_weights
 from keras_resnet.weights import catalogue
 from keras_resnet.weights.catalogue import Card
@@ -38,6 +39,7 @@ MOST_LOST = 0.05  # points of accuracy that float16 may cost
 MOST_APART = 0.5  # points between the run's own measure, in its precision, and float32
 MOST_POINTS = 16  # of a curve in a card
 BATCH = 100
+NAMES = {"cifar10": labels.CIFAR10}
 DIGITS = 4  # of an accuracy in percent, after the point
 
 
@@ -156,7 +158,7 @@ def ship(run: Finished, begun: list[Start], test: Examples, kernels: str) -> Car
     file = catalogue.place(run.dataset, run.network)
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as partial:
-        compact.write(run.file, partial, kernels)
+        compact.write(run.file, partial, kernels, named(run.manifest, run.dataset))
         own = measure(run.file, test)
         _check_own(run, own)
         shipped = measure(partial, test)
@@ -166,6 +168,13 @@ def ship(run: Finished, begun: list[Start], test: Examples, kernels: str) -> Car
     with replacing(file.with_name(f"{run.network}.json")) as partial:
         partial.write_text(card.to_json(), encoding="utf-8")
     return card
+
+
+def named(manifest: Manifest, dataset: str) -> Manifest:
+    """Returns a manifest with the names of classes, which a copy of the data set may lack."""
+    names = NAMES.get(dataset, ())
+    known = manifest.labels != labels.numbers(len(names))
+    return manifest if known else replace(manifest, labels=names)
 
 
 def measure(file: Path, examples: Examples) -> Measured:

@@ -20,8 +20,6 @@ from keras_resnet.preprocessing.decoding.errors import message
 from train.run import devices, files
 from train.tasks.task import Scalars, Task
 
-SHOWN = 1.0  # seconds between two looks at the metrics of a step
-
 
 class Diverged(Exception):
     """Loss or a weight became NaN or infinite; training cannot continue."""
@@ -87,7 +85,7 @@ class Journal:
         """Shows how far the training is, from after step `first`, for as long as it lasts."""
         begins = "first step, being compiled"
         with progress.shown(begins, self._pace.steps, "steps", first, say=self._writes) as work:
-            self._work = work
+            self._work = work if self._writes else None
             yield
             self._work = None
 
@@ -97,7 +95,7 @@ class Journal:
             return
         note = None
         now = time.monotonic()
-        if now - self._shown > SHOWN:  # to read them is to wait for the step
+        if now - self._shown > progress.refresh():  # to read them is to wait for the step
             means = {name: float(value) for name, value in metrics.items()}
             rate = len(self._pending) * self._pace.batch_size / max(now - self._clock, 1e-9)
             note = f"{self._task.train_text(means)}  {rate:,.0f} images/s"

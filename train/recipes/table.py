@@ -48,10 +48,8 @@ RECIPES: Mapping[str, Recipe] = {
     ),
 }
 
-
-EPOCHS: Mapping[str, float] = {
-    "finetune": 30
-}  # of recipes for data of any size, whose `steps` are the most
+# Of recipes for data of any size, whose `steps` are the most.
+EPOCHS: Mapping[str, float] = {"finetune": 30}
 
 
 def find(name: str, **changes: Any) -> Recipe:

@@ -5,14 +5,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from keras_resnet import preprocessing
+from keras_resnet import labels, preprocessing
 from keras_resnet.preprocessing import Preprocessing
 from keras_resnet.specs import BASIC, is_norm, pattern
 from keras_resnet.weights.formats.containers import Container
 from keras_resnet.weights.infer.proof import Proof, strided
 
 Renames = Mapping[str, str]  # foreign name: ours; "" for a tensor that is not a weight
-CIFAR10 = tuple("airplane automobile bird cat deer dog frog horse ship truck".split())  # noqa: SIM905
 TORCH_CIFAR = preprocessing.mode("torch", image_size=32, crop=1.0)
 
 
@@ -202,7 +201,7 @@ def cifar10(
         usual = {**padding, "stem": strided(proof.stem, 1), "stem_pool": None, **fields}
         if proof.channels != 3 or proof.classes != 10 or not published(proof):
             return Traits(convention=usual)
-        return Traits(convention=usual, preprocessing=pixels, labels=CIFAR10)
+        return Traits(convention=usual, preprocessing=pixels, labels=labels.CIFAR10)
 
     return traits
 

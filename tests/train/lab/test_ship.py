@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keras_resnet
+from keras_resnet.manifest import Manifest
 from keras_resnet.weights import catalogue
 from keras_resnet.weights.catalogue import Card
 from tests.support import helpers, shipping
@@ -15,6 +16,8 @@ from train import datasets
 from train.datasets.examples import sample
 from train.lab import finished, ship
 from train.run import starts
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 TOLD = {"commit": "abc", "precision": "bfloat16", "hardware": "an abacus"}
 UNTOLD = dict.fromkeys(TOLD)
@@ -289,3 +292,11 @@ def test_the_command_refuses_in_one_line(run, tmp_path, name):
 def test_a_card_quotes_the_source_for_one_view() -> None:
     assert ship._published("cifar10_resnet20") == "test error 8.75 % (Table 6)"
     assert ship._published("imagenet_resnet50") == ""  # the paper has ten crops
+
+
+def test_classes_get_their_names_where_a_copy_of_the_data_has_none() -> None:
+    numbered = Manifest("resnet20", (32, 32, 3), tuple(map(str, range(10))), None)
+    assert ship.named(numbered, "cifar10").labels == CIFAR10
+    assert ship.named(numbered, "digits") == numbered
+    own = replace(numbered, labels=tuple("abcdefghij"))
+    assert ship.named(own, "cifar10") == own
